@@ -14,7 +14,7 @@ import yaml
 
 from bench.inprocess import best, load_policies
 from bench.reviews import CASES, NAMESPACE, Document, body, policies, uids
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Side
 from policy.core.policies.snapshot import Snapshot

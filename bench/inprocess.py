@@ -13,7 +13,7 @@ import msgspec
 from bench.reviews import CASES, NAMESPACE, Case, body, uids
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.assembly.webhook import ReviewRecorder
-from lockkeeper.process.clock_and_log import utc_now, write_to
+from lockkeeper.process.console import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.admission.decide import apply_policies
@@ -23,7 +23,7 @@ from policy.core.decision.decision import Side
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.memo import MOST_KEPT, Memo
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook import wire
 from webhook.encode import encode
 from webhook.logs import Log
@@ -66,8 +66,8 @@ def measure(snapshot: Snapshot, log: Path, *, loops: int, seconds: float) -> lis
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         log_lines = Log(write=write_to(descriptor), clock=utc_now)
-        board = SnapshotBoard(snapshot=snapshot, clock=utc_now)
-        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=board.joined)
+        snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
+        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=snapshots.joined)
         return [
             Part(case.name, name, best(part, loops, seconds))
             for case in CASES
@@ -95,7 +95,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     def decide_new() -> object:
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
-            locks.found_out.rules = Memo(most=MOST_KEPT)
+            locks.caches.rules = Memo(most=MOST_KEPT)
         return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:

@@ -29,8 +29,7 @@ from lockkeeper.certificates.loopback import loopback_certificate
 from policy.cluster.kube import requests
 from policy.cluster.kube.connection import KubeTransport
 from policy.cluster.kube.kube_cluster import PAGE_SIZE, KubeCluster
-from policy.cluster.kube.requests import ListScope
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOWS, Selection
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracker import LIVE, Tracker
@@ -174,7 +173,7 @@ def recorded(objects: int) -> Iterator[KubeTransport]:
 
 def read_bytes(connection: KubeTransport) -> int:
     """Read every page and look at nothing but the token of the next one; return how many bytes there were."""
-    scope = ListScope(WORKFLOWS, labels=LIVE, metadata_only=True)
+    scope = Selection(WORKFLOWS, labels=LIVE, metadata_only=True)
     after, total, page = "", 0, 0
     while True:
         body = connection.send(requests.page(scope, limit=PAGE_SIZE, after=after))
@@ -200,16 +199,16 @@ def measure(objects: int, rounds: int) -> list[Figures]:
 
         def tracker() -> Tracker:
             made = Tracker()
-            made.keep({"team"})
+            made.keep_labels({"team"})
             return made
 
         shape = tracker().shape
 
         def listed() -> None:
-            cluster.list_as(WORKFLOWS, shape, labels=LIVE, metadata_only=True)
+            cluster.list_as(Selection(WORKFLOWS, labels=LIVE, metadata_only=True), shape)
 
         def tracked() -> None:
-            tracker().reset(cluster.list_as(WORKFLOWS, shape, labels=LIVE, metadata_only=True))
+            tracker().reset(cluster.list_as(Selection(WORKFLOWS, labels=LIVE, metadata_only=True), shape))
 
         for _ in range(rounds):
             floor = timed(lambda: read_bytes(connection))

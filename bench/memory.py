@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from bench.listing import BORN, NAMESPACES, metadata_of
-from policy.cluster.protocol import ListingOf
+from policy.cluster.protocol import Listing
 from policy.core.objects import well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject
@@ -53,8 +53,8 @@ def bytes_of_each(*, held: bool) -> float:
     gc.collect()
     tracemalloc.start()
     tracker = Tracker()
-    tracker.keep({"team"})
-    tracker.reset(ListingOf(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
+    tracker.keep_labels({"team"})
+    tracker.reset(Listing(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
     tracker.take_changes()
     states = {}
     for namespace in tracker.namespaces():

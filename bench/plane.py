@@ -11,7 +11,7 @@ from typing import Final
 import jsonpatch
 import msgspec
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Cluster
 from policy.core.admission.decide import apply_policies

@@ -41,7 +41,7 @@ from policy.core.quota.accounts import Root as QuotaRoot
 from policy.core.quota.ledger import Ledger, Reservation
 from policy.core.values.amounts import Amount
 from policy.service.release.root_state import RootState
-from policy.service.tracking.tracked import Hold, MarkedWeight, Tracked, moment
+from policy.service.tracking.tracked import Hold, MarkedUsage, Tracked, order_of
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10
@@ -115,9 +115,11 @@ class Root:
             uid=f"uid-{arrival}",
             namespace=f"pool-{self._number}-team-{rng.randrange(MEMBERS)}",
             name=f"run-{arrival}",
-            came=moment(START - timedelta(seconds=rng.randrange(7200)), arrival),
-            kept=(),
-            mark=MarkedWeight(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True),
+            order=order_of(START - timedelta(seconds=rng.randrange(7200)), arrival),
+            label_pairs=(),
+            usage_marks=MarkedUsage(
+                Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True
+            ),
             user=rng.choice(USERS),
             holds="1",
             hold=Hold("1"),

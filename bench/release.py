@@ -19,20 +19,19 @@ import msgspec
 
 from bench import listing, memory, planning
 from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, cluster
-from lockkeeper.assembly.controller import several_at_once
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked, track
 from policy.service.tracking.tracker import LIVE
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from tests.e2e.building import GoIsMissingError
 
 SETTLE: Final = 2.0
@@ -90,22 +89,22 @@ class Released:
 
 
 @contextmanager
-def leading(on: KubeCluster, board: SnapshotBoard, told: Released) -> Iterator[None]:
+def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
     ledgers = Ledgers(cluster=on, clock=utc_now)
-    releaser = ReleasePass(
+    release_pass = ReleasePass(
         cluster=on,
         ledgers=ledgers,
-        snapshot=board.current,
+        snapshot=snapshots.current,
         clock=utc_now,
-        publish=board.put_usage,
+        publish=snapshots.put_usage,
         reporter=told,
-        together=several_at_once(),
+        send_all=ThreadPoolExecutor(max_workers=4).map,
     )
-    controller = Controller(cluster=on, releaser=releaser, clock=utc_now, trouble=told.trouble)
+    controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=told.trouble)
     ready = Event()
-    board.on_policies(controller.wake)
-    board.on_usage(ready.set)
+    snapshots.on_policies(controller.wake)
+    snapshots.on_usage(ready.set)
     thread = Thread(target=controller.run, name="leader", daemon=True)
     thread.start()
     if not ready.wait(PATIENCE):
@@ -158,10 +157,10 @@ def hold_again(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
 def leader_rate(on: KubeCluster, namespaces: Sequence[str], versions: Versions, every: int) -> float:
     """Let a leader have everything held, take its limits away, and return the releases a second."""
     told = Released()
-    board = SnapshotBoard(snapshot=versions.limited(namespaces, 0), clock=utc_now)
-    with leading(on, board, told):
+    snapshots = SnapshotStore(snapshot=versions.limited(namespaces, 0), clock=utc_now)
+    with leading(on, snapshots, told):
         since = time.perf_counter()
-        board.put_policies(versions.limited(namespaces, every))
+        snapshots.put_policies(versions.limited(namespaces, every))
         told.wait(every)
         return every / (max(told.at.values()) - since)
 
@@ -210,9 +209,9 @@ def measure_freed(on: KubeCluster, queued: int, samples: int) -> list[Freed]:
     snapshot = versions.limited([namespace], RUNNING)
     add_namespaces(on, [namespace])
     add_held(on, [(f"run-{number:06d}", namespace) for number in range(queued + RUNNING)], snapshot)
-    board = SnapshotBoard(snapshot=snapshot, clock=utc_now)
+    snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
     found = []
-    with leading(on, board, told):
+    with leading(on, snapshots, told):
         told.wait(RUNNING)
         for number, running in zip(range(samples), _in_order(told), strict=False):
             since = time.perf_counter()

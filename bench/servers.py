@@ -13,9 +13,8 @@ from flask import Flask, Response, request
 
 from bench.processes import HOST, NULL, OURS
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.process.clock_and_log import tell
-from webhook.serving.server import Server, bind
-from webhook.settings import ServerSettings
+from lockkeeper.process.console import print_message
+from webhook.serving.server import Server, ServerSettings, bind
 
 
 def null_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -53,9 +52,9 @@ def _serve_gunicorn(app: WSGIApplication, certs: Path) -> None:
     listener = bind(HOST, 0)
     port = listener.getsockname()[1]
     paths, tls = loopback_certificate(certs, HOST)
-    settings = ServerSettings(host=HOST, port=port, certificate=paths.cert, key=paths.key)
+    settings = ServerSettings(certificate=paths.cert, key=paths.key)
     server = Server(settings=settings, listener=listener, build=lambda: app, tls=tls)
-    tell(f"serving on https://{HOST}:{port}")
+    print_message(f"serving on https://{HOST}:{port}")
     sys.exit(server.serve())
 
 

@@ -21,7 +21,7 @@ from certs.subject_names import general_name, names_in, normalised_names
 AUTHORITY_LIFETIME: Final = timedelta(days=365)
 LEAF_LIFETIME: Final = timedelta(days=90)
 BACKDATE: Final = timedelta(hours=1)
-"""Certificates start this long before they are made, for clients whose clock is behind."""
+"""Certificates start this long before they are created, for clients whose clock is behind."""
 
 
 class UnusableCertificateError(ValueError):
@@ -46,7 +46,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class ServingPair:
-    """What a TLS server shows and the key that proves it."""
+    """The certificate of a TLS server and its key."""
 
     cert_pem: bytes
     key_pem: bytes = field(repr=False)
@@ -80,7 +80,7 @@ class CertificateFacts:
 def create_authority(
     *, now: datetime, name: str = "lockkeeper-ca", lifetime: timedelta = AUTHORITY_LIFETIME
 ) -> Authority:
-    """Make a new self-signed CA that may sign leaves and nothing else.
+    """Create a new self-signed CA that may sign leaves and nothing else.
 
     Args:
         now: the time, with its zone; the CA is valid from an hour before it.
@@ -119,12 +119,12 @@ def issue_serving_pair(
     """
     issuer = _load_cert(authority.cert_pem, what="the CA certificate")
     issuer_key = _load_key(authority.key_pem, what="the CA key")
-    # Somebody else's CA may well be RSA.
+    # A CA that a user provides may be RSA.
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise UnusableCertificateError("the CA key", "it is neither an elliptic curve key nor RSA")
     wanted = sorted(normalised_names(names))
     key = ec.generate_private_key(ec.SECP256R1())
-    # The common name is for people only: clients match the alternative names, and it is short by law (64).
+    # The common name is for people only: clients match the alternative names, and its length is limited (64).
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lockkeeper")])
     end = min(_utc(now) + lifetime, issuer.not_valid_after_utc)
     builder = (
@@ -224,11 +224,11 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _utc(moment: datetime) -> datetime:
-    # A naive time would be taken for UTC in silence, which is off by hours on most machines.
-    if moment.tzinfo is None:
+def _utc(time: datetime) -> datetime:
+    # A naive time would silently be read as UTC, which is off by hours on most machines.
+    if time.tzinfo is None:
         raise ValueError("now needs a time zone")
-    return moment.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
 def _load_cert(pem: bytes, *, what: str) -> x509.Certificate:

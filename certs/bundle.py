@@ -1,7 +1,7 @@
 """A bundle: the certificates of all CAs that are trusted, one after the other in one text.
 
-Clients are given it whole, and people edit it by hand. So each certificate is read by itself: one that is
-corrupt does not make the others unreadable.
+Clients receive it whole, and people edit it by hand. So each certificate is read by itself, and the others
+can be read beside one that is corrupt.
 """
 
 import re
@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from certs.authority import CertificateFacts, UnusableCertificateError, describe, is_signed_by, key_matches
 
-_CERTIFICATE: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----",
-)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 def split(pem: bytes) -> tuple[bytes, ...]:
@@ -41,13 +39,13 @@ def facts_of(cert_pem: bytes) -> CertificateFacts | None:
         return None
 
 
-def may_vouch(cert_pem: bytes, *, now: datetime) -> bool:
+def is_valid_authority(cert_pem: bytes, *, now: datetime) -> bool:
     """Return whether the certificate is a CA's and valid now, so that clients accept what it signed."""
     facts = facts_of(cert_pem)
     return facts is not None and facts.is_authority and _holds(facts, now)
 
 
-def may_vouch_yet(cert_pem: bytes, *, now: datetime) -> bool:
+def is_unexpired_authority(cert_pem: bytes, *, now: datetime) -> bool:
     """Return whether the certificate is a CA's that has not expired: clocks that are ahead may trust it."""
     facts = facts_of(cert_pem)
     return facts is not None and facts.is_authority and now <= facts.validity.not_after
@@ -70,7 +68,7 @@ def is_accepted(cert_pem: bytes, bundle: Iterable[bytes], *, now: datetime) -> b
     facts = facts_of(cert_pem)
     if facts is None or not _holds(facts, now):
         return False
-    return any(may_vouch(signer, now=now) for signer in signers_of(cert_pem, bundle))
+    return any(is_valid_authority(signer, now=now) for signer in signers_of(cert_pem, bundle))
 
 
 def is_servable(cert_pem: bytes, key_pem: bytes, *, now: datetime) -> bool:

@@ -1,6 +1,7 @@
-"""A CA and a serving certificate kept in a directory: read, made and renewed, each file written atomically.
+"""The files of a CA and its serving certificate: names, and how a directory of them is read and written.
 
-The file names are those of a Kubernetes Secret of type `kubernetes.io/tls`, so a mounted Secret reads alike.
+`ensure` creates and renews those of a single process. The names are those of a Kubernetes Secret of type
+`kubernetes.io/tls` where it has one, so a mounted Secret reads alike. Each file is written atomically.
 """
 
 import fcntl
@@ -9,13 +10,13 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
+from certs.renewal import Reasons, reasons_against_authority, reasons_against_pair
 from certs.subject_names import normalised_names
 
 _KEY_MODE: Final = 0o600
@@ -25,7 +26,50 @@ _LOCK_NAME: Final = ".lock"
 _KEY_SUFFIX: Final = ".key"
 
 Part: TypeAlias = Literal["CA", "serving certificate"]
-_Made = TypeVar("_Made")
+_Pair = TypeVar("_Pair")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """The parts as they are, unchecked; one that is missing is empty.
+
+    `bundle` holds all CAs that are trusted, the one that signs first; `authority_key` is that one's key.
+    `next_*` is the CA that will sign, through a change of CA. `cert` and `key` are what is served.
+    """
+
+    bundle: bytes = b""
+    authority_key: bytes = field(default=b"", repr=False)
+    next_cert: bytes = b""
+    next_key: bytes = field(default=b"", repr=False)
+    cert: bytes = b""
+    key: bytes = field(default=b"", repr=False)
+
+    @property
+    def pair(self) -> ServingPair | None:
+        """What is served; None where both parts are missing."""
+        return ServingPair(self.cert, self.key) if self.cert or self.key else None
+
+
+FILE_NAMES: Final = {
+    "bundle": "ca.crt",
+    "authority_key": "ca.key",
+    "next_cert": "next-ca.crt",
+    "next_key": "next-ca.key",
+    "cert": "tls.crt",
+    "key": "tls.key",
+}
+"""The name of each part."""
+NOTHING: Final = CertificateFiles()
+
+
+def as_files(files: CertificateFiles) -> dict[str, bytes]:
+    """Return the parts by file name; those that are missing are empty."""
+    return {FILE_NAMES[each.name]: getattr(files, each.name) for each in fields(files)}
+
+
+def from_files(content: Mapping[str, bytes]) -> CertificateFiles:
+    """Return what files hold; other names than ours are left out."""
+    return CertificateFiles(**{part: content.get(name, b"") for part, name in FILE_NAMES.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +89,10 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """A certificate was made, and every reason why."""
+    """A certificate was created, and every reason why."""
 
     part: Part
-    reasons: tuple[RenewalReason, ...]
+    reasons: Reasons
 
     def __str__(self) -> str:
         return f"made a new {self.part}: {', '.join(self.reasons)}"
@@ -56,7 +100,7 @@ class IssuedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Ensured:
-    """What is in the directory now, and what had to be made for it; no changes mean that all was good."""
+    """What is in the directory now, and what was created for that; no changes mean that all was good."""
 
     paths: Paths
     authority: Authority
@@ -65,16 +109,11 @@ class Ensured:
 
 
 def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
-    """Make or renew what is missing, due, corrupt or for other names in the directory, and keep what is good.
+    """Create or renew what is missing, due, corrupt or for other names in the directory, and the directory.
 
     Several processes may do this in one directory at once: one runs after the other, and later ones find it
     done. Files that cannot be parsed are replaced, and the changes list them; a file that may not be read is
     an error, because replacing a key that is protected from us would destroy it.
-
-    Args:
-        directory: where the files are; it is created where it is missing.
-        names: DNS names and IP addresses that the server answers under.
-        now: the time, with its zone.
 
     Raises:
         UnusableNameError: a name cannot be in a certificate, or there is none.
@@ -84,7 +123,7 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
     wanted = normalised_names(names)
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     paths = Paths.within(directory)
-    with turn(directory):
+    with exclusive_access(directory):
         changes: list[IssuedCertificate] = []
         authority = read_authority(directory)
         reasons = reasons_against_authority(authority, now=now)
@@ -116,20 +155,16 @@ def read_pair(directory: Path) -> ServingPair | None:
 
 def write_authority(directory: Path, authority: Authority) -> None:
     """Write the CA into the directory; each file is replaced whole, the key is for its owner only."""
-    paths = Paths.within(directory)
-    _replace(paths.authority_key, authority.key_pem, mode=_KEY_MODE)
-    _replace(paths.authority_cert, authority.cert_pem, mode=_CERT_MODE)
+    write_files(directory, {"ca.key": authority.key_pem, "ca.crt": authority.cert_pem})
 
 
 def write_pair(directory: Path, pair: ServingPair) -> None:
     """Write the serving pair into the directory; each file is replaced whole, the key is for its owner only.
 
     Between the two files a reader may see the new key beside the old certificate: `ReloadingContext` keeps
-    what it has until then, and `ensure` repairs what a crash right then leaves behind.
+    the context that it has until then, and `ensure` repairs what a crash right then leaves behind.
     """
-    paths = Paths.within(directory)
-    _replace(paths.key, pair.key_pem, mode=_KEY_MODE)
-    _replace(paths.cert, pair.cert_pem, mode=_CERT_MODE)
+    write_files(directory, {"tls.key": pair.key_pem, "tls.crt": pair.cert_pem})
 
 
 def read_files(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -157,7 +192,7 @@ def write_files(directory: Path, content: Mapping[str, bytes]) -> None:
             _replace(directory / name, content[name], mode=mode)
 
 
-def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], _Made]) -> _Made | None:
+def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], _Pair]) -> _Pair | None:
     try:
         return make(cert.read_bytes(), key.read_bytes())
     except FileNotFoundError:
@@ -165,7 +200,7 @@ def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], _Made]) -> _M
 
 
 def _replace(path: Path, content: bytes, *, mode: int) -> None:
-    # The temporary file is made for its owner only, so that others can never read a key.
+    # The temporary file is created for its owner only, so that others can never read a key.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -181,8 +216,8 @@ def _replace(path: Path, content: bytes, *, mode: int) -> None:
 
 
 @contextmanager
-def turn(directory: Path) -> Iterator[None]:
-    """Wait until no other process changes the directory, and keep others waiting meanwhile."""
+def exclusive_access(directory: Path) -> Iterator[None]:
+    """Wait until no other process changes the directory, and let others wait meanwhile."""
     # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
     # The kernel releases the lock when its holder dies, so the file may stay.
     descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _KEY_MODE)

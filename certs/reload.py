@@ -62,12 +62,12 @@ def build_context(*, cert_path: Path, key_path: Path) -> ssl.SSLContext:
 
 
 def _refuse_password() -> str:
-    # Without this OpenSSL would ask at the terminal, and the server would hang at its first connection.
+    # Without this OpenSSL would prompt at the terminal, and the server would hang at its first connection.
     raise ValueError("the private key needs a password; give one without")
 
 
 class ReloadingContext:
-    """Gives the `ssl.SSLContext` of the current certificate; keeps the last good one when a new one is bad.
+    """Returns the `ssl.SSLContext` of the current certificate, or the last good one when a new one is bad.
 
     It may be called from any thread. Nothing is read before the first call.
     """
@@ -86,7 +86,7 @@ class ReloadingContext:
             cert_path: the certificate, with its intermediates if there are any; may be a symbolic link.
             key_path: its private key, without a password; may be a symbolic link.
             on_error: called with each new failure once, for logs and metrics.
-            build: makes a context from the pair; give another one to ask clients for certificates too.
+            build: creates a context from the pair; another one may also require certificates of clients.
         """
         self._cert_path = cert_path
         self._key_path = key_path
@@ -96,7 +96,7 @@ class ReloadingContext:
         self._attempt: _Attempt | None = None
 
     def current(self) -> ssl.SSLContext:
-        """Return the context for new connections; open connections keep the one they began with.
+        """Return the context for new connections; open connections stay with the one they began with.
 
         Raises:
             NoCertificateError: nothing could be loaded since the start.
@@ -104,7 +104,7 @@ class ReloadingContext:
         with self._lock:
             before, attempt = self._attempt, self._advance()
             self._attempt = attempt
-        # The lock is free again, so the callback may take its time and may even ask for the context.
+        # The lock is free again, so the callback may be slow and may even call this.
         if attempt.error is not None and attempt is not before and _is_news(attempt, before):
             self._on_error(attempt.error)
         if attempt.context is None:
@@ -112,7 +112,7 @@ class ReloadingContext:
         return attempt.context
 
     def _advance(self) -> _Attempt:
-        # The stamps are taken before the files are read: a change in between makes the next call look again.
+        # The stamps are taken before the files are read: after a change in between the next call reads again.
         before = self._attempt
         stamps = (_stamp(self._cert_path), _stamp(self._key_path))
         if before is not None and before.stamps == stamps and not _may_pass(before.error):

@@ -1,12 +1,13 @@
 """When a certificate has to be renewed: pure rules over dates, with the time as an argument.
 
 A certificate is renewed after two thirds of its life, by wall clock: a third is left for renewals that fail.
-The CA and the leaf are checked separately: a CA that ran out under a leaf that looked fine has taken webhooks
-down (https://github.com/kyverno/kyverno/issues/13639).
+The CA and the leaf are checked separately: an expired CA under a leaf that looked valid has stopped
+webhooks (https://github.com/kyverno/kyverno/issues/13639).
 """
 
 import enum
 from datetime import datetime
+from typing import TypeAlias
 
 from certs.authority import (
     Authority,
@@ -20,7 +21,7 @@ from certs.authority import (
 
 
 class RenewalReason(enum.StrEnum):
-    """Why certificates are changed: why one has to be replaced, or why a step of a change may be taken."""
+    """Why certificates are changed: why one has to be replaced, or why a step of a rotation is due."""
 
     MISSING = "there is none yet"
     UNREADABLE = "it cannot be read"
@@ -32,10 +33,13 @@ class RenewalReason(enum.StrEnum):
     OTHER_CA = "another CA signed it"
     OUTLIVES_CA = "its CA expires before it"
     OTHER_NAMES = "it is for other names"
-    ASKED = "somebody asked for it"
+    REQUESTED = "somebody asked for it"
     PROPAGATED = "every API server has had the time to trust it"
     OVERLAP_OVER = "every replica has had the time to serve a certificate of the new one"
-    SPOILT = "it held what is no valid CA certificate, or held it in another order"
+    CORRUPT = "it held what is no valid CA certificate, or held it in another order"
+
+
+Reasons: TypeAlias = tuple[RenewalReason, ...]
 
 
 def renew_at(validity: Validity) -> datetime:
@@ -43,8 +47,8 @@ def renew_at(validity: Validity) -> datetime:
     return validity.not_before + (validity.not_after - validity.not_before) * 2 / 3
 
 
-def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[RenewalReason, ...]:
-    """Return every reason of the calendar to replace the CA now; none means that it is good."""
+def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> Reasons:
+    """Return every reason by its dates to replace the CA now; none means that it is good."""
     if now < validity.not_before:
         return (RenewalReason.NOT_YET_VALID,)
     if now > validity.not_after:
@@ -56,15 +60,8 @@ def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[Re
 
 def reasons_to_renew_leaf(
     validity: Validity, *, authority: Validity, signed_by_authority: bool, now: datetime
-) -> tuple[RenewalReason, ...]:
-    """Return every reason to replace the leaf now; none means that it is good.
-
-    Args:
-        validity: the life of the leaf.
-        authority: the life of the CA that clients are configured to trust.
-        signed_by_authority: whether that CA's key signed the leaf.
-        now: the time of the check.
-    """
+) -> Reasons:
+    """Return every reason to replace the leaf now; `authority` is the life of the CA that clients trust."""
     reasons = list(reasons_to_renew_authority(validity, now=now))
     if not signed_by_authority:
         reasons.append(RenewalReason.OTHER_CA)
@@ -73,7 +70,7 @@ def reasons_to_renew_leaf(
     return tuple(reasons)
 
 
-def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[RenewalReason, ...]:
+def reasons_against_authority(authority: Authority | None, *, now: datetime) -> Reasons:
     """Return every reason to replace the CA; None means that it is missing."""
     if authority is None:
         return (RenewalReason.MISSING,)
@@ -92,14 +89,10 @@ def reasons_against_authority(authority: Authority | None, *, now: datetime) -> 
 
 def reasons_against_pair(
     pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
-) -> tuple[RenewalReason, ...]:
+) -> Reasons:
     """Return every reason to replace the serving certificate; None means that it is missing.
 
-    Args:
-        pair: the certificate and its key, unchecked.
-        authority: the CA that has to have signed it; it can be read.
-        names: the names that it has to carry, normalised.
-        now: the time of the check.
+    It has to be signed by `authority`, which can be read, and to carry exactly `names`, normalised.
     """
     if pair is None:
         return (RenewalReason.MISSING,)

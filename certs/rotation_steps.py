@@ -1,6 +1,6 @@
-"""The single moves in the life of a shared CA: announce the next one, switch to it, sign, let the old one go.
+"""The single steps of a rotation: announce the next CA, switch to it, sign, retire the old one.
 
-`certs.life_cycle` decides which of them is due. Each takes what is kept, sorted out, and returns it changed.
+`certs.life_cycle` decides which of them is due. Each takes the state of a rotation, and returns it changed.
 """
 
 from dataclasses import dataclass, replace
@@ -17,21 +17,21 @@ from certs.authority import (
     describe,
     issue_serving_pair,
 )
-from certs.bundle import belongs, joined, may_vouch_yet, split
-from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
-from certs.stored_files import Kept
+from certs.bundle import belongs, is_unexpired_authority, joined, split
+from certs.files import CertificateFiles
+from certs.renewal import Reasons, RenewalReason, reasons_against_authority, reasons_against_pair
 
 PROPAGATION: Final = timedelta(seconds=30)
 """From a webhook configuration that was written until every API server uses it. They watch configurations, so
 it takes less than a second; the rest is for one that just lost its watch and has to list again."""
 OVERLAP: Final = timedelta(hours=1)
-"""From a new serving certificate until every replica serves it. They look every few seconds; the rest is for
-one that cannot read the cluster for a while. The old CA's key is deleted by then: to trust it costs
+"""From a new serving certificate until every replica serves it. They read it every few seconds; the rest is
+for one that cannot read the cluster for a while. The old CA's key is deleted by then: to trust it costs
 nothing."""
 
 
-class Deed(StrEnum):
-    """What was done to what is kept."""
+class Action(StrEnum):
+    """What was done to the stored certificates."""
 
     NEW_AUTHORITY = "made a new CA, which signs at once"
     ANNOUNCED = "added the next CA to the bundle"
@@ -45,16 +45,16 @@ class Deed(StrEnum):
 class CertificateChange:
     """One thing that was done, and every reason why."""
 
-    deed: Deed
-    reasons: tuple[RenewalReason, ...]
+    action: Action
+    reasons: Reasons
 
     def __str__(self) -> str:
-        return f"{self.deed}: {', '.join(self.reasons)}"
+        return f"{self.action}: {', '.join(self.reasons)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long certificates live, and how long the steps of a change of CA last."""
+    """How long certificates are valid, and how long the steps of a rotation last."""
 
     authority_lifetime: timedelta = AUTHORITY_LIFETIME
     leaf_lifetime: timedelta = LEAF_LIFETIME
@@ -66,15 +66,15 @@ USUAL: Final = Timing()
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What is kept, sorted out, and what was done to it.
+class Rotation:
+    """The state of a rotation: what is stored, checked, and what was done to it.
 
     `signing` and `coming` are there only where they can sign; `faults` are the reasons to replace the CA that
-    signs, or should. `others` are trusted beside the two.
+    signs, or should. `others` are trusted besides these two.
     """
 
-    kept: Kept
-    faults: tuple[RenewalReason, ...]
+    files: CertificateFiles
+    faults: Reasons
     signing: Authority | None
     coming: Authority | None
     others: tuple[bytes, ...]
@@ -86,27 +86,26 @@ class Desk:
         return (*own, *self.others)
 
 
-def sort_out(kept: Kept, *, former: bytes, now: datetime) -> Desk:
-    """Return what is kept, sorted out; `former` takes the place of a bundle without any certificate."""
-    certs = split(kept.bundle) or split(former)
-    own = next((each for each in certs if belongs(each, kept.authority_key)), None)
-    signing = _meant_to_sign(kept, certs, own)
+def rotation_of(files: CertificateFiles, *, former: bytes, now: datetime) -> Rotation:
+    """Return the state of what is stored; `former` takes the place of a bundle without any certificate."""
+    certs = split(files.bundle) or split(former)
+    own = next((each for each in certs if belongs(each, files.authority_key)), None)
+    signing = _meant_to_sign(files, certs, own)
     faults = reasons_against_authority(signing, now=now)
-    coming = Authority(joined(split(kept.next_cert)[:1]), kept.next_key)
-    usable = _may_sign(reasons_against_authority(coming, now=now))
+    coming = Authority(joined(split(files.next_cert)[:1]), files.next_key)
     able = signing if _may_sign(faults) else None
-    ready = coming if usable else None
+    ready = coming if _may_sign(reasons_against_authority(coming, now=now)) else None
     known = {each.cert_pem for each in (able, ready) if each is not None}
-    others = tuple(each for each in certs if each not in known and may_vouch_yet(each, now=now))
-    return Desk(kept, faults, able, ready, others)
+    others = tuple(each for each in certs if each not in known and is_unexpired_authority(each, now=now))
+    return Rotation(files, faults, able, ready, others)
 
 
-def put_together(before: Kept, desk: Desk) -> Kept:
+def files_of(before: CertificateFiles, rotation: Rotation) -> CertificateFiles:
     """Return what is to be stored."""
-    signing, coming = desk.signing, desk.coming
+    signing, coming = rotation.signing, rotation.coming
     return replace(
-        desk.kept,
-        bundle=joined(desk.trusted()),
+        rotation.files,
+        bundle=joined(rotation.trusted()),
         # A key that fits nothing stays until another replaces it: its certificate may still be found.
         authority_key=signing.key_pem if signing else before.authority_key,
         next_cert=coming.cert_pem if coming else b"",
@@ -114,75 +113,77 @@ def put_together(before: Kept, desk: Desk) -> Kept:
     )
 
 
-def start_over(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing) -> Desk:
-    """Make a CA that signs at once."""
-    made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(desk, signing=made, faults=(), changes=_with(desk, Deed.NEW_AUTHORITY, reasons))
+def start_over(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
+    """Create a CA that signs at once."""
+    new = create_authority(now=now, lifetime=timing.authority_lifetime)
+    return replace(rotation, signing=new, faults=(), changes=_with(rotation, Action.NEW_AUTHORITY, reasons))
 
 
-def announce(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing) -> Desk:
-    """Make the next CA, for clients to trust before anything is signed with it."""
-    made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(desk, coming=made, changes=_with(desk, Deed.ANNOUNCED, reasons))
+def announce(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
+    """Create the next CA, for clients to trust before anything is signed with it."""
+    new = create_authority(now=now, lifetime=timing.authority_lifetime)
+    return replace(rotation, coming=new, changes=_with(rotation, Action.ANNOUNCED, reasons))
 
 
-def switch(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime) -> Desk:
+def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
     """Sign with the next CA; the old one stays trusted, and its key is deleted."""
     return replace(
-        desk,
-        signing=desk.coming,
+        rotation,
+        signing=rotation.coming,
         coming=None,
-        others=(*((desk.signing.cert_pem,) if desk.signing else ()), *desk.others),
-        faults=reasons_against_authority(desk.coming, now=now),
-        changes=_with(desk, Deed.SWITCHED, reasons),
+        others=(*((rotation.signing.cert_pem,) if rotation.signing else ()), *rotation.others),
+        faults=reasons_against_authority(rotation.coming, now=now),
+        changes=_with(rotation, Action.SWITCHED, reasons),
     )
 
 
 def sign(
-    desk: Desk, reasons: tuple[RenewalReason, ...], *, names: frozenset[str], now: datetime, timing: Timing
-) -> Desk:
-    """Make a new serving certificate, where there is a CA that can sign it.
+    rotation: Rotation, reasons: Reasons, *, names: frozenset[str], now: datetime, timing: Timing
+) -> Rotation:
+    """Create a new serving certificate, where there is a CA that can sign it.
 
     Raises:
         UnusableCertificateError: its key is of a kind that cannot sign here.
     """
-    if desk.signing is None:
-        return desk
-    pair = issue_serving_pair(desk.signing, names=names, now=now, lifetime=timing.leaf_lifetime)
-    kept = replace(desk.kept, cert=pair.cert_pem, key=pair.key_pem)
-    return replace(desk, kept=kept, changes=_with(desk, Deed.NEW_LEAF, reasons))
+    if rotation.signing is None:
+        return rotation
+    pair = issue_serving_pair(rotation.signing, names=names, now=now, lifetime=timing.leaf_lifetime)
+    files = replace(rotation.files, cert=pair.cert_pem, key=pair.key_pem)
+    return replace(rotation, files=files, changes=_with(rotation, Action.NEW_LEAF, reasons))
 
 
-def sign_where_due(desk: Desk, *, names: frozenset[str], now: datetime, timing: Timing) -> Desk:
-    """Make a new serving certificate where the stored one is due, corrupt, or of another CA."""
-    if desk.signing is None:
-        return desk
-    reasons = reasons_against_pair(desk.kept.pair, authority=desk.signing, names=names, now=now)
-    if reasons == (RenewalReason.TWO_THIRDS_OVER,) and _ends_with(desk.signing, desk.kept.cert):
-        return desk  # A new one would end at the same time, and be due again at once.
-    return sign(desk, reasons, names=names, now=now, timing=timing) if reasons else desk
+def sign_where_due(rotation: Rotation, *, names: frozenset[str], now: datetime, timing: Timing) -> Rotation:
+    """Create a new serving certificate where the stored one is due, corrupt, or of another CA."""
+    if rotation.signing is None:
+        return rotation
+    reasons = reasons_against_pair(rotation.files.pair, authority=rotation.signing, names=names, now=now)
+    if reasons == (RenewalReason.TWO_THIRDS_OVER,) and _ends_with(rotation.signing, rotation.files.cert):
+        return rotation  # A new one would end at the same time, and be due again at once.
+    return sign(rotation, reasons, names=names, now=now, timing=timing) if reasons else rotation
 
 
-def retire_where_due(desk: Desk, *, now: datetime, timing: Timing) -> Desk:
-    """Let old CAs go once what the present one signed is old enough for every replica to serve it."""
-    if desk.signing is None or not desk.others:
-        return desk
-    issued = describe(desk.kept.cert).validity.not_before + BACKDATE
+def retire_where_due(rotation: Rotation, *, now: datetime, timing: Timing) -> Rotation:
+    """Stop trusting old CAs once every replica has had the time to serve what the present one signed."""
+    if rotation.signing is None or not rotation.others:
+        return rotation
+    issued = describe(rotation.files.cert).validity.not_before + BACKDATE
     if now - issued < timing.overlap:
-        return desk
-    return replace(desk, others=(), changes=_with(desk, Deed.RETIRED, (RenewalReason.OVERLAP_OVER,)))
+        return rotation
+    return replace(
+        rotation, others=(), changes=_with(rotation, Action.RETIRED, (RenewalReason.OVERLAP_OVER,))
+    )
 
 
-def _meant_to_sign(kept: Kept, certs: tuple[bytes, ...], own: bytes | None) -> Authority | None:
+def _meant_to_sign(files: CertificateFiles, certs: tuple[bytes, ...], own: bytes | None) -> Authority | None:
     """Return the CA that should sign, for its faults to be named; None where there is no trace of one."""
     if own is not None:
-        return Authority(own, kept.authority_key)
-    if not (kept.bundle or kept.authority_key):
+        return Authority(own, files.authority_key)
+    if not (files.bundle or files.authority_key):
         return None
-    return Authority(certs[0] if certs else kept.bundle, kept.authority_key)
+    return Authority(certs[0] if certs else files.bundle, files.authority_key)
 
 
-def _may_sign(faults: tuple[RenewalReason, ...]) -> bool:
+def _may_sign(faults: Reasons) -> bool:
     return set(faults) <= {RenewalReason.TWO_THIRDS_OVER}
 
 
@@ -190,5 +191,5 @@ def _ends_with(authority: Authority, cert_pem: bytes) -> bool:
     return describe(cert_pem).validity.not_after >= describe(authority.cert_pem).validity.not_after
 
 
-def _with(desk: Desk, deed: Deed, reasons: tuple[RenewalReason, ...]) -> tuple[CertificateChange, ...]:
-    return (*desk.changes, CertificateChange(deed, reasons))
+def _with(rotation: Rotation, action: Action, reasons: Reasons) -> tuple[CertificateChange, ...]:
+    return (*rotation.changes, CertificateChange(action, reasons))

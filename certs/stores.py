@@ -1,4 +1,4 @@
-"""Where the certificates of several replicas are kept, and how to change them while others do the same.
+"""Where the certificates that replicas share are stored, and how to change them while others do the same.
 
 A write names the version that it was decided on. Of several replicas that start on an empty store at once one
 writes, and the others get an error that they were too late, read again, and find all done.
@@ -10,52 +10,52 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from certs.files import DIRECTORY_MODE, read_files, turn, write_files
+from certs.files import (
+    DIRECTORY_MODE,
+    FILE_NAMES,
+    NOTHING,
+    CertificateFiles,
+    as_files,
+    exclusive_access,
+    from_files,
+    read_files,
+    write_files,
+)
 from certs.life_cycle import CertificateStep
-from certs.rotation_steps import CertificateChange
-from certs.stored_files import Kept, as_files, from_files
 
 ATTEMPTS: Final = 16
 """How often a change is decided again because others were faster; each of them has changed something."""
 
 
 class StoreError(Exception):
-    """What is kept cannot be read or written; the text is one line and states where and why."""
+    """The store cannot be read or written; the text is one line and states where and why."""
 
 
 class WriteConflictError(StoreError):
-    """What is kept has changed since it was read: read it again."""
+    """The stored certificates have changed since they were read: read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCertificates:
-    """What is kept, and at which version; "" means that the store does not exist yet."""
+    """What is stored, and at which version; "" means that the store does not exist yet."""
 
-    kept: Kept
+    files: CertificateFiles
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettledCertificates:
-    """What is kept now, and the changes that were written for it."""
-
-    kept: Kept
-    changes: tuple[CertificateChange, ...]
-
-
 class Store(Protocol):
-    """Keeps the certificates; safe for any number of threads and processes."""
+    """Stores the certificates; safe for any number of threads and processes."""
 
     def read(self) -> StoredCertificates:
-        """Return what is kept.
+        """Return what is stored.
 
         Raises:
             StoreError: it cannot be read.
         """
         ...
 
-    def write(self, kept: Kept, *, version: str) -> None:
-        """Keep this instead of what was read at `version`.
+    def write(self, files: CertificateFiles, *, version: str) -> None:
+        """Store this instead of what was read at `version`.
 
         Raises:
             WriteConflictError: another process has changed it since.
@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """Keeps the certificates as files of a folder."""
+    """Stores the certificates as files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,32 +73,29 @@ class FolderStore:
     def read(self) -> StoredCertificates:
         """Return what the files hold. Raises StoreError."""
         try:
-            return self._read()
+            files = from_files(read_files(self._folder, FILE_NAMES.values()))
         except OSError as error:
             raise _unusable(self._folder, error) from error
+        if files == NOTHING:
+            return StoredCertificates(files, "")
+        digest = hashlib.sha256()
+        for content in as_files(files).values():
+            digest.update(b"%d:%b" % (len(content), content))
+        return StoredCertificates(files, digest.hexdigest())
 
-    def write(self, kept: Kept, *, version: str) -> None:
+    def write(self, files: CertificateFiles, *, version: str) -> None:
         """Replace the files that differ. Raises WriteConflictError, StoreError."""
         try:
             self._folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-            with turn(self._folder):
-                if self._read().version != version:
+            with exclusive_access(self._folder):
+                if self.read().version != version:
                     raise WriteConflictError(f"the files in {self._folder} have changed")
-                write_files(self._folder, as_files(kept))
+                write_files(self._folder, as_files(files))
         except OSError as error:
             raise _unusable(self._folder, error) from error
 
-    def _read(self) -> StoredCertificates:
-        kept = from_files(read_files(self._folder, as_files(Kept())))
-        if kept == Kept():
-            return StoredCertificates(kept, "")
-        digest = hashlib.sha256()
-        for content in as_files(kept).values():
-            digest.update(b"%d:%b" % (len(content), content))
-        return StoredCertificates(kept, digest.hexdigest())
 
-
-def settle(store: Store, decide: Callable[[Kept], CertificateStep]) -> SettledCertificates:
+def settle(store: Store, decide: Callable[[CertificateFiles], CertificateStep]) -> CertificateStep:
     """Read, decide and write until no other was faster; nothing is written where nothing changes.
 
     Raises:
@@ -108,15 +105,15 @@ def settle(store: Store, decide: Callable[[Kept], CertificateStep]) -> SettledCe
     conflict: WriteConflictError | None = None
     for _ in range(ATTEMPTS):
         stored = store.read()
-        step = decide(stored.kept)
+        step = decide(stored.files)
         if not step.changes:
-            return SettledCertificates(stored.kept, ())
+            return CertificateStep(stored.files)
         try:
-            store.write(step.kept, version=stored.version)
+            store.write(step.files, version=stored.version)
         except WriteConflictError as error:
             conflict = error
         else:
-            return SettledCertificates(step.kept, step.changes)
+            return step
     raise WriteConflictError(f"others were faster {ATTEMPTS} times: {conflict}") from conflict
 
 

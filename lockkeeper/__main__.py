@@ -1,4 +1,4 @@
-"""The command line: `lockkeeper COMMAND`. What commands there are stands in `lockkeeper.cli.commands`."""
+"""The command line: `lockkeeper COMMAND`. What commands there are is in `lockkeeper.cli.commands`."""
 
 import argparse
 import os
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockkeeper.cli.commands import COMMANDS
-from lockkeeper.process.clock_and_log import tell
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError, print_message
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 _USAGE: Final = 2
-"""Exit code for everything that the caller has to mend: arguments, files, a port in use."""
+"""Exit code for everything that the caller has to correct: arguments, files, a port in use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UsageError as error:
         for line in error.lines:
-            tell(line)
+            print_message(line)
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # The reader, `head` perhaps, has what it wanted.
+    except BrokenPipeError:  # The reader, such as `head`, has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code

@@ -1,4 +1,4 @@
-"""The admission routes as a WSGI application, kept off Flask because every create waits for them.
+"""The admission routes as a WSGI application, without Flask because every create waits for them.
 
 Flask's routing and context cost more than the whole review (docs/adr/0004); everything else is Flask's.
 """
@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 
 from policy.core.decision.decision import Side
 from policy.core.values.prepared import prepare
-from webhook.callers import AnyCaller, Callers, UnknownCallers, WebhookCall, call_of
+from webhook.callers import Callers, UnknownCallers, WebhookCall, call_of
 from webhook.failure import (
     MAX_BODY,
     BadRequest,
@@ -32,7 +32,7 @@ from webhook.serving.timed_socket import without_permit
 from webhook.time_left import budget_of, long_reviews_of
 
 MAX_DISCARDED: Final = 16 * 1024 * 1024
-"""Bytes of a body that is too large which are still read, so that its sender hears why."""
+"""Bytes of a body that is too large which are still read, so that its sender gets the answer."""
 _MAX_DIGITS: Final = 18
 _UNKNOWN: Final = (
     "this path is not in the webhook configurations of Lockkeeper: only the API server is answered, "
@@ -56,7 +56,8 @@ prepare(_UidOnly)
 class Admission:
     """Answers POST /mutate, /validate and /policies of callers that are known.
 
-    Hands every other path to `other`.
+    Hands every other path to `other`. Without `callers` every caller that reaches the port is known; a former
+    secret that is still in a configuration does no harm then.
     """
 
     def __init__(
@@ -73,20 +74,20 @@ class Admission:
         self._log = log
         self._metrics = metrics
         self._other = other
-        self._callers = callers or AnyCaller()
-        self._unknown = unknown or UnknownCallers(say=lambda _: None, stopwatch=time.monotonic)
+        self._callers = callers
+        self._unknown = unknown or UnknownCallers(warn=lambda _: None, stopwatch=time.monotonic)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
         call = call_of(environ["PATH_INFO"])
         if call is None:
             return self._other(environ, start_response)
-        known, side = self._callers.know(call), call.side
+        callers, side = self._callers, call.side
         body = b""
         headers: _Headers = [_TEXT]
         try:
-            if not known:
-                self._ask(call, environ)
+            if callers is not None and not callers.accepts(call):
+                self._check_caller(callers, call, environ)
             body = _read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             answer_to = review_policy if side is Side.POLICIES else review
@@ -110,19 +111,19 @@ class Admission:
         start_response(status, headers)
         return (answer,)
 
-    def _ask(self, call: WebhookCall, environ: WSGIEnvironment) -> None:
-        """Ask who calls before anything of the request is read. Raises UnknownCaller, NotSynced."""
+    def _check_caller(self, callers: Callers, call: WebhookCall, environ: WSGIEnvironment) -> None:
+        """Check the caller before anything of the request is read. Raises UnknownCaller, NotSynced."""
         with without_permit(environ.get("gunicorn.socket")):  # Others compute while this one waits.
-            known = self._callers.ask(call)
+            known = callers.accepts_after_read(call)
         if known:
             return
-        self._unknown.note(call, environ.get("REMOTE_ADDR", ""))
+        self._unknown.record(call, environ.get("REMOTE_ADDR", ""))
         self._metrics.unknown_caller(call.side)
         raise UnknownCaller(_UNKNOWN)
 
 
 def nothing_here(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer a path that is nothing: probes and metrics are on a port of their own."""
+    """Answer an unknown path: probes and metrics are on a port of their own."""
     answer = b"there is nothing here; probes and metrics are on the health port\n"
     start_response("404 Not Found", [_TEXT, ("Content-Length", str(len(answer)))])
     return (answer,)
@@ -166,7 +167,7 @@ def _discard(stream: BinaryIO, most: int) -> None:
         while most > 0 and (chunk := stream.read(min(_CHUNK, most))):
             most -= len(chunk)
     except (OSError, ParseException):
-        return  # Its sender has gone, or sends no chunks any more.
+        return  # Its sender is gone, or sends no chunks any more.
 
 
 def uid_of(body: bytes) -> str:

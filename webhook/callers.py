@@ -1,7 +1,7 @@
-"""Who calls: the paths of the webhook, and the secret part of them that only its callers know.
+"""Whether a caller is known: the paths of the webhook, and their secret part that only the API server has.
 
-Every Pod can reach the port, and a review says itself who created what. So whoever calls has to show that
-the API server sent it: by a path that stands in the webhook configurations, which no namespace may read.
+Every Pod can reach the port, and the user who creates is only a field of a review. So a call has to prove
+that the API server sent it: by a path in the webhook configurations, which no namespace may read.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,14 +22,14 @@ _LOG_SECONDS: Final = 10.0
 
 
 class WebhookCall(msgspec.Struct, frozen=True):
-    """What a path asks for, and the secret that it shows."""
+    """What a path is for, and the secret in it."""
 
     side: Side
     secret: str = PLAIN
 
 
 def call_of(path: str) -> WebhookCall | None:
-    """Return what a path asks for, or None where there is no such path."""
+    """Return what a path is for, or None where there is no such path."""
     side = ROUTES.get(path)
     if side is not None:
         return WebhookCall(side)
@@ -46,67 +46,50 @@ def path_of(side: Side, secret: str) -> str:
 
 
 class Callers(Protocol):
-    """Knows who may call: the secrets that the webhook configurations carry."""
+    """Knows the secrets in the webhook configurations."""
 
-    def know(self, call: WebhookCall) -> bool:
-        """Tell at once whether a call shows what its callers know."""
-        ...
+    def accepts(self, call: WebhookCall) -> bool:
+        """Return at once whether the secret of a call is known."""
 
-    def ask(self, call: WebhookCall) -> bool:
-        """Tell it after a look, which takes time. Raises NotSynced where it is not known yet."""
-        ...
+    def accepts_after_read(self, call: WebhookCall) -> bool:
+        """Return the same after a read, which takes time. Raises NotSynced where it is not known yet."""
 
 
-class AnyCaller:
-    """Where callers are not told apart: whoever reaches the port is answered.
-
-    A secret of before, which still stands in a configuration, does no harm then.
-    """
-
-    def know(self, _call: WebhookCall) -> bool:
-        """Tell that everybody may call."""
-        return True
-
-    def ask(self, _call: WebhookCall) -> bool:
-        """Tell that everybody may call."""
-        return True
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """A secret that is answered, for good or until then."""
+class AcceptedSecret(msgspec.Struct, frozen=True):
+    """A secret whose callers are answered, always or until then."""
 
     secret: bytes
     until: datetime | None = None
 
 
-def is_answered(secret: str, answered: Iterable[Answered], now: datetime) -> bool:
-    """Tell whether a secret is answered, in a time that does not tell how much of it is right."""
+def is_accepted(secret: str, accepted: Iterable[AcceptedSecret], now: datetime) -> bool:
+    """Return whether a secret is accepted, in a time that does not depend on how much of it is right."""
     shown, found = secret.encode(errors="surrogatepass"), False
-    for each in answered:
+    for each in accepted:
         found |= compare_digest(shown, each.secret) and (each.until is None or now < each.until)
     return found
 
 
 class UnknownCallers:
-    """Logs now and then, and not for each of them, that a caller is not known."""
+    """Logs calls of unknown callers, at most one line in ten seconds."""
 
-    def __init__(self, *, say: Callable[[str], object], stopwatch: Callable[[], float]) -> None:
-        self._say = say
+    def __init__(self, *, warn: Callable[[str], object], stopwatch: Callable[[], float]) -> None:
+        self._warn = warn
         self._stopwatch = stopwatch
         self._lock = Lock()
-        self._said_at: float | None = None
-        self._unsaid = 0
+        self._logged_at: float | None = None
+        self._unlogged = 0
 
-    def note(self, call: WebhookCall, peer: str) -> None:
-        """Take note of a call; its secret is logged nowhere, wrong as it may be."""
+    def record(self, call: WebhookCall, peer: str) -> None:
+        """Record a call; its secret is never logged, even a wrong one."""
         with self._lock:
             now = self._stopwatch()
-            if self._said_at is not None and now - self._said_at < _LOG_SECONDS:
-                self._unsaid += 1
+            if self._logged_at is not None and now - self._logged_at < _LOG_SECONDS:
+                self._unlogged += 1
                 return
-            more, self._unsaid, self._said_at = self._unsaid, 0, now
+            more, self._unlogged, self._logged_at = self._unlogged, 0, now
         others = f", and {more} more since the last such line" if more else ""
-        self._say(
+        self._warn(
             f"refused a call of /{call.side.value} from {peer} that does not know the path in the webhook "
             f"configurations{others}"
         )

@@ -11,7 +11,7 @@ from policy.core.decision.decision import Code, Decision, Outcome
 from webhook.wire import KIND, Received
 
 _MAX_WARNING: Final = 256
-"""Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
+"""Runes of one warning that the API server always passes on (apiserver `pkg/warning`)."""
 _MAX_WARNINGS: Final = 16
 _MAX_NAME: Final = 253
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -19,7 +19,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
 _SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
 _RETRY_SECONDS: Final = 1
-"""Until a create may be tried again that the mutating side missed, or that a template is made for."""
+"""Until a create may be tried again that the mutating side missed, or that waits for a new template."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -52,7 +52,7 @@ class _DenialStatus(msgspec.Struct, frozen=True):
 
 
 class _AdmissionResponse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """`AdmissionResponse`. patch and patchType come together or not at all (VerifyAdmissionResponse)."""
+    """`AdmissionResponse`. patch and patchType are both set or both unset (VerifyAdmissionResponse)."""
 
     uid: str
     allowed: bool
@@ -64,7 +64,7 @@ class _AdmissionResponse(msgspec.Struct, frozen=True, rename="camel", omit_defau
 
 
 class _AnsweredReview(msgspec.Struct, frozen=True, rename="camel"):
-    """The AdmissionReview that goes back."""
+    """The AdmissionReview of the answer."""
 
     api_version: str
     response: _AdmissionResponse
@@ -90,10 +90,10 @@ def encode(received: Received, decision: Decision) -> bytes:
 
 
 def _status(received: Received, decision: Decision) -> _DenialStatus:
-    """Return the Status: 422 for what its user has to mend, 403 or 429 where trying again may help.
+    """Return the Status: 422 for what its user has to correct, 403 or 429 where trying again may help.
 
     Argo takes 403 for transient. 429 with seconds is what kubectl and every other client of Kubernetes' own
-    library obey by themselves: right where a moment later all is well, wrong for a limit that stays full.
+    library obey by themselves: right where the next attempt succeeds, wrong for a limit that stays full.
     """
     found = {reason.code for reason in decision.reasons}
     retry: int | msgspec.UnsetType = msgspec.UNSET
@@ -121,5 +121,5 @@ def _status(received: Received, decision: Decision) -> _DenialStatus:
 
 
 def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    kept = [_CONTROL.sub(" ", text) for text in warnings[:_MAX_WARNINGS]]
-    return tuple(text if len(text) <= _MAX_WARNING else f"{text[: _MAX_WARNING - 1]}…" for text in kept)
+    cleaned = [_CONTROL.sub(" ", text) for text in warnings[:_MAX_WARNINGS]]
+    return tuple(text if len(text) <= _MAX_WARNING else f"{text[: _MAX_WARNING - 1]}…" for text in cleaned)

@@ -1,7 +1,7 @@
-"""What can go wrong with a review, and the HTTP status that says so.
+"""What can go wrong with a review, and its HTTP status.
 
 ReviewError
-├── BadRequest           4xx: the request is wrong; nobody but its sender can mend it
+├── BadRequest           4xx: the request is wrong; only its sender can correct it
 │   ├── UnknownCaller    403, not at a path that the webhook configurations carry
 │   ├── NotAllowed       405, only POST
 │   ├── TooLarge         413, above MAX_BODY
@@ -78,7 +78,7 @@ class OutOfTime(ReviewError):  # noqa: N818 - as above
 
 
 class NotSynced(ReviewError):  # noqa: N818 - as above
-    """Nothing is known yet about who is governed."""
+    """The policies were not read yet."""
 
     status = "503 Service Unavailable"
 

@@ -18,7 +18,7 @@ _LONGEST_NAME: Final = 253
 """Characters of a Kubernetes name; the API server checks it only after admission."""
 _LONGEST_UID: Final = 128
 _LONGEST_TEXT: Final = 4096
-"""Characters of a message, which may repeat what a request said."""
+"""Characters of a message, which may repeat parts of a request."""
 _LONGEST_TRACE: Final = 16 * 1024
 _MOST_POLICIES: Final = 32
 """All strings of a line are cut and all lists are short, so that no line is longer than some 64 KiB."""
@@ -106,7 +106,7 @@ class Log:
         self._write(_ENCODER.encode(line) + b"\n")
 
     def event(self, event: str, message: str, *, level: str = "info") -> None:
-        """Log something that is not a review: policies loaded, refused, shutting down."""
+        """Log an event that is no review: policies loaded, refused, shutting down."""
         line = _FaultLine(self._clock(), level, event, "", _cut(message, _LONGEST_TRACE))
         self._write(_ENCODER.encode(line) + b"\n")
 
@@ -131,7 +131,7 @@ class LineWriter:
         self._lines.put(line)
 
     def close(self) -> None:
-        """Write what is left and end; lines that come later are lost."""
+        """Write what is left and end; later lines are lost."""
         self._closing.set()
         self._lines.put(None)
         self._thread.join(_CLOSE_WITHIN)
@@ -144,7 +144,7 @@ class LineWriter:
         self._write([])
 
     def _write(self, batch: list[bytes | None]) -> None:
-        """Write a batch and all that has come since; a log that cannot be written stops no review."""
+        """Write a batch and all that was logged since; a log that cannot be written stops no review."""
         with suppress(Empty):
             while True:
                 batch.append(self._lines.get_nowait())
@@ -153,7 +153,7 @@ class LineWriter:
             while text:
                 text = text[os.write(self._descriptor, text) :]
         except OSError:
-            return  # The reader has gone, or the disk is full.
+            return  # The reader is gone, or the disk is full.
 
 
 def _cut(text: str, most: int) -> str:

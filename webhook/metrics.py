@@ -53,7 +53,7 @@ class SnapshotState(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: the names are known only with a snapshot, and registering must not ask for one."""
+        """Return nothing: the names are known only with a snapshot, and registering must not read one."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -100,7 +100,7 @@ class SnapshotState(Collector):
         limit = GaugeMetricFamily(
             "lockkeeper_quota_limit", "The limit of a quota; +Inf is unlimited.", labels=labels
         )
-        for account, usage in sorted(snapshot.usage.taken.items()):
+        for account, usage in sorted(snapshot.usage.used.items()):
             if account.user:
                 continue
             used.add_metric([account.namespace, account.quota, "workflows"], usage.workflows)
@@ -123,13 +123,14 @@ class Metrics:
     """The metric objects of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that is of no use.
         self.registry = CollectorRegistry()
-        reviews = Counter(
-            "lockkeeper_reviews",
-            "Answered admission reviews by outcome.",
-            ["webhook", "outcome", "dry_run"],
-            registry=self.registry,
+
+        def counter(name: str, documentation: str, *labels: str) -> Counter:
+            return Counter(name, documentation, labels, registry=self.registry)
+
+        reviews = counter(
+            "lockkeeper_reviews", "Answered admission reviews by outcome.", "webhook", "outcome", "dry_run"
         )
         self._reviews = {
             (side, outcome, dry_run): reviews.labels(side.value, outcome.value, str(dry_run).lower())
@@ -145,38 +146,23 @@ class Metrics:
             registry=self.registry,
         )
         self._durations = {side: durations.labels(side.value) for side in Side}
-        self._denials = Counter(
-            "lockkeeper_denials",
-            "Reasons of denials, by code.",
-            ["code"],
-            registry=self.registry,
+        self._denials = counter("lockkeeper_denials", "Reasons of denials, by code.", "code")
+        self._errors = counter(
+            "lockkeeper_errors", "Requests answered with an HTTP error, by status.", "status"
         )
-        self._errors = Counter(
-            "lockkeeper_errors",
-            "Requests answered with an HTTP error, by status.",
-            ["status"],
-            registry=self.registry,
-        )
-        unknown_callers = Counter(
+        unknown_callers = counter(
             "lockkeeper_unknown_callers",
             "Calls that were refused unread, because their path is not in the webhook configurations.",
-            ["webhook"],
-            registry=self.registry,
+            "webhook",
         )
         self._unknown_callers = {side: unknown_callers.labels(side.value) for side in Side}
-        late = Counter(
+        late = counter(
             "lockkeeper_reviews_out_of_time",
             "Reviews that were not answered in time, by the part of the review that spent it.",
-            ["part"],
-            registry=self.registry,
+            "part",
         )
         self._late = {part: late.labels(part.value) for part in Part}
-        self._loads = Counter(
-            "lockkeeper_policy_loads",
-            "Loads of the policies, by result.",
-            ["result"],
-            registry=self.registry,
-        )
+        self._loads = counter("lockkeeper_policy_loads", "Loads of the policies, by result.", "result")
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Count an answered review."""

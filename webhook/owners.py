@@ -1,6 +1,6 @@
-"""Reading about the owner of a Workflow that is to run: for children and runs of a schedule, nobody else.
+"""What is read about the owner of a Workflow that is to run: of children and of runs of a schedule only.
 
-A child that is made to run again is read about as well: a step that does `argo retry` and waits for it would
+The owner of a child that runs again is read as well: a step that does `argo retry` and waits for it would
 wait for ever otherwise.
 """
 
@@ -18,19 +18,17 @@ from webhook.failure import LedgerUnavailable
 
 
 class OwnerReader(Protocol):
-    """The cluster as far as owners go; see `policy.cluster.owner_reads.Relatives`."""
+    """The cluster as far as owners go; see `policy.cluster.workflow_reads.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
-        """Return the Workflow that owns a new one, the root of its line, and who else is in that line."""
-        ...
+        """Return the Workflow that owns a new one, the root Workflow, and its other descendants."""
 
     def of_run(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the policy of the CronWorkflow that owns a run, and its other runs."""
-        ...
 
 
 class NoOwners:
-    """Where there is no cluster to read: every Workflow stands for itself."""
+    """Where there is no cluster to read: no Workflow has an owner."""
 
     def of_child(self, _namespace: str, _owner: OwnerReference) -> Related:
         """Return that nothing is known."""
@@ -48,7 +46,7 @@ def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader) -> Re
         LedgerUnavailable: the cluster did not answer; the failure policy decides.
     """
     metadata = review.workflow.metadata if review.workflow is not None else None
-    if metadata is None or not metadata.owner_references or not _enters(review):
+    if metadata is None or not metadata.owner_references or not _starts(review):
         return review
     if not snapshot.policies(review.namespace).quotas:
         return review
@@ -59,8 +57,8 @@ def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader) -> Re
     return msgspec.structs.replace(review, related=related)
 
 
-def _enters(review: Review) -> bool:
-    """Tell whether a Workflow is to run that did not before: a new one, or one that was over."""
+def _starts(review: Review) -> bool:
+    """Return whether a Workflow is to run that did not before: a new one, or one that was over."""
     if review.operation is not Operation.UPDATE:
         return review.operation is Operation.CREATE
     update = update_of(review)

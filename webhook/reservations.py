@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from policy.cluster.errors import ClusterError, Crowded
+from policy.cluster.errors import ClusterError, TooManyCreates
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import (
     Code,
@@ -23,46 +23,41 @@ class Reservations(Protocol):
     """The ledger as a review needs it; see `policy.cluster.ledgers.Ledgers`."""
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
-        """Reserve, or return what is short. Raises Crowded."""
-        ...
+        """Reserve, or return what is short. Raises TooManyCreates."""
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short, reserving nothing."""
-        ...
 
     def holds(self, request: ReservationRequest) -> bool:
-        """Tell whether the reservation is there."""
-        ...
+        """Return whether the reservation is there."""
 
     def cancel(self, request: ReservationRequest) -> None:
         """Give a reservation back."""
-        ...
 
 
 class StoredReservations(Protocol):
-    """What is stored of Workflows; see `policy.cluster.owner_reads.StoredWorkflows`."""
+    """What is stored of Workflows; see `policy.cluster.workflow_reads.StoredWorkflows`."""
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
-        """Tell whether the Workflow of that name is stored with that reservation."""
-        ...
+        """Return whether the Workflow of that name is stored with that reservation."""
 
 
 class NothingStored:
     """Where there is no cluster to read: a create that is refused is none that was stored."""
 
     def carries(self, _namespace: str, _name: str, _reservation: str) -> bool:
-        """Tell that it is not."""
+        """Return that it is not."""
         return False
 
 
-def ask_ledger(
+def apply_ledger(
     decision: Decision,
     review: Review,
     reservations: Reservations,
     deadline: datetime,
     stored: StoredReservations | None = None,
 ) -> Decision:
-    """Return the decision after the ledger was asked, where the decision depends on it.
+    """Return the decision after the ledger was read, where the decision depends on it.
 
     Raises:
         LedgerUnavailable: the ledger did not answer; the failure policy decides.
@@ -90,7 +85,7 @@ def _reserve(
     dry_run = review.dry_run  # A dry run stores nothing, so it may not take a slot.
     try:
         short = reservations.probe(request) if dry_run else reservations.reserve(request, deadline=deadline)
-    except Crowded as crowded:
+    except TooManyCreates as crowded:
         return denied(decision, (Reason(Code.TOO_MANY_CREATES, "", crowded.message),))
     if not short:
         return decision
@@ -106,8 +101,8 @@ def _verify(
 ) -> Decision:
     """Check that the create has its slot, or give the slot back where the create is refused after all.
 
-    Before a create is stored nobody else knows what its reservation is called; afterwards everybody does who
-    may read it. So the slot of one that is stored is not given back, whoever sends a review of it.
+    Before a create is stored no other client knows the id of its reservation; afterwards every client that
+    may read it does. So the slot of one that is stored is not given back, whichever client sends a review.
     """
     if review.dry_run:
         return decision

@@ -1,9 +1,9 @@
 """THE PATH of a review: bytes, a Review, the policies, Argo's types, the ledger, an answer, bytes.
 
-`review` is the whole of it, with the places that can say no in their order. The types of an object are looked
-at by the validating side, which sees the object as it will be stored; so a create pays for that once. The
-mutating side looks where it could not read the object itself, and before it holds one: a hold with our marks
-says that the types were looked at, and a Workflow that is released later is not read again.
+`review` is the whole of it, with the places that can deny in their order. The types of an object are checked
+by the validating side, which sees the object as it will be stored; so a create pays for that once. The
+mutating side checks where it could not read the object itself, and before it holds one: a hold with our marks
+means that the types were checked, and a Workflow that is released later is not read again.
 """
 
 import time
@@ -27,11 +27,11 @@ from policy.core.values.problems import Problem
 from webhook.encode import encode
 from webhook.failure import BadRequest, OutOfTime
 from webhook.owners import NoOwners, OwnerReader, with_owner
-from webhook.reservations import NothingStored, Reservations, StoredReservations, ask_ledger
+from webhook.reservations import NothingStored, Reservations, StoredReservations, apply_ledger
 from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
 from webhook.wire import Received, decode
 
-MAX_DOUBTS: Final = 5
+MAX_TYPE_WARNINGS: Final = 5
 """Warnings about fields that Argo drops, so that those of the policies are still read."""
 CONSEQUENCES: Final = {
     ObjectKind.WORKFLOW: "Argo cannot decode such a Workflow, and its controller would stop for everybody",
@@ -45,8 +45,7 @@ class OutcomeRecorder(Protocol):
     """Where the outcome of a review is counted and logged."""
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
-        """Take note of one answered review."""
-        ...
+        """Record one answered review."""
 
 
 class Reviewing(msgspec.Struct, frozen=True):
@@ -70,14 +69,14 @@ def review(
 ) -> bytes:
     """Answer one AdmissionReview within `budget`.
 
-    What can say no, in this order (3 to 5 are `decide_without_ledger`):
+    What can deny, in this order (3 to 5 are `decide_without_ledger`):
 
     1. `decode`: BadRequest, the body is no review.
     2. `with_owner`: LedgerUnavailable, the owner of a child or of a run could not be read.
     3. `apply_policies`: a denial, by the object itself, the quotas that govern it, or its locks.
     4. `examine`: a denial, Argo could not decode the object.
     5. `Received.fault`: a denial, we cannot read the object ourselves.
-    6. `ask_ledger`: a denial, a quota with `onExceed: Deny` has no room; LedgerUnavailable, nobody answered.
+    6. `apply_ledger`: a denial, a quota with `onExceed: Deny` has no capacity; LedgerUnavailable, no answer.
     7. The time: OutOfTime, wherever it was spent.
 
     A denial is an answer. What is raised becomes an HTTP status, and the webhook's failure policy decides.
@@ -89,11 +88,11 @@ def review(
     try:
         received = decode(body, side, time_left)
         snapshot = parts.snapshot()
-        asked = with_owner(received.review, snapshot, parts.relatives)
-        decision = decide_without_ledger(asked, received.fault, snapshot, now)
+        request = with_owner(received.review, snapshot, parts.relatives)
+        decision = decide_without_ledger(request, received.fault, snapshot, now)
         time_left.check(Part.LEDGER)
         if decision.reservation is not None:
-            decision = ask_ledger(decision, asked, parts.reservations, deadline, parts.stored)
+            decision = apply_ledger(decision, request, parts.reservations, deadline, parts.stored)
         if parts.clock() > deadline:
             raise OutOfTime(seconds, Part.LEDGER)
         answer = encode(received, decision)
@@ -115,8 +114,8 @@ def decide_without_ledger(
 ) -> Decision:
     """Decide about a review as far as that needs no ledger.
 
-    `fault` is the denial of an object that could not be read; Argo's own words go before it. `thorough` looks
-    at types on the mutating side, too.
+    `fault` is the denial of an object that could not be read; Argo's own words go before it. `thorough`
+    checks types on the mutating side, too.
 
     Raises:
         BadRequest: the object is not JSON that can be read.
@@ -126,24 +125,24 @@ def decide_without_ledger(
         return decision  # Argo's controller writes what it has decoded, a megabyte again and again.
     whole = thorough or fault is not None or review.side is Side.VALIDATE
     if whole and review.cron is not None and not review.sub_resource and decision.allowed:
-        # What keeps it from ever running: Argo stores it all the same, and says so to nobody.
+        # What keeps it from ever running: Argo stores it anyway, and reports it nowhere.
         decision = _with_warnings(decision, schedule_problems(review.cron, snapshot.argo))
     if whole or decision.outcome is Outcome.QUEUED:
-        decision = _with_types(decision, review, doubts=whole)
+        decision = _with_types(decision, review, warn=whole)
     return fault if fault is not None and decision.allowed else decision
 
 
-def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision:
+def _with_types(decision: Decision, review: Review, *, warn: bool) -> Decision:
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
     if examined.mismatches:
         return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
-    return _with_warnings(decision, examined.warnings) if doubts else decision
+    return _with_warnings(decision, examined.warnings) if warn else decision
 
 
 def _with_warnings(decision: Decision, found: Iterable[Problem]) -> Decision:
-    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_DOUBTS)]
+    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_TYPE_WARNINGS)]
     return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
 
 
@@ -155,7 +154,7 @@ def _examined(review: Review) -> DecodeReport:
 
 
 def _reasons(examined: DecodeReport, kind: ObjectKind) -> tuple[Reason, ...]:
-    """Return a reason for every mismatch; the consequence is stated once."""
+    """Return a reason for every type error; the consequence is in the first of them."""
     first, *others = examined.mismatches
-    said = Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")
-    return (said, *(Reason(Code.WRONG_TYPE, each.path, each.message) for each in others))
+    explained = Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")
+    return (explained, *(Reason(Code.WRONG_TYPE, each.path, each.message) for each in others))

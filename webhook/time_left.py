@@ -1,7 +1,7 @@
-"""How much time a review has, and what is left of it while it goes on.
+"""How much time a review has, how much of it is left, and how many reviews may take long at once.
 
 The API server appends `?timeout=5s` to the webhook's URL (client-go). A review that has taken longer than
-LONG needs a place among the long ones (`webhook.time_left`) to go on.
+LONG needs one of the few slots for long reviews to continue.
 """
 
 import re
@@ -32,22 +32,20 @@ LONG: Final = 0.1
 
 
 class LongReviews(Protocol):
-    """Where reviews that take long get their places; see `webhook.time_left.LongReviewPlaces`."""
+    """Where reviews that take long get their slots; see `LongReviewSlots`."""
 
     def enter(self, seconds: float) -> bool:
-        """Wait for a place, and tell whether there was one in time."""
-        ...
+        """Wait for a slot, and return whether there was one in time."""
 
     def leave(self) -> None:
-        """Give the place back."""
-        ...
+        """Release the slot."""
 
 
 class _Unlimited:
-    """Places for all reviews: without a server there are no permits to share."""
+    """Slots for all reviews: without a server there are no permits to share."""
 
     def enter(self, _seconds: float) -> bool:
-        """Go on."""
+        """Continue."""
         return True
 
     def leave(self) -> None:
@@ -58,13 +56,13 @@ UNLIMITED: Final[LongReviews] = _Unlimited()
 
 
 def long_reviews_of(environ: WSGIEnvironment) -> LongReviews:
-    """Return the places of the worker that serves a request; its socket knows them."""
+    """Return the slots of the worker that serves a request; its socket knows them."""
     found: LongReviews | None = getattr(environ.get("gunicorn.socket"), "long_reviews", None)
     return found or UNLIMITED
 
 
 class TimeLeft:
-    """The budget of one review, which has a place among the long ones when it takes long, until `done`."""
+    """The budget of one review, which takes a slot for long reviews when it takes long, until `done`."""
 
     __slots__ = ("_clock", "_entered", "_long_reviews", "_next", "_until")
 
@@ -80,9 +78,9 @@ class TimeLeft:
         """Raise TimeSpentError where no time is left."""
         now = self._clock()
         if now > self._next:  # Nearly always this is all.
-            self._go_on(part, now)
+            self._continue(part, now)
 
-    def _go_on(self, part: Part, now: float) -> None:
+    def _continue(self, part: Part, now: float) -> None:
         if now > self._until:
             raise TimeSpentError(part)
         self._next = self._until
@@ -91,7 +89,7 @@ class TimeLeft:
             raise TimeSpentError(Part.WAITING)
 
     def done(self) -> None:
-        """Give the place back, if one was taken."""
+        """Release the slot, if one was taken."""
         if self._entered:
             self._entered = False
             self._long_reviews.leave()
@@ -117,7 +115,7 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 class Permits:
-    """A counting semaphore made of a queue of tokens, which is several times faster than threading's."""
+    """A counting semaphore built on a queue of tokens, which is several times faster than threading's."""
 
     def __init__(self, most: int) -> None:
         self._tokens: SimpleQueue[None] = SimpleQueue()
@@ -129,35 +127,35 @@ class Permits:
         self._tokens.get()
 
     def release(self) -> None:
-        """Give the permit to another thread."""
+        """Release the permit for another thread."""
         self._tokens.put(None)
 
 
-class LongReviewPlaces:
-    """So many places for reviews that take long, beside the permits of a worker."""
+class LongReviewSlots:
+    """So many slots for reviews that take long, beside the permits of a worker."""
 
-    def __init__(self, permits: Permits, places: int) -> None:
+    def __init__(self, permits: Permits, slots: int) -> None:
         self._permits = permits
-        self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(places):
-            self._places.put(None)
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(slots):
+            self._slots.put(None)
 
     def enter(self, seconds: float) -> bool:
-        """Take a free place, or wait for one without a permit; tell whether there was one in time."""
+        """Take a free slot, or wait for one without a permit; return whether there was one in time."""
         try:
-            self._places.get_nowait()
+            self._slots.get_nowait()
         except Empty:
             return self._wait(seconds)
         return True
 
     def leave(self) -> None:
-        """Give the place back."""
-        self._places.put(None)
+        """Release the slot."""
+        self._slots.put(None)
 
     def _wait(self, seconds: float) -> bool:
         self._permits.release()
         try:
-            self._places.get(timeout=max(0.0, seconds))
+            self._slots.get(timeout=max(0.0, seconds))
         except Empty:
             return False
         finally:

@@ -1,7 +1,7 @@
 """What comes in on the wire: AdmissionReview bytes to a Review (k8s.io/api/admission/v1).
 
 The envelope is decoded first, with its objects left raw, and then each object once, into the narrow struct of
-its kind. So a wrong request (400) is told from a user's wrong object (a denial with its path).
+its kind. So a wrong request (400) is distinguished from a user's wrong object (a denial with its path).
 """
 
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT, Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import (
     EMPTY_METADATA,
@@ -28,13 +29,13 @@ VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})
 _ARGO_GROUP: Final = "argoproj.io"
 MAX_UID: Final = 128
 """Characters; the API server's have 36. A uid goes into answers, logs, labels and the ledger."""
-MAX_MISFITS: Final = 100
+MAX_TYPE_ERRORS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
 _LARGE: Final = 256 * 1024
-"""Bytes of a body below which nobody need count what it holds."""
+"""Bytes of a body below which its lists and maps are not counted."""
 _MAX_CONTAINERS: Final = 400_000
 """Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
-Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
+Python some hundred bytes, and all of them are created in one step that nothing interrupts."""
 
 
 class Kind(Read, frozen=True):
@@ -52,11 +53,11 @@ class UserInfo(Read, frozen=True):
     groups: tuple[str, ...] | None = None
 
 
-_NOBODY: Final = UserInfo()
+_NO_USER: Final = UserInfo()
 
 
-class Head(Read, frozen=True, kw_only=True):
-    """The request without its object."""
+class AdmissionRequest(Read, frozen=True, kw_only=True):
+    """A request; its objects are still raw."""
 
     uid: str
     kind: Kind
@@ -66,11 +67,6 @@ class Head(Read, frozen=True, kw_only=True):
     namespace: str | None = None
     user_info: UserInfo | None = None
     dry_run: bool | None = None
-
-
-class _AdmissionRequest(Head, frozen=True, kw_only=True):
-    """A request with its objects left as they came."""
-
     object: msgspec.Raw = NO_OBJECT
     old_object: msgspec.Raw = NO_OBJECT
 
@@ -80,20 +76,17 @@ class _Envelope(Read, frozen=True):
 
     api_version: str | None = None
     kind: str | None = None
-    request: _AdmissionRequest | None = None
+    request: AdmissionRequest | None = None
 
 
-prepare(_Envelope)
-
-
-class _Headed(Read, frozen=True):
+class _WithoutSpec(Read, frozen=True):
     """A Workflow of which the spec is not read."""
 
     metadata: Metadata | None = None
     status: dict[str, msgspec.Raw] | None = None
 
 
-prepare(_Headed)
+prepare(_Envelope, _WithoutSpec)
 
 
 class _Objects(msgspec.Struct, frozen=True):
@@ -103,6 +96,9 @@ class _Objects(msgspec.Struct, frozen=True):
     old: Workflow | None = None
     template: TemplateObject | None = None
     cron: CronWorkflow | None = None
+
+
+_NO_OBJECTS: Final = _Objects()
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -116,7 +112,7 @@ class Received(msgspec.Struct, frozen=True):
     group: str = _ARGO_GROUP
 
 
-_HEADED: Final = msgspec.json.Decoder(_Headed | None)
+_WITHOUT_SPEC: Final = msgspec.json.Decoder(_WithoutSpec | None)
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
 _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
@@ -138,37 +134,47 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
         TimeSpentError: there is more of it than can be read in time.
     """
-    bounded(body)
-    try:
-        envelope = _ENVELOPE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not an AdmissionReview that can be read: {error}") from error
-    request = envelope.request
-    api_version = checked(envelope.api_version, envelope.kind, request)
-    if request is None:
-        raise BadRequest("request is missing")
+    api_version, request = open_envelope(body)
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
     if request.kind.group != _ARGO_GROUP or request.operation not in _STORED:
-        return _received(api_version, request, side, ObjectKind.OTHER, _Objects(), budget=budget)
+        return received(api_version, request, side, budget=budget)
     try:
         budget.check(Part.READING)
         objects = _objects(request, kind)
     except msgspec.ValidationError:
-        received = _received(api_version, request, side, kind, _partly(request, kind), budget=budget)
-        return msgspec.structs.replace(received, fault=_fault(request, _READ[kind], budget))
+        found = received(api_version, request, side, kind, _partly(request, kind), budget=budget)
+        return msgspec.structs.replace(found, fault=_fault(request, _READ[kind], budget))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    return _received(api_version, request, side, kind, objects, budget=budget)
+    return received(api_version, request, side, kind, objects, budget=budget)
 
 
-def bounded(body: bytes) -> None:
-    """Raise BadRequest for a body of nothing but brackets, which would fill the memory."""
+def open_envelope(
+    body: bytes, *, unreadable: str = "the body is not an AdmissionReview that can be read"
+) -> tuple[str, AdmissionRequest]:
+    """Return the version to answer in, and the request. Raises BadRequest, by `unreadable` if not JSON."""
     if len(body) > _LARGE and body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
         raise BadRequest(f"the review holds more than {_MAX_CONTAINERS} lists and maps")
+    try:
+        envelope = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{unreadable}: {error}") from error
+    request = envelope.request
+    if envelope.kind != KIND:
+        raise BadRequest(f"kind is {envelope.kind!r}; it must be {KIND}")
+    if envelope.api_version not in VERSIONS:
+        raise BadRequest(f"apiVersion is {envelope.api_version!r}; known are {', '.join(sorted(VERSIONS))}")
+    if request is None:
+        raise BadRequest("request is missing")
+    if not request.uid:
+        raise BadRequest("request.uid is empty")
+    if len(request.uid) > MAX_UID:
+        raise BadRequest(f"request.uid is longer than {MAX_UID} characters")
+    return envelope.api_version, request
 
 
-def _objects(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
-    """Return the objects of a request, each decoded once as far as anybody reads it."""
+def _objects(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
+    """Return the objects of a request, each decoded once, and only the fields that are read."""
     match kind:
         case ObjectKind.WORKFLOW:
             workflow = _WORKFLOW.decode(request.object)
@@ -183,18 +189,18 @@ def _objects(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
             return _Objects()
 
 
-def _old_workflow(request: _AdmissionRequest) -> Workflow | None:
+def _old_workflow(request: AdmissionRequest) -> Workflow | None:
     """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
-    old: Workflow | None = None
-    if request.operation is Operation.UPDATE:
-        try:
-            old = _WORKFLOW.decode(request.old_object)
-        except msgspec.ValidationError:
-            old = _without_spec(request.old_object)
+    if request.operation is not Operation.UPDATE:
+        return None
+    try:
+        old: Workflow | None = _WORKFLOW.decode(request.old_object)
+    except msgspec.ValidationError:
+        return _without_spec(request.old_object)
     return old
 
 
-def _partly(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
+def _partly(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
     """Return what can be read of a request whose object does not fit.
 
     An update of a Workflow is guarded all the same: a wrong type must not hide what else it changes.
@@ -206,53 +212,63 @@ def _partly(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
 
 def _without_spec(raw: msgspec.Raw) -> Workflow | None:
     try:
-        found = _HEADED.decode(raw)
+        found = _WITHOUT_SPEC.decode(raw)
     except msgspec.ValidationError:
         return None
     return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
-def _fault(request: _AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
+def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
     """Return the denial of an object that does not fit what we read, unless it was stored like that before.
 
-    Where Argo cannot decode it either, `webhook.review` says so in Argo's words.
+    Where Argo cannot decode it either, `webhook.review` explains it in Argo's words.
     """
     if request.sub_resource:
         return None
-    if request.operation is Operation.UPDATE and _misfits(request.old_object, expected, budget):
+    if request.operation is Operation.UPDATE and _type_errors(request.old_object, expected, budget):
         return None
-    # A field that stands twice may be wrong where it stands first, which nothing else sees.
+    # A field that is given twice may be wrong where it is given first, which nothing else sees.
     unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
-    return Decision(Outcome.DENIED, _misfits(request.object, expected, budget) or unclear)
+    return Decision(Outcome.DENIED, _type_errors(request.object, expected, budget) or unclear)
 
 
-def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
-    """Return the version to answer in. Raises BadRequest for an envelope that is no AdmissionReview."""
-    if kind != KIND:
-        raise BadRequest(f"kind is {kind!r}; it must be {KIND}")
-    if api_version not in VERSIONS:
-        raise BadRequest(f"apiVersion is {api_version!r}; known are {', '.join(sorted(VERSIONS))}")
-    if request is None:
-        raise BadRequest("request is missing")
-    if not request.uid:
-        raise BadRequest("request.uid is empty")
-    if len(request.uid) > MAX_UID:
-        raise BadRequest(f"request.uid is longer than {MAX_UID} characters")
-    return api_version
+def admission_review(obj: JsonObject, *, namespace: str, uid: str, user: str) -> JsonObject:
+    """Return the AdmissionReview of a create, with the fields that the API server sends."""
+    kind: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
+    resource: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"}
+    metadata = obj.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    request: JsonObject = {
+        "uid": uid,
+        "kind": kind,
+        "resource": resource,
+        "requestKind": kind,
+        "requestResource": resource,
+        "name": name,
+        "namespace": namespace,
+        "operation": "CREATE",
+        "userInfo": {"username": user, "groups": ["system:authenticated"]},
+        "object": obj,
+        "oldObject": None,
+        "dryRun": False,
+        "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+    }
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-def _received(
+def received(
     api_version: str,
-    request: _AdmissionRequest,
+    request: AdmissionRequest,
     side: Side,
-    kind: ObjectKind,
-    objects: _Objects,
+    kind: ObjectKind = ObjectKind.OTHER,
+    objects: _Objects = _NO_OBJECTS,
     *,
-    budget: Budget,
+    budget: Budget = UNBOUNDED,
 ) -> Received:
+    """Return a review with those of its objects that were decoded."""
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
-    user = request.user_info or _NOBODY
+    user = request.user_info or _NO_USER
     review = Review(
         uid=request.uid,
         side=side,
@@ -273,14 +289,20 @@ def _received(
         budget=budget,
     )
     name = review.name or metadata.generate_name or ""
-    return Received(api_version, review, name, request.kind.kind)
+    return Received(api_version, review, name, request.kind.kind, group=request.kind.group)
 
 
-def _misfits(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
-    """Return every field of an object that we cannot read; none of an object that is not there."""
+def read_json(raw: msgspec.Raw, field: str) -> JsonValue:
+    """Return an object of a request without a type. Raises BadRequest."""
     try:
-        obj = msgspec.json.decode(raw)
+        found: JsonValue = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS, budget=budget)
+        raise BadRequest(f"request.{field} is not JSON that can be read: {error}") from error
+    return found
+
+
+def _type_errors(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
+    """Return every field of an object that we cannot read; none of an object that is not there."""
+    obj = read_json(raw, "object")
+    problems = () if obj is None else walk(obj, expected, most=MAX_TYPE_ERRORS, budget=budget)
     return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)

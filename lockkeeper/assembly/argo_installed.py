@@ -1,4 +1,4 @@
-"""The version of the Argo that is installed, as the image of its controller's Deployment tells.
+"""The version of the Argo that is installed, by the image of its controller's Deployment.
 
 It decides how locks are written: an Argo that was upgraded to 4.0 drops the single form, and runs unlocked.
 """
@@ -26,7 +26,7 @@ def version_of(image: str) -> ArgoVersion | None:
 
 
 class InstalledArgo:
-    """Asks for the version; where there is no answer, the last one counts, or the setting before any."""
+    """Reads the version; where it cannot be read the last one counts, or the setting before any."""
 
     def __init__(
         self,
@@ -35,16 +35,16 @@ class InstalledArgo:
         deployment: NamespacedName,
         setting: ArgoVersion,
         trouble: Callable[[str, ClusterError], None],
-        say: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._deployment = deployment
         self._version = setting
         self._trouble = trouble
-        self._say = say
+        self._log = log
         self._last_text = ""
 
-    def ask(self) -> ArgoVersion:
+    def read(self) -> ArgoVersion:
         """Return the version that is installed now."""
         where = f"Deployment {self._deployment}"
         try:
@@ -63,11 +63,11 @@ class InstalledArgo:
         if version is None:
             text = f"{where} runs {image}, whose tag is no version of Argo: {self._version} is taken"
         if self._is_news(text):
-            self._say(text)
+            self._log(text)
         self._version = version or self._version
         return self._version
 
     def _is_news(self, what: str) -> bool:
-        """Tell whether something else was the case when it was asked before."""
+        """Return whether this differs from what was reported before."""
         before, self._last_text = self._last_text, what
         return what != before

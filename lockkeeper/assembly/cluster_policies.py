@@ -1,7 +1,7 @@
-"""Puts together the policies of a cluster, for `serve --cluster` and `controller`: in force on a board.
+"""Puts together the policies of a cluster in a snapshot store, for `serve --cluster` and `controller`.
 
-The watches and the version of Argo feed the board; the parts of a leader's term that write about policies,
-which are their status, semaphores and siblings of templates, are made here because they listen to it.
+The watches and the version of Argo feed the snapshot store; the parts of a leader's term that write about
+policies (status, semaphores, siblings of templates) are built here because they feed it back.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.assembly.argo_installed import InstalledArgo
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.errors import Trouble
@@ -35,31 +35,31 @@ from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policies.status_figures import QuotaFigures, figures, view_of
 from policy.core.quota.usage_view import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
 from policy.core.values.amounts import Limits
-from policy.service.locks.config_map_writer import ProjectedCluster, Projector
-from policy.service.locks.sibling_writer import Siblings
+from policy.service.locks.config_map_writer import ConfigMapWriter, ProjectedCluster
+from policy.service.locks.sibling_writer import SiblingWriter
 from policy.service.release.release_pass import unknown_capacity
 from policy.service.status.conditions import ready
-from policy.service.status.metrics import ControllerRecorder
+from policy.service.status.metrics import ControllerMetrics
 from policy.service.status.policy_status import PolicyStatusWriter
-from policy.sources.cluster_objects import ClusterSource, Gathered
+from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
-from policy.sources.snapshot_store import Listener, Listeners, SnapshotBoard, Unsubscribe
+from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
 from webhook.failure import NotSynced
 from webhook.logs import Log
 
 _NOT_READ: Final = "the policies of the cluster are not read yet"
 _ARGO_SECONDS: Final = 60.0
-"""How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
+"""How often the Deployment of Argo is read; an upgrade takes longer than that to roll out."""
 _FIGURES_AGE: Final = 4.0
-"""Seconds until everybody who joined a queue is in its figures."""
+"""Seconds until every Workflow that joined a queue is in its figures."""
 _FIGURES_SECONDS: Final = 0.5
-"""Between two looks of a webhook at the figures of quotas."""
+"""Between two updates of the figures of quotas in a webhook."""
 _LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
 _QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
-    """The cluster's policies on a board, kept up by watches; nothing is decided before all were read."""
+    """The cluster's policies in a snapshot store, updated by watches; all are read before any decision."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ClusterPolicies:
         cluster: Cluster,
         argo: ArgoVersion,
         log: Log,
-        recorder: ControllerRecorder | None = None,
+        recorder: ControllerMetrics | None = None,
         identities: Identities = UPSTREAM,
         deployment: NamespacedName | None = None,
     ) -> None:
@@ -80,13 +80,13 @@ class ClusterPolicies:
                 deployment=deployment,
                 setting=argo,
                 trouble=trouble,
-                say=lambda text: log.event("argo", text),
+                log=lambda text: log.event("argo", text),
             )
             if deployment is not None
             else None
         )
         self._compiling = Lock()
-        self._gathered = Gathered((), WHOLE)
+        self._gathered = GatheredDocuments((), WHOLE)
         self._identities = identities
         self._log = log
         self._versions = count(1)
@@ -95,16 +95,16 @@ class ClusterPolicies:
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._reported: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
-        self.board = SnapshotBoard(snapshot=self._compile(self._gathered), clock=utc_now)
+        self.snapshots = SnapshotStore(snapshot=self._compile(self._gathered), clock=utc_now)
         self._stopped = Event()
         self._figures_moved = Event()
         self._longer_since: dict[str, float] = {}
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
-            judged=self._judged,
+            on_verdict=self._log_problems,
             trouble=trouble,
-            moved=self._moved,
+            verdicts_changed=self._moved,
             argo=config_maps_of(identities.argo_controllers),
         )
 
@@ -124,19 +124,19 @@ class ClusterPolicies:
         self._figures_moved.set()
 
     def _follow(self) -> None:
-        """Ask for the version of Argo before anything is compiled for it, then follow the policies."""
+        """Read the version of Argo before anything is compiled for it, then follow the policies."""
         if self._installed is not None:
-            self._argo = self._installed.ask()
+            self._argo = self._installed.read()
             Thread(target=self._follow_argo, args=(self._installed,), name="argo", daemon=True).start()
         self._source.run()
 
     def _follow_argo(self, installed: InstalledArgo) -> None:
-        """Compile everything anew when another version of Argo is installed."""
+        """Compile everything again when another version of Argo is installed."""
         while not self._stopped.wait(_ARGO_SECONDS):
-            self.check_argo(installed.ask())
+            self.check_argo(installed.read())
 
     def check_argo(self, version: ArgoVersion) -> None:
-        """Take it that this version of Argo is installed now."""
+        """Compile again if another version of Argo is installed now."""
         if version != self._argo:
             self._argo = version
             self._changed(self._gathered)
@@ -145,11 +145,11 @@ class ClusterPolicies:
         """Return the snapshot in force.
 
         Raises:
-            NotSynced: the policies were not all read yet; to allow would be to let everything pass.
+            NotSynced: the policies were not all read yet; to allow would be to admit everything.
         """
         if not self._source.synced.is_set():
             raise NotSynced(_NOT_READ)
-        return self.board.current()
+        return self.snapshots.current()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all policies were read."""
@@ -160,12 +160,12 @@ class ClusterPolicies:
         return [] if self._source.synced.is_set() else [_NOT_READ]
 
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Return the latest verdict on each policy, whoever leads: a new leader takes them over."""
+        """Return the latest verdict on each policy, leader or not: a new leader takes them over."""
         return self._source.verdicts()
 
     def findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
-        """Return what the set of policies in force shows; worked out once for each set, for one thread."""
-        snapshot = self.board.current()
+        """Return the findings about the policies in force; worked out once for each set, for one thread."""
+        snapshot = self.snapshots.current()
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
         merged = dict(self._found[1])
@@ -176,7 +176,7 @@ class ClusterPolicies:
 
     def figures(self) -> Mapping[PolicyName, JsonObject]:
         """Return the figures of quotas by the latest view of usage, as their status is to have them."""
-        snapshot = self.board.current()
+        snapshot = self.snapshots.current()
         found = figures(snapshot.usage, snapshot, utc_now(), self.capacity)
         return {name: msgspec.to_builtins(each) for name, each in found.items()}
 
@@ -185,16 +185,16 @@ class ClusterPolicies:
         while not self._stopped.wait(_FIGURES_SECONDS):
             self._figures_moved.wait(_FIGURES_SECONDS if self._longer_since else _FIGURES_AGE)
             self._figures_moved.clear()
-            self.board.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
+            self.snapshots.put_usage(self._with_recent_waits(view_of(_figures_in(self.verdicts()))))
 
-    def _young(self, shown: UsageView) -> UsageView:
-        """Return the view with who joined a queue here and cannot be in the figures yet.
+    def _with_recent_waits(self, shown: UsageView) -> UsageView:
+        """Return the view with the Workflows that joined a queue here and cannot be in the figures yet.
 
-        A queue is as long as the figures say or as we have seen it grow, whichever is more, until the figures
-        have had the time to tell of everybody.
+        A queue is as long as in the figures, or as it has grown here, whichever is more, until the figures
+        have had the time to include every Workflow.
         """
         now = time.monotonic()
-        before = self.board.current().usage
+        before = self.snapshots.current().usage
         queues = dict(shown.queues)
         for namespace, queue in before.queues.items():
             queue_shown = shown.queues.get(namespace, EMPTY_QUEUE)
@@ -207,7 +207,7 @@ class ClusterPolicies:
         return msgspec.structs.replace(shown, queues=queues)
 
     def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
-        """Return the part of a leader's term that keeps conditions and figures of policies."""
+        """Return the part of a leader's term that writes conditions and figures of policies."""
         return PolicyStatusWriter(
             cluster=self._cluster,
             verdicts=self._known_verdicts,
@@ -218,13 +218,13 @@ class ClusterPolicies:
             trouble=trouble,
         )
 
-    def projector(
+    def config_map_writer(
         self, trouble: Trouble, *, cluster: ProjectedCluster, in_use: Callable[[str], bool]
-    ) -> Projector:
+    ) -> ConfigMapWriter:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
-        return Projector(
+        return ConfigMapWriter(
             cluster=cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             in_use=in_use,
             clock=utc_now,
             stopwatch=time.monotonic,
@@ -232,18 +232,18 @@ class ClusterPolicies:
             found=self._listen_to("semaphores"),
         )
 
-    def siblings(self, trouble: Trouble) -> Siblings:
-        """Return the part of a leader's term that keeps siblings of templates."""
-        return Siblings(
+    def siblings(self, trouble: Trouble) -> SiblingWriter:
+        """Return the part of a leader's term that writes siblings of templates."""
+        return SiblingWriter(
             cluster=self._cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             stopwatch=time.monotonic,
             trouble=trouble,
             found=self._listen_to("siblings"),
         )
 
     def _listen_to(self, part: str) -> Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None]:
-        """Return who takes what a part of a leader's term has to say; until then it is not known."""
+        """Return what receives the findings of a part of a leader's term; until then they are not known."""
         self._reported[part] = None
 
         def take(found: Mapping[PolicyName, tuple[Finding, ...]]) -> None:
@@ -256,7 +256,7 @@ class ClusterPolicies:
     def _known_verdicts(self) -> tuple[Verdict, ...]:
         """Return the verdicts on which all is known.
 
-        What a new leader has not tried to write yet it does not know to be fine: the conditions of the leader
+        A new leader does not know the outcome of what it has not tried to write: the conditions of the leader
         before stay until then.
         """
         verdicts = self.verdicts()
@@ -268,7 +268,7 @@ class ClusterPolicies:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
         return self._of_verdicts.add(listener)
 
-    def _compile(self, gathered: Gathered) -> Snapshot:
+    def _compile(self, gathered: GatheredDocuments) -> Snapshot:
         version = str(next(self._versions))
         snapshot = take_snapshot(
             gathered.documents,
@@ -281,22 +281,22 @@ class ClusterPolicies:
         self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)
 
-    def _changed(self, gathered: Gathered) -> None:
+    def _changed(self, gathered: GatheredDocuments) -> None:
         with self._compiling:
             self._gathered = gathered
-            self.board.put_policies(self._compile(gathered))
+            self.snapshots.put_policies(self._compile(gathered))
         self._moved()
 
     def _moved(self) -> None:
         self._of_verdicts.call()
 
-    def _judged(self, verdict: Verdict) -> None:
+    def _log_problems(self, verdict: Verdict) -> None:
         if verdict.problems:
             self._log.event("policies", f"{verdict}: {ready(verdict).message}", level="warning")
 
 
 def _figures_in(verdicts: Iterable[Verdict]) -> dict[PolicyName, QuotaFigures]:
-    """Return the figures that stand in the status of quotas, as far as they can be read."""
+    """Return the figures in the status of quotas, as far as they can be read."""
     found = {}
     for verdict in verdicts:
         if verdict.resource not in _QUOTAS or not isinstance(verdict.status, dict):

@@ -1,57 +1,148 @@
-"""Puts together what releases Workflows, for the commands `controller` and `run`.
+"""Puts send_all the controller that releases Workflows, and all that runs during one term as the leader.
 
-The other duties of a leader, and the election, `lockkeeper.cli.controller` adds.
+`build_controller` is for the commands `controller` and `run`, `Terms` for `controller` alone. A process may
+lead many times. What it keeps from one term to the next (policies, metrics, the log) refers to a term only
+until that ends: the list of Workflows of an ended one would otherwise stay in memory.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
 
-from lockkeeper.process.clock_and_log import utc_now
+import msgspec
+
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
+from policy.core.quota.accounts import Root
 from policy.core.values.amounts import Limits
+from policy.service.leading.term_works import Duties, Work
+from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.locks.lock_traces import WatchedCluster
+from policy.service.locks.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.release.controller import Controller
-from policy.service.release.position_messages import TELL_EVERY
+from policy.service.release.node_watch import NodeWatch
+from policy.service.release.position_messages import WRITE_EVERY
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
-from policy.service.release.release_sender import Together
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.service.release.release_sender import SendAll
+from policy.service.status.events import EventWriter
+from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
-"""Releases that are on their way to the API server at once."""
-
-
-def several_at_once() -> Together:
-    """Return what sends releases in some threads: each waits for its answer most of the time."""
-    return ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map
+"""Releases that are sent at once, in threads: each waits for its answer most of the time."""
 
 
 def build_controller(
     *,
     cluster: Cluster,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     ledgers: Ledgers,
     reporter: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
-    together: Together = map,
-    tell_every: timedelta = TELL_EVERY,
+    send_all: SendAll = map,
+    write_every: timedelta = WRITE_EVERY,
 ) -> Controller:
-    """Return the controller; who runs it wakes it when policies change.
+    """Return the controller; its caller wakes it when policies change.
 
-    `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
-    those who wait in a namespace are told where they stand.
+    `capacity` returns what nodes allow a pool, `send_all` sends releases, and `write_every` is how often at
+    most the positions in the queue of a namespace are written.
     """
-    releaser = ReleasePass(
+    release_pass = ReleasePass(
         cluster=cluster,
         ledgers=ledgers,
-        snapshot=board.current,
+        snapshot=snapshots.current,
         clock=utc_now,
-        publish=board.put_usage,
+        publish=snapshots.put_usage,
         reporter=reporter,
         capacity=capacity,
-        together=together,
-        tell_every=tell_every,
+        send_all=send_all,
+        write_every=write_every,
     )
-    return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=reporter.trouble)
+    return Controller(cluster=cluster, release_pass=release_pass, clock=utc_now, trouble=reporter.trouble)
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Begins a term each time that this process comes to lead; `leading` returns whether it does."""
+
+    cluster: WatchedCluster
+    policies: ClusterPolicies
+    ledgers: Ledgers
+    reporter: ControllerLog
+    lock_metrics: LockMetrics
+    leading: Callable[[], bool]
+    me: str
+
+    def begin(self, upkeep: Mapping[str, Work]) -> Work:
+        """Return what is to do in one term; `upkeep` is done beside it."""
+        self.reporter.led()
+        policies, snapshots, trouble = self.policies, self.policies.snapshots, self.reporter.trouble
+        event_writer = EventWriter(cluster=self.cluster, clock=utc_now, me=self.me)
+        locks, nodes = self._locks(), self._nodes()
+        queues = build_controller(
+            cluster=self.cluster,
+            snapshots=snapshots,
+            ledgers=self.ledgers,
+            reporter=self.reporter,
+            capacity=nodes.capacity,
+            send_all=ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map,
+        )
+        status = policies.status_writer(trouble)
+        semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
+        siblings = policies.siblings(trouble)
+        ending = ExitStack()
+        for subscribe, wake in (
+            (nodes.on_change, queues.wake),
+            (snapshots.on_policies, queues.wake),
+            (snapshots.on_policies, nodes.wake),
+            (snapshots.on_policies, locks.wake),
+            (snapshots.on_policies, semaphores.wake),
+            (snapshots.on_policies, siblings.wake),
+            (snapshots.on_usage, status.wake),
+            (policies.on_verdicts, status.wake),
+        ):
+            ending.callback(subscribe(wake))
+        ending.callback(self._forget)
+        self.lock_metrics.show(lambda: locks.view if self.leading() else NOTHING_SEEN)
+        policies.capacity = nodes.capacity
+        self.reporter.event_writer = event_writer
+        works: dict[str, Work] = {
+            "queues": queues,
+            "events": event_writer,
+            "nodes": nodes,
+            "policy-status": status,
+            "semaphores": semaphores,
+            "siblings": siblings,
+            "locks": locks,
+        }
+        return Duties({**works, **upkeep}, ending=ending)
+
+    def _locks(self) -> LockWatch:
+        return LockWatch(
+            cluster=self.cluster,
+            snapshot=self.policies.snapshots.current,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            recorder=self.lock_metrics,
+            trouble=self.reporter.trouble,
+            me=self.me,
+        )
+
+    def _nodes(self) -> NodeWatch:
+        return NodeWatch(
+            cluster=self.cluster,
+            snapshot=self.policies.snapshots.current,
+            before=lambda pool: self.ledgers.read(Root.of_pool(pool)).capacity,
+            clock=utc_now,
+            trouble=self.reporter.trouble,
+        )
+
+    def _forget(self) -> None:
+        """Remove all references to the term from what outlives it."""
+        self.lock_metrics.show(lambda: NOTHING_SEEN)
+        self.policies.capacity = unknown_capacity
+        self.reporter.event_writer = None

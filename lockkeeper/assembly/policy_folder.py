@@ -1,4 +1,4 @@
-"""Puts together the policies of a folder: read once, or in force on a board that follows the files.
+"""Puts together the policies of a folder: read once, or in a snapshot store that follows the files.
 
 For `review`, `serve --policies` and `run`; those of a cluster are put together in `cluster_policies`.
 """
@@ -7,26 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from lockkeeper.process.clock_and_log import utc_now
-from policy.core.lock_review.wanted_siblings import with_siblings
+from lockkeeper.process.console import utc_now
+from policy.core.lock_review.siblings import with_siblings
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.sources.directory import Loaded, PolicyErrors
 from policy.sources.directory_reload import DirectorySource
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
 
 RELOAD_SECONDS: Final = 1.0
-"""How often a folder of policies is looked at; the look is a stat of each file."""
+"""How often a folder of policies is checked: a stat of each file."""
 
 
 class LoadCounter(Protocol):
-    """Who counts the loads; the metrics of the webhook do."""
+    """Counts the loads; the metrics of the webhook do."""
 
     def loaded(self, *, good: bool) -> None:
         """Policies were loaded, or refused."""
-        ...
 
 
 def _snapshot_of(
@@ -34,7 +33,7 @@ def _snapshot_of(
 ) -> Callable[[Loaded], Snapshot]:
     """Return the function that compiles loaded documents for an installed Argo.
 
-    Where the files are `alone`, without a cluster, siblings of templates count as made.
+    Where the files are `alone`, without a cluster, siblings of templates count as written.
     """
     latest: list[Snapshot] = []
 
@@ -58,7 +57,7 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
     """Load a folder of policies once. Raises PolicyErrors."""
 
     def ignore(_: object) -> None:
-        """Take note of nothing: there is no later change of a folder that is read once."""
+        """Record nothing: there is no later change of a folder that is read once."""
 
     source = DirectorySource(
         policies, compile=_snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
@@ -67,9 +66,9 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
 
 
 class FolderPolicies:
-    """A folder of policies in force: the board that reviews read, kept up by reloads.
+    """A folder of policies in force: the snapshot store that reviews read, updated by reloads.
 
-    Every later change is logged, and told to a person through `say`.
+    Every later change is logged, and printed by `report`.
     """
 
     def __init__(
@@ -79,38 +78,40 @@ class FolderPolicies:
         argo: ArgoVersion,
         log: Log,
         metrics: LoadCounter,
-        say: Callable[[str], None] | None = None,
+        report: Callable[[str], None] | None = None,
         identities: Identities = UPSTREAM,
         alone: bool = False,
     ) -> None:
         self._log = log
         self._metrics = metrics
-        self._say = say
+        self._report = report
         self.source = DirectorySource(
             folder,
             compile=_snapshot_of(argo, identities, alone=alone),
             on_change=self._changed,
             on_error=self._refused,
         )
-        self.board: SnapshotBoard | None = None
+        self.snapshots: SnapshotStore | None = None
 
-    def load(self) -> SnapshotBoard:
+    def load(self) -> SnapshotStore:
         """Load for the first time. Raises PolicyErrors."""
-        self.board = SnapshotBoard(snapshot=self.source.load(), clock=utc_now)
-        return self.board
+        self.snapshots = SnapshotStore(snapshot=self.source.load(), clock=utc_now)
+        return self.snapshots
 
     def _changed(self, snapshot: Snapshot) -> None:
         self._metrics.loaded(good=True)
-        if self.board is not None:
-            self.board.put_policies(snapshot)
-            self._tell(f"changed policies are in force, version {snapshot.version[:12]}", "info")
+        if self.snapshots is not None:
+            self.snapshots.put_policies(snapshot)
+            self._log_change(f"changed policies are in force, version {snapshot.version[:12]}", "info")
 
     def _refused(self, errors: PolicyErrors) -> None:
         self._metrics.loaded(good=False)
-        if self.board is not None:
-            self._tell(f"changed policies are refused, the last good ones stay in force: {errors}", "warning")
+        if self.snapshots is not None:
+            self._log_change(
+                f"changed policies are refused, the last good ones stay in force: {errors}", "warning"
+            )
 
-    def _tell(self, message: str, level: str) -> None:
+    def _log_change(self, message: str, level: str) -> None:
         self._log.event("policies", message, level=level)
-        if self._say is not None:
-            self._say(message)
+        if self._report is not None:
+            self._report(message)

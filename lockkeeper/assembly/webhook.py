@@ -7,25 +7,25 @@ import time
 from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects.workflow import EMPTY_SPEC
 from policy.core.policies.snapshot import Snapshot
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.admission import Admission, nothing_here
-from webhook.app import create_app
 from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
 from webhook.owners import NoOwners, OwnerReader
+from webhook.probes import create_app
 from webhook.reservations import NothingStored, StoredReservations
 from webhook.review import Reviewing
 from webhook.wire import Received
 
 
 class ReviewRecorder:
-    """Counts and logs every review; `joined` hears of every Workflow that is to wait."""
+    """Counts and logs every review; `joined` is called for every Workflow that has to wait."""
 
     def __init__(self, *, metrics: Metrics, log: Log, joined: Callable[[str, int], None]) -> None:
         self._metrics = metrics
@@ -33,7 +33,7 @@ class ReviewRecorder:
         self._joined = joined
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
-        """Take note of one answered review."""
+        """Record one answered review."""
         review = received.review
         if decision.outcome is Outcome.QUEUED and review.side is Side.MUTATE and not review.dry_run:
             spec = (review.workflow.spec if review.workflow is not None else None) or EMPTY_SPEC
@@ -44,7 +44,7 @@ class ReviewRecorder:
 
 def build_admission(
     *,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     ledgers: Ledgers,
     log: Log,
     metrics: Metrics,
@@ -58,18 +58,18 @@ def build_admission(
 ) -> WSGIApplication:
     """Return the webhook's WSGI application.
 
-    `current` gives reviews their snapshot where that is not simply the board's; `missing` says what is still
-    to come before any review may be sent here. `callers` knows who may call. `probed` is given the probes and
-    metrics, which are then elsewhere and not here.
+    `current` gives reviews their snapshot where that is not simply the store's; `missing` returns what is
+    not ready yet for reviews. `callers` knows who may call. `probed` is given the probes and metrics, which
+    are then served elsewhere and not here.
     """
-    state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
+    state = SnapshotState(snapshot=snapshots.current, loaded_at=snapshots.loaded_at, clock=utc_now)
     metrics.registry.register(state)
     parts = Reviewing(
-        snapshot=current or board.current,
+        snapshot=current or snapshots.current,
         reservations=ledgers,
         clock=utc_now,
         stopwatch=time.perf_counter,
-        recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
+        recorder=ReviewRecorder(metrics=metrics, log=log, joined=snapshots.joined),
         relatives=relatives or NoOwners(),
         stored=stored or NothingStored(),
     )
@@ -77,7 +77,7 @@ def build_admission(
     def not_ready() -> list[str]:
         return ["shutting down"] if draining() else missing()
 
-    probes: WSGIApplication = create_app(metrics=metrics, not_ready=not_ready)
+    probes: WSGIApplication = create_app(render=metrics.render, not_ready=not_ready)
     if probed is not None:
         probed(probes)
     return Admission(
@@ -87,6 +87,6 @@ def build_admission(
         other=probes if probed is None else nothing_here,
         callers=callers,
         unknown=UnknownCallers(
-            say=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
+            warn=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
         ),
     )

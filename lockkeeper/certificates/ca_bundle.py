@@ -1,4 +1,4 @@
-"""The caBundle of our webhooks in both webhook configurations: what it is, and how it is put right."""
+"""The caBundle of our webhooks in both webhook configurations: what it is, and how it is corrected."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from policy.cluster.protocol import Cluster, JsonPatch, Resource
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """Where the bundle is after it was put: `state` changes whenever somebody touched a configuration.
+class BundlePlacement(msgspec.Struct, frozen=True):
+    """Where the bundle is after it was put: `state` changes with every change of a configuration.
 
-    `problems` keep it from being in place; `absent` configurations do not, because nobody is called by them.
+    `problems` keep it from being in place; `absent` configurations do not: they register no webhook.
     """
 
     state: tuple[tuple[str, int], ...]
@@ -30,8 +30,8 @@ class Configurations:
         self.cluster = cluster
         self.name = name
 
-    def put(self, bundle: bytes) -> Placed:
-        """Write the bundle where it is not; one that fails does not keep the other from being put right."""
+    def put(self, bundle: bytes) -> BundlePlacement:
+        """Write the bundle where it is not; one that fails does not keep the other from being corrected."""
         state: list[tuple[str, int]] = []
         written: list[str] = []
         absent: list[str] = []
@@ -51,7 +51,7 @@ class Configurations:
             else:
                 metadata = _read(present).metadata
                 state.append((metadata.uid, metadata.generation))
-        return Placed(tuple(state), tuple(written), tuple(absent), tuple(problems))
+        return BundlePlacement(tuple(state), tuple(written), tuple(absent), tuple(problems))
 
     def behind(self, bundle: bytes) -> list[str]:
         """Return which configurations do not carry the bundle. Raises ClusterError."""

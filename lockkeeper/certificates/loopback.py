@@ -1,4 +1,4 @@
-"""Certificates for this machine alone, in a folder, made where they are missing."""
+"""Certificates for this machine alone, in a folder, created where they are missing."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -7,14 +7,13 @@ from typing import Final
 
 from certs.files import Ensured, Paths, ensure
 from certs.reload import ReloadingContext
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError, reason_of, utc_now
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
-    """Make sure of certificates for these names in a folder.
+    """Create certificates for these names in a folder where they are missing.
 
     Raises:
         UsageError: the folder cannot be used.
@@ -22,12 +21,11 @@ def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
     try:
         return ensure(folder, names=tuple(names), now=utc_now())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason}") from error
+        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason_of(error)}") from error
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
-    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook.
+    """Create the certificate of this machine where it is missing; return its files and the TLS hook.
 
     Raises:
         UsageError: the folder cannot be used.

@@ -1,5 +1,6 @@
-"""Metrics and log lines of certificates; a failure that goes on is logged once a minute."""
+"""Metrics and log lines of certificates; a failure that continues is logged once a minute."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -11,15 +12,15 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
-from certs.rotation_steps import CertificateChange, Deed
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
+from certs.rotation_steps import Action, CertificateChange
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0
-"""Seconds after which a failure that goes on is logged once more."""
+"""Seconds after which a failure that continues is logged once more."""
 
 
-class Doing(StrEnum):
+class CertificateTask(StrEnum):
     """What may fail; the value is that of the metric's label."""
 
     READ = "read"
@@ -36,29 +37,31 @@ class CertificatePart(StrEnum):
 
 
 class CertificateReporter(Protocol):
-    """Who wants to know."""
+    """Receives what happens to certificates."""
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
-        """Certificates were made or moved on."""
-        ...
+        """Certificates were created or changed."""
 
     def put(self, where: str) -> None:
         """The bundle was written into a webhook configuration."""
-        ...
 
     def serving(self, until: datetime) -> None:
         """Another certificate is served from now on, which is valid until then."""
-        ...
 
-    def failed(self, doing: Doing, problem: str) -> None:
+    def failed(self, doing: CertificateTask, problem: str) -> None:
         """Something failed, the last good state stays, and it will be tried again."""
-        ...
 
 
-class CertificateMetrics:
-    """Counters of changes and failures."""
+class CertificateLog:
+    """Logs and counts. A failure is logged when it differs from the last of its sort, or is a minute old."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, *, log: Log, registry: CollectorRegistry, stopwatch: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._stopwatch = stopwatch
+        self._lock = Lock()
+        self._last: dict[CertificateTask, tuple[str, float]] = {}
         errors = Counter(
             "lockkeeper_certificate_errors",
             "Failures with certificates, by what failed.",
@@ -72,24 +75,13 @@ class CertificateMetrics:
             registry=registry,
         )
         # All series are there from the start, or a first failure would not show as an increase.
-        self.errors = {doing: errors.labels(doing.value) for doing in Doing}
-        self.changes = {deed: changes.labels(deed.name.lower()) for deed in Deed}
-
-
-class CertificateLog:
-    """Logs and counts. A failure is logged when it is another than the last of its sort, or a minute old."""
-
-    def __init__(self, *, log: Log, metrics: CertificateMetrics, stopwatch: Callable[[], float]) -> None:
-        self._log = log
-        self._metrics = metrics
-        self._stopwatch = stopwatch
-        self._lock = Lock()
-        self._last: dict[Doing, tuple[str, float]] = {}
+        self._errors = {doing: errors.labels(doing.value) for doing in CertificateTask}
+        self._changes = {deed: changes.labels(deed.name.lower()) for deed in Action}
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
-        """Certificates were made or moved on."""
+        """Certificates were created or changed."""
         for change in changes:
-            self._metrics.changes[change.deed].inc()
+            self._changes[change.action].inc()
             self._log.event("certificates", str(change))
 
     def put(self, where: str) -> None:
@@ -102,9 +94,9 @@ class CertificateLog:
             "certificates", f"serves a certificate that is valid until {until:%Y-%m-%dT%H:%M:%SZ}"
         )
 
-    def failed(self, doing: Doing, problem: str) -> None:
+    def failed(self, doing: CertificateTask, problem: str) -> None:
         """Something failed and will be tried again."""
-        self._metrics.errors[doing].inc()
+        self._errors[doing].inc()
         now = self._stopwatch()
         with self._lock:
             text, at = self._last.get(doing, ("", 0.0))
@@ -121,23 +113,23 @@ class CertificateExpiry(Collector):
         self._expiries = expiries
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not ask for certificates that are not there yet."""
+        """Return nothing: registering must not read certificates that are not there yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the gauge; a certificate that nobody knows has no series."""
+        """Yield the gauge; a certificate that is not known has no series."""
         gauge = GaugeMetricFamily(
             "lockkeeper_certificate_expiry_timestamp_seconds",
             "When the certificate expires, by part.",
             labels=["part"],
         )
-        for part, moment in sorted(self._expiries().items()):
-            gauge.add_metric([part.value], moment.timestamp())
+        for part, end in sorted(self._expiries().items()):
+            gauge.add_metric([part.value], end.timestamp())
         yield gauge
 
 
-def expiries_of(kept: Kept) -> dict[CertificatePart, datetime]:
-    """Return when the serving certificate expires, and when the CA that vouches for it does."""
+def expiries_of(kept: CertificateFiles) -> dict[CertificatePart, datetime]:
+    """Return when the serving certificate expires, and when its CA does."""
     ends: dict[CertificatePart, datetime] = {}
     leaf = facts_of(kept.cert)
     if leaf is not None:

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from certs.authority import Authority, CertificateFacts, ServingPair
-from certs.bundle import facts_of, is_accepted, may_vouch, signers_of, split
+from certs.bundle import facts_of, is_accepted, is_valid_authority, signers_of, split
+from certs.files import CertificateFiles
 from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair, renew_at
-from certs.stored_files import Kept
 from certs.subject_names import normalised_names
 
 _COLUMNS = (
@@ -23,11 +23,11 @@ _COLUMNS = (
     "IN CABUNDLE",
 )
 _LATE = timedelta(hours=1)
-"""How long after a certificate became due somebody should have renewed it."""
+"""How long after a certificate became due it counts as overdue."""
 
 
 class Row(msgspec.Struct, frozen=True, rename="camel"):
-    """One certificate; `in_ca_bundle` is None where nobody looked, or where it does not belong there."""
+    """One certificate; `in_ca_bundle` is None where it was not read, or does not apply."""
 
     part: str
     subject: str
@@ -49,15 +49,15 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def report_on(
-    kept: Kept, *, now: datetime, names: Sequence[str] = (), placed: Sequence[bytes] | None = None
+    kept: CertificateFiles, *, now: datetime, names: Sequence[str] = (), placed: Sequence[bytes] | None = None
 ) -> Report:
-    """Return the state of what is kept.
+    """Return the state of the stored certificates.
 
     Args:
-        kept: what is kept, unchecked.
-        now: the time to judge at.
+        kept: what is stored, unchecked.
+        now: the time of the report.
         names: names that the serving certificate has to carry; none are checked where none are given.
-        placed: the bundle of each of our webhooks in the webhook configurations; None where nobody looked.
+        placed: the bundle in each webhook of ours; None where the configurations were not read.
     """
     bundle = split(kept.bundle)
     labels = _labels(kept, bundle)
@@ -69,7 +69,7 @@ def report_on(
         trusted = is_accepted(kept.cert, bundle, now=now)
         rows.append(_row("serving certificate", leaf, signed_by, trusted=trusted))
     problems = [*_authority_problems(kept, bundle, now), *_leaf_problems(kept, bundle, names, now)]
-    problems += [f"{row.part} was due at {_moment(row.renewal_at)}" for row in _overdue(rows, now)]
+    problems += [f"{row.part} was due at {_time(row.renewal_at)}" for row in _overdue(rows, now)]
     if placed is not None and bundle:
         problems += _placement_problems(bundle, placed)
     return Report(tuple(rows), tuple(problems), tuple(_notes(kept, bundle)))
@@ -80,7 +80,7 @@ def table(report: Report) -> list[tuple[str, ...]]:
     return [_COLUMNS, *(_cells(row) for row in report.certificates)]
 
 
-def _labels(kept: Kept, bundle: tuple[bytes, ...]) -> dict[bytes, str]:
+def _labels(kept: CertificateFiles, bundle: tuple[bytes, ...]) -> dict[bytes, str]:
     """Return what each certificate of the bundle is called."""
     coming = split(kept.next_cert)
     rest = [each for each in bundle if each not in coming]
@@ -91,13 +91,15 @@ def _labels(kept: Kept, bundle: tuple[bytes, ...]) -> dict[bytes, str]:
     return labels
 
 
-def _authority_row(cert: bytes, label: str, kept: Kept, now: datetime, placed: Sequence[bytes] | None) -> Row:
+def _authority_row(
+    cert: bytes, label: str, kept: CertificateFiles, now: datetime, placed: Sequence[bytes] | None
+) -> Row:
     facts = facts_of(cert)
-    if facts is None:  # It was read a moment ago, but its extensions make no sense.
+    if facts is None:  # It was read just now, but its extensions make no sense.
         return Row(label, "cannot be read", (), now, now, now, "", trusted=False)
     everywhere = None if placed is None else all(cert in split(each) for each in placed)
     signed_by = "itself" if cert in signers_of(cert, (cert,)) else "another CA"
-    trusted = may_vouch(cert, now=now) and cert in split(kept.bundle)
+    trusted = is_valid_authority(cert, now=now) and cert in split(kept.bundle)
     return _row(label, facts, signed_by, trusted=trusted, in_ca_bundle=everywhere)
 
 
@@ -118,16 +120,18 @@ def _row(
     )
 
 
-def _authority_problems(kept: Kept, bundle: tuple[bytes, ...], now: datetime) -> list[str]:
+def _authority_problems(kept: CertificateFiles, bundle: tuple[bytes, ...], now: datetime) -> list[str]:
     if not bundle:
         return ["CA: there is none yet" if not kept.bundle else "CA: it cannot be read"]
-    if not kept.authority_key:  # Kept elsewhere: the certificates are given, and not renewed by us.
-        return [] if may_vouch(bundle[0], now=now) else ["CA: it is no CA, or not valid now"]
+    if not kept.authority_key:  # It is stored elsewhere: the certificates are given, and not renewed by us.
+        return [] if is_valid_authority(bundle[0], now=now) else ["CA: it is no CA, or not valid now"]
     reasons = reasons_against_authority(Authority(bundle[0], kept.authority_key), now=now)
     return [f"CA: {reason}" for reason in reasons if reason is not RenewalReason.TWO_THIRDS_OVER]
 
 
-def _leaf_problems(kept: Kept, bundle: tuple[bytes, ...], names: Sequence[str], now: datetime) -> list[str]:
+def _leaf_problems(
+    kept: CertificateFiles, bundle: tuple[bytes, ...], names: Sequence[str], now: datetime
+) -> list[str]:
     facts = facts_of(kept.cert)
     if facts is None:
         return [f"serving certificate: {'it cannot be read' if kept.cert else 'there is none yet'}"]
@@ -159,7 +163,7 @@ def _placement_problems(bundle: tuple[bytes, ...], placed: Sequence[bytes]) -> l
     return [f"caBundle: {behind} of {len(placed)} webhooks do not carry the bundle"] if behind else []
 
 
-def _notes(kept: Kept, bundle: tuple[bytes, ...]) -> list[str]:
+def _notes(kept: CertificateFiles, bundle: tuple[bytes, ...]) -> list[str]:
     notes = []
     if kept.next_cert:
         notes.append("a change of CA is under way: the next CA waits until every API server trusts it")
@@ -175,14 +179,14 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.part,
         row.subject,
         ",".join(row.names) or "-",
-        _moment(row.not_before),
-        _moment(row.not_after),
-        _moment(row.renewal_at),
+        _time(row.not_before),
+        _time(row.not_after),
+        _time(row.renewal_at),
         row.signed_by,
         "yes" if row.trusted else "no",
         {None: "-", True: "yes", False: "no"}[row.in_ca_bundle],
     )
 
 
-def _moment(at: datetime) -> str:
+def _time(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from certs.stored_files import Kept, as_files, from_files
+from certs.files import CertificateFiles, as_files, from_files
 from certs.stores import StoredCertificates, StoreError, WriteConflictError
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
 from policy.cluster.protocol import Cluster, Resource
@@ -38,7 +38,7 @@ prepare(Secret)
 
 
 class SecretStore:
-    """Keeps the certificates in one Secret; entries of other names in it are left alone."""
+    """Stores the certificates in one Secret; other entries in it are not changed."""
 
     def __init__(self, *, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster = cluster
@@ -53,14 +53,14 @@ class SecretStore:
         try:
             secret = msgspec.convert(self._get(), Secret)
         except NotFound:
-            return StoredCertificates(Kept(), "")
+            return StoredCertificates(CertificateFiles(), "")
         except ClusterError as error:
             raise StoreError(f"{self} cannot be read: {error.message}") from error
         content = {name: _decoded(text) for name, text in (secret.data or {}).items()}
         return StoredCertificates(from_files(content), secret.metadata.resource_version)
 
-    def write(self, kept: Kept, *, version: str) -> None:
-        """Write the Secret, making it where it was not there. Raises WriteConflictError, StoreError."""
+    def write(self, kept: CertificateFiles, *, version: str) -> None:
+        """Write the Secret, creating it where it was not there. Raises WriteConflictError, StoreError."""
         try:
             if version:
                 self._replace(kept, version)
@@ -71,7 +71,7 @@ class SecretStore:
         except ClusterError as error:
             raise StoreError(f"{self} cannot be written: {error.message}") from error
 
-    def _create(self, kept: Kept) -> None:
+    def _create(self, kept: CertificateFiles) -> None:
         labels: JsonObject = dict(_LABELS)
         secret: JsonObject = {
             "apiVersion": SECRETS.api_version,
@@ -85,7 +85,7 @@ class SecretStore:
         except Forbidden as error:
             raise StoreError(f"{self} does not exist and may not be made here: {error.message}") from error
 
-    def _replace(self, kept: Kept, version: str) -> None:
+    def _replace(self, kept: CertificateFiles, version: str) -> None:
         """Replace the data of the Secret as it is, which still has to be what was decided on."""
         try:
             present = self._get()
@@ -100,7 +100,7 @@ class SecretStore:
         return self._cluster.get(SECRETS, self._name, namespace=self._namespace)
 
 
-def _encoded(present: Mapping[str, str], kept: Kept) -> JsonObject:
+def _encoded(present: Mapping[str, str], kept: CertificateFiles) -> JsonObject:
     """Return the data of the Secret with our parts in it; those that are missing are left out."""
     ours = as_files(kept)
     data: dict[str, JsonValue] = {name: text for name, text in present.items() if name not in ours}

@@ -1,26 +1,40 @@
 """The certificate that the webhook serves, from a Secret that it follows or from files that are mounted.
 
-gunicorn takes files, and asks for a TLS context at each connection. So what the Secret holds is written into
+gunicorn takes files, and gets a TLS context for each connection. So what the Secret holds is written into
 a private folder, and `ReloadingContext` sees there that it changed. The parent process writes it for the
 first time, before it serves; the worker, which is a fork of it, follows the Secret from then on.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from ssl import SSLContext
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry
 
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
-from certs.files import Paths, read_files, write_pair
+from certs.files import FILE_NAMES, NOTHING, CertificateFiles, Paths, from_files, read_files, write_pair
 from certs.life_cycle import CertificateStep, advance
 from certs.reload import NoCertificateError, ReloadingContext
-from certs.stored_files import FILE_NAMES, NOTHING, Kept, from_files
 from certs.stores import Store, StoreError, settle
-from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
+from lockkeeper.certificates.metrics import (
+    CertificateExpiry,
+    CertificateLog,
+    CertificatePart,
+    CertificateReporter,
+    CertificateTask,
+    expiries_of,
+)
+from lockkeeper.certificates.secret_store import SecretStore
+from lockkeeper.process.console import reason_of, utc_now
+from lockkeeper.process.kubernetes_objects import NamespacedName
+from policy.cluster.protocol import Cluster
 from policy.core.values.backoff import backoff
+from webhook.logs import Log
 
 _FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one
@@ -30,10 +44,30 @@ _LAST_DELAY: Final = 10.0
 """Seconds between attempts to get the first certificate: the first, doubled each time up to the last."""
 
 
-class ServingCertificate:
-    """The built-in mode: what a Secret holds, or is made to hold where it holds nothing that can be served.
+class _ReloadedFiles:
+    """A certificate in files of a folder, and the TLS context that follows them."""
 
-    A replica makes certificates only when it has none to serve itself: renewals are the controller's.
+    def __init__(self, folder: Path, clock: Callable[[], datetime], reporter: CertificateReporter) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._reporter = reporter
+        self._served: CertificateFiles = NOTHING
+        self.paths = Paths.within(folder)
+        self._reloading = ReloadingContext(
+            cert_path=self.paths.cert,
+            key_path=self.paths.key,
+            on_error=lambda error: self._reporter.failed(CertificateTask.LOAD, str(error)),
+        )
+
+    def context(self) -> SSLContext:
+        """Return the TLS context for a new connection."""
+        return self._reloading.current()
+
+
+class ServingCertificate(_ReloadedFiles):
+    """The built-in mode: what a Secret holds, or is filled with where it holds nothing that can be served.
+
+    A replica creates certificates only when it has none to serve itself: renewals are the controller's.
     """
 
     def __init__(
@@ -45,29 +79,20 @@ class ServingCertificate:
         reporter: CertificateReporter,
         follow_seconds: float = _FOLLOW_SECONDS,
     ) -> None:
-        self._folder = folder
+        super().__init__(folder, clock, reporter)
         self._names = tuple(names)
-        self._clock = clock
-        self._reporter = reporter
         self._follow_seconds = follow_seconds
-        self._served: Kept = NOTHING
         self._stopped = Event()
-        self.paths = Paths.within(folder)
-        self._reloading = _reloading(self.paths, lambda error: self._reporter.failed(Doing.LOAD, str(error)))
-
-    def context(self) -> SSLContext:
-        """Return the TLS context for a new connection."""
-        return self._reloading.current()
 
     def establish(self, store: Store, *, stopped: Event) -> bool:
         """Get the first certificate, however long the API server stays away; False where it was stopped.
 
-        Call it before the fork, with a store whose connections nobody uses afterwards.
+        Call it before the fork, with a store whose connections are not used afterwards.
         """
         return _until(lambda: self._look(store), stopped)
 
     def follow(self, store: Store, *, reporter: CertificateReporter) -> None:
-        """Begin to follow the Secret; call it in the worker process, with what the worker tells to."""
+        """Begin to follow the Secret; call it in the worker process, with the reporter of the worker."""
         self._reporter = reporter
         Thread(target=self._follow, args=(store,), name="certificate", daemon=True).start()
 
@@ -87,44 +112,44 @@ class ServingCertificate:
         while not self._stopped.is_set():
             try:
                 self._look(store)
-            except Exception as error:  # noqa: BLE001 - a bug here must not let the certificate expire in silence
-                self._reporter.failed(Doing.READ, f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - a bug here must not let the certificate expire unnoticed
+                self._reporter.failed(CertificateTask.READ, f"{type(error).__name__}: {error}")
             self._stopped.wait(self._follow_seconds)
 
     def _look(self, store: Store) -> bool:
-        """Read the Secret and serve what it holds, if that is good; tell whether anything good is served."""
+        """Read the Secret and serve what it holds, if that is good; return whether one is served."""
         try:
-            self._take(store.read().kept)
+            self._take(store.read().files)
             if self.missing():
                 self._make(store)
         except StoreError as error:
-            self._reporter.failed(Doing.READ, str(error))
+            self._reporter.failed(CertificateTask.READ, str(error))
         except ValueError as error:
-            self._reporter.failed(Doing.RENEW, str(error))
+            self._reporter.failed(CertificateTask.RENEW, str(error))
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self._reporter.failed(
-                Doing.LOAD, f"the certificate cannot be written to {self._folder}: {reason}"
-            )
+            where = f"the certificate cannot be written to {self._folder}"
+            self._reporter.failed(CertificateTask.LOAD, f"{where}: {reason_of(error)}")
         return not self.missing()
 
     def _make(self, store: Store) -> None:
-        """Make what is needed to serve, unless another replica is doing so."""
+        """Create what is needed to serve, unless another replica is doing so."""
 
-        def decide(kept: Kept) -> CertificateStep:
+        def decide(kept: CertificateFiles) -> CertificateStep:
             if is_servable(kept.cert, kept.key, now=self._clock()):
                 return CertificateStep(kept)
             return advance(kept, now=self._clock(), names=self._names, in_place_since=None)
 
         settled = settle(store, decide)
         self._reporter.changed(settled.changes)
-        self._take(settled.kept)
+        self._take(settled.files)
 
-    def _take(self, kept: Kept) -> None:
-        """Serve what was read if it is good; what is served already stays otherwise."""
+    def _take(self, kept: CertificateFiles) -> None:
+        """Serve what was read if it is good; otherwise the one that is served stays."""
         if not is_servable(kept.cert, kept.key, now=self._clock()):
             if self._served != NOTHING:
-                self._reporter.failed(Doing.LOAD, "the Secret holds no certificate that can be served")
+                self._reporter.failed(
+                    CertificateTask.LOAD, "the Secret holds no certificate that can be served"
+                )
             return
         other = (kept.cert, kept.key) != (self._served.cert, self._served.key)
         if other or not self.paths.cert.exists():
@@ -134,31 +159,23 @@ class ServingCertificate:
             self._reporter.serving(describe(kept.cert).validity.not_after)
 
 
-class MountedCertificate:
-    """Files that somebody else renews: a Secret that kubelet mounts.
+class MountedCertificate(_ReloadedFiles):
+    """Files that another program renews: a Secret that kubelet mounts.
 
-    Files that went bad are not what is served, `ReloadingContext` sees to that; so they do not count here.
+    Files that can no longer be served are not loaded by `ReloadingContext`; so they do not count here.
     """
 
     def __init__(self, *, folder: Path, clock: Callable[[], datetime], reporter: CertificateReporter) -> None:
-        self._folder = folder
-        self._clock = clock
-        self._reporter = reporter
-        self._served: Kept = NOTHING
-        self.paths = Paths.within(folder)
-        self._reloading = _reloading(self.paths, lambda error: self._reporter.failed(Doing.LOAD, str(error)))
+        super().__init__(folder, clock, reporter)
 
-    def context(self) -> SSLContext:
-        """Return the TLS context for a new connection."""
-        return self._reloading.current()
-
-    def establish(self, *, stopped: Event) -> bool:
+    def establish(self, *, stopped: Event | None = None) -> bool:
         """Wait until the files can be loaded, however long that takes; False where it was stopped."""
-        return _until(self._loads, stopped)
+        return _until(self._loads, stopped or Event())
 
-    def report_to(self, reporter: CertificateReporter) -> None:
-        """Tell to somebody else from now on: in the worker, to what the worker has."""
-        self._reporter = reporter
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Log and count failures in the worker process from now on, and show when the files expire."""
+        self._reporter = CertificateLog(log=log, registry=registry)
+        registry.register(CertificateExpiry(self.expiries))
 
     def missing(self) -> list[str]:
         """Return why no client would accept us, or nothing."""
@@ -175,20 +192,16 @@ class MountedCertificate:
             return False
         return True
 
-    def _read(self) -> Kept:
+    def _read(self) -> CertificateFiles:
         """Return what the files hold if it can be served, else what they held when it last could."""
         try:
             kept = from_files(read_files(self._folder, FILE_NAMES.values()))
         except OSError as error:
-            self._reporter.failed(Doing.READ, f"{self._folder}: {(error.strerror or str(error)).lower()}")
+            self._reporter.failed(CertificateTask.READ, f"{self._folder}: {reason_of(error)}")
             return self._served
         if self._served == NOTHING or is_servable(kept.cert, kept.key, now=self._clock()):
             self._served = kept
         return self._served
-
-
-def _reloading(paths: Paths, on_error: Callable[[Exception], None]) -> ReloadingContext:
-    return ReloadingContext(cert_path=paths.cert, key_path=paths.key, on_error=on_error)
 
 
 def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
@@ -202,7 +215,7 @@ def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
     return False
 
 
-def _unservable(kept: Kept, now: datetime) -> list[str]:
+def _unservable(kept: CertificateFiles, now: datetime) -> list[str]:
     """Return why a certificate cannot be served now, or nothing."""
     facts = facts_of(kept.cert)
     if facts is None:
@@ -212,3 +225,52 @@ def _unservable(kept: Kept, now: datetime) -> list[str]:
     if not is_servable(kept.cert, kept.key, now=now):
         return ["the serving certificate is not valid yet, or its key is another's"]
     return []
+
+
+class Closable(Cluster, Protocol):
+    """A cluster whose connections are to be closed."""
+
+    def close(self) -> None:
+        """Close them."""
+
+
+class SecretCertificate:
+    """The certificate in a Secret of the cluster, filled by the first replica.
+
+    `establish` is called in the parent process, before the fork, and `attend` in the worker.
+
+    `reach` connects to the cluster; parent and worker each have a connection of their own, because a
+    forked one would carry the traffic of both.
+    """
+
+    def __init__(
+        self,
+        *,
+        reach: Callable[[], Closable],
+        secret: NamespacedName,
+        names: tuple[str, ...],
+        folder: Path,
+        log: Log,
+    ) -> None:
+        self._reach = reach
+        self._secret = secret
+        reporter = CertificateLog(log=log, registry=CollectorRegistry())
+        self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
+        self.paths: Final = self._certificate.paths
+        self.context: Final = self._certificate.context
+        self.missing: Final = self._certificate.missing
+
+    def establish(self) -> None:
+        """Wait until the API server answers, and create the certificate where there is none."""
+        with closing(self._reach()) as cluster:
+            self._certificate.establish(self._store(cluster), stopped=Event())
+
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Follow the Secret, and show when what it holds expires."""
+        self._certificate.follow(
+            self._store(self._reach()), reporter=CertificateLog(log=log, registry=registry)
+        )
+        registry.register(CertificateExpiry(self._certificate.expiries))
+
+    def _store(self, cluster: Cluster) -> SecretStore:
+        return SecretStore(cluster=cluster, namespace=self._secret.namespace, name=self._secret.name)

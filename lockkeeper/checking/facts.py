@@ -12,7 +12,7 @@ import msgspec
 from lockkeeper.process.kubernetes_objects import Webhook
 from policy.cluster.protocol import Resource
 from policy.core.values.prepared import prepare
-from policy.service.leading.leases import Lease
+from policy.service.leading.leader_election import Lease
 
 _HEALTH: Final = "health"
 """What the chart calls the port of probes and metrics."""
@@ -28,7 +28,7 @@ class Gap(StrEnum):
 
 
 class UnreadObject(msgspec.Struct, frozen=True):
-    """Something that could not be read; `wanted` is the right that it takes, as access control says it."""
+    """Something that could not be read; `wanted` is the right that it takes, as RBAC writes it."""
 
     gap: Gap
     wanted: str
@@ -43,7 +43,7 @@ class ServicePort(msgspec.Struct, frozen=True):
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, rename={"cluster_ip": "clusterIP"}):
-    """Where in the cluster a Service is found; a headless one says "None"."""
+    """Where in the cluster a Service is found; a headless one has "None"."""
 
     cluster_ip: str = ""
     ports: tuple[ServicePort, ...] = ()
@@ -78,7 +78,7 @@ class CheckedMetadata(msgspec.Struct, frozen=True):
 
 
 class PolicyStatus(msgspec.Struct, frozen=True):
-    """What the controller has said of a policy."""
+    """What the controller has written about a policy."""
 
     conditions: tuple[PolicyCondition, ...] | None = None
 
@@ -91,11 +91,11 @@ class CheckedPolicy(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A place where webhooks are served.
+    """An endpoint that serves webhooks.
 
-    `host` and `port` are connected to, `server_name` has to stand in the certificate, `ready_path` is where
-    readiness is asked for, and `ca_bundle` is base64 of the only certificates that are trusted. Readiness is
-    asked at `health_port` where that is not 0. `paths` are those by which the API server calls; they may be
+    `host` and `port` are connected to, `server_name` has to be in the certificate, `ready_path` is that of
+    readiness, and `ca_bundle` is base64 of the only certificates that are trusted. Readiness is
+    read at `health_port` where that is not 0. `paths` are those by which the API server calls; they may be
     secret, so nothing shows them.
     """
 
@@ -109,7 +109,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class ProbeTrouble(StrEnum):
-    """Why a target could not be asked."""
+    """Why a target could not be probed."""
 
     NO_BUNDLE = "no bundle"
     BAD_BUNDLE = "bad bundle"
@@ -118,7 +118,7 @@ class ProbeTrouble(StrEnum):
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a target answered: the end of its certificate, and whether it is ready; or why nothing came.
+    """What a target answered: the end of its certificate, and whether it is ready; or why there is no answer.
 
     `refused` are those of its paths at which it does not answer.
     """
@@ -128,12 +128,12 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     expires: datetime | None = None
     ready: bool = False
-    said: str = ""
+    text: str = ""
     refused: tuple[str, ...] = ()
 
 
 class LeaseSeen(msgspec.Struct, frozen=True):
-    """The Lease; `renewed` tells whether it changed while we looked, None where we did not need to."""
+    """The Lease; `renewed` is whether it changed between two reads, None where one was enough."""
 
     lease: Lease
     renewed: bool | None = None
@@ -142,7 +142,7 @@ class LeaseSeen(msgspec.Struct, frozen=True):
 class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of an installation.
 
-    `inside` tells whether we looked from within the cluster, where every Service can be reached. `policies`
+    `inside` is whether this runs within the cluster, where every Service can be reached. `policies`
     has the objects of each kind of ours, or why they could not be listed; `ledgers` and `workflows` have
     only the latter.
     """
@@ -156,12 +156,12 @@ class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     workflows: UnreadObject | None
     mutating: tuple[Webhook, ...] | UnreadObject
     validating: tuple[Webhook, ...] | UnreadObject
-    served: tuple[ProbeResult, ...]
+    probes: tuple[ProbeResult, ...]
     lease: LeaseSeen | UnreadObject
 
 
 def lease_age(lease: Lease, now: datetime) -> timedelta | None:
-    """Return the time since a Lease was renewed, by our clock; None where it does not say when."""
+    """Return the time since a Lease was renewed, by our clock; None where it has no time."""
     try:
         return now - datetime.fromisoformat(lease.spec.renew_time)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Gathers the facts about an installation: reads objects, and asks what serves the webhooks."""
+"""Gathers the facts about an installation: reads objects, and probes what serves the webhooks."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ from policy.cluster.protocol import (
     Cluster,
     Resource,
 )
-from policy.service.leading.leases import LEASES, Lease
+from policy.service.leading.leader_election import LEASES, Lease
 from webhook.callers import call_of
 
 _POLICIES: Final = (
@@ -53,31 +53,20 @@ _HTTPS: Final = 443
 _Read = TypeVar("_Read")
 
 
-class Gatherer:
+class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
     """Reads of one installation, release `name` in `namespace`.
 
-    `probe` asks a place that serves webhooks, `pause` waits for some seconds, `inside` tells whether we are
-    in the cluster.
+    `probe` calls an endpoint that serves webhooks, `pause` waits for some seconds, `inside` is whether this
+    runs in the cluster.
     """
 
-    def __init__(
-        self,
-        *,
-        cluster: Cluster,
-        namespace: str,
-        name: str,
-        inside: bool,
-        probe: Callable[[Target], ProbeResult],
-        clock: Callable[[], datetime],
-        pause: Callable[[float], object],
-    ) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
-        self._name = name
-        self._inside = inside
-        self._probe = probe
-        self._clock = clock
-        self._pause = pause
+    cluster: Cluster
+    namespace: str
+    name: str
+    inside: bool
+    probe: Callable[[Target], ProbeResult]
+    clock: Callable[[], datetime]
+    pause: Callable[[float], object]
 
     def gather(self) -> InstallationFacts:
         """Return all facts.
@@ -98,78 +87,77 @@ class Gatherer:
             policies={resource.kind: self._policies(resource) for resource in _POLICIES},
             ledgers=self._is_served(QUOTA_LEDGERS),
             # Of the release's own namespace only: in others there may be very many.
-            workflows=self._is_served(WORKFLOWS, self._namespace),
+            workflows=self._is_served(WORKFLOWS, self.namespace),
             mutating=mutating,
             validating=validating,
-            served=tuple(self._probe(target) for target in self._targets(webhooks)),
+            probes=tuple(self.probe(target) for target in self._targets(webhooks)),
             lease=self._lease(),
-            now=self._clock(),
-            namespace=self._namespace,
-            name=self._name,
-            inside=self._inside,
+            now=self.clock(),
+            namespace=self.namespace,
+            name=self.name,
+            inside=self.inside,
         )
 
     def _policies(self, resource: Resource) -> tuple[CheckedPolicy, ...] | UnreadObject:
-        def read() -> tuple[CheckedPolicy, ...]:
-            return tuple(msgspec.convert(item, CheckedPolicy) for item in self._cluster.list(resource).items)
-
-        return _attempt(read, right("list", resource))
+        return _attempt(
+            lambda: tuple(msgspec.convert(each, CheckedPolicy) for each in self.cluster.list(resource).items),
+            right("list", resource),
+        )
 
     def _is_served(self, resource: Resource, namespace: str = "") -> UnreadObject | None:
         def read() -> None:
-            self._cluster.list(resource, namespace=namespace, metadata_only=True)
+            self.cluster.list(resource, namespace=namespace, metadata_only=True)
 
         return _attempt(read, right("list", resource, namespace))
 
     def _webhooks(self, resource: Resource) -> tuple[Webhook, ...] | UnreadObject:
-        def read() -> tuple[Webhook, ...]:
-            return (
-                msgspec.convert(self._cluster.get(resource, self._name), WebhookConfiguration).webhooks or ()
-            )
-
-        return _attempt(read, right("get", resource, name=self._name))
+        return _attempt(
+            lambda: (
+                msgspec.convert(self.cluster.get(resource, self.name), WebhookConfiguration).webhooks or ()
+            ),
+            right("get", resource, name=self.name),
+        )
 
     def _lease(self) -> LeaseSeen | UnreadObject:
-        """Read the Lease; one that looks old is read once more later, because clocks may disagree."""
-        name = f"{self._name}-controller"
+        """Read the Lease; one that seems old is read once more later, because clocks may disagree."""
+        name = f"{self.name}-controller"
 
         def read() -> LeaseSeen:
-            lease = msgspec.convert(self._cluster.get(LEASES, name, namespace=self._namespace), Lease)
-            age = lease_age(lease, self._clock())
+            lease = msgspec.convert(self.cluster.get(LEASES, name, namespace=self.namespace), Lease)
+            age = lease_age(lease, self.clock())
             duration = timedelta(seconds=lease.spec.lease_duration_seconds)
             if not lease.spec.holder_identity or (age is not None and timedelta(0) <= age <= duration):
                 return LeaseSeen(lease)
-            self._pause(duration.total_seconds())
-            later = msgspec.convert(self._cluster.get(LEASES, name, namespace=self._namespace), Lease)
+            self.pause(duration.total_seconds())
+            later = msgspec.convert(self.cluster.get(LEASES, name, namespace=self.namespace), Lease)
             return LeaseSeen(later, later.metadata.resource_version != lease.metadata.resource_version)
 
-        return _attempt(read, right("get", LEASES, self._namespace, name))
+        return _attempt(read, right("get", LEASES, self.namespace, name))
 
     def _targets(self, webhooks: Iterable[Webhook]) -> list[Target]:
-        """Return the places where webhooks are served, each once."""
-        places: dict[tuple[str, str], ServiceSpec] = {}
+        """Return the endpoints that serve webhooks, each once."""
+        addresses: dict[tuple[str, str], ServiceSpec] = {}
         targets: dict[Target, list[str]] = {}
         for webhook in webhooks:
             client = webhook.client_config
             if client.service is not None:
                 at = (client.service.namespace, client.service.name)
-                if at not in places:
-                    places[at] = self._place_of(client.service)
-                target = _service_target(client.service, places[at], client.ca_bundle)
+                if at not in addresses:
+                    addresses[at] = self._address_of(client.service)
+                target = _service_target(client.service, addresses[at], client.ca_bundle)
                 targets.setdefault(target, []).append(client.service.path)
             else:
                 target = url_target(client.url, client.ca_bundle)
                 targets.setdefault(target, []).append(urlsplit(client.url).path)
         return [msgspec.structs.replace(each, paths=tuple(paths)) for each, paths in targets.items()]
 
-    def _place_of(self, service: ServiceReference) -> ServiceSpec:
-        """Return where a Service is: the address to which the API server goes, or its name, and its ports."""
-
-        def read() -> ServiceSpec:
-            obj = self._cluster.get(SERVICES, service.name, namespace=service.namespace)
-            return msgspec.convert(obj, Service).spec
-
-        found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
+    def _address_of(self, service: ServiceReference) -> ServiceSpec:
+        """Return the address of a Service that the API server connects to, or its name, and its ports."""
+        name, namespace = service.name, service.namespace
+        found = _attempt(
+            lambda: msgspec.convert(self.cluster.get(SERVICES, name, namespace=namespace), Service).spec,
+            right("get", SERVICES, namespace, name),
+        )
         spec = ServiceSpec() if isinstance(found, UnreadObject) else found
         if spec.cluster_ip in ("", _HEADLESS):
             return msgspec.structs.replace(spec, cluster_ip=_server_name(service))
@@ -188,12 +176,12 @@ def _server_name(service: ServiceReference) -> str:
     return f"{service.name}.{service.namespace}.svc"
 
 
-def _service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
+def _service_target(service: ServiceReference, address: ServiceSpec, ca_bundle: str) -> Target:
     """Return where a Service is served."""
     target = Target(
-        place.cluster_ip, service.port, _server_name(service), ready_path(service.path), ca_bundle
+        address.cluster_ip, service.port, _server_name(service), ready_path(service.path), ca_bundle
     )
-    return msgspec.structs.replace(target, health_port=place.health_port)
+    return msgspec.structs.replace(target, health_port=address.health_port)
 
 
 def url_target(url: str, ca_bundle: str) -> Target:
@@ -204,7 +192,7 @@ def url_target(url: str, ca_bundle: str) -> Target:
 
 
 def ready_path(path: str) -> str:
-    """Return where readiness is asked for, beside the path of a webhook."""
+    """Return the path of readiness, beside that of a webhook."""
     if call_of(path) is not None:  # It may have a secret part.
         return "/readyz"
     return path.rpartition("/")[0] + "/readyz"

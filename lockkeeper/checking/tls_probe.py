@@ -1,4 +1,4 @@
-"""Asks a place that serves webhooks as the API server would: over TLS that trusts the caBundle alone."""
+"""Calls an endpoint that serves webhooks as the API server would: over TLS that trusts the caBundle alone."""
 
 import base64
 import ssl
@@ -16,7 +16,7 @@ _SECONDS: Final = 5.0
 _LONGEST_ANSWER: Final = 4096
 
 
-def ask(target: Target) -> ProbeResult:
+def probe(target: Target) -> ProbeResult:
     """Return what the target answers, on several connections: the first trouble, else the worst answer."""
     if not target.ca_bundle:
         return ProbeResult(target=target, trouble=ProbeTrouble.NO_BUNDLE)
@@ -26,7 +26,7 @@ def ask(target: Target) -> ProbeResult:
         return ProbeResult(target=target, trouble=ProbeTrouble.BAD_BUNDLE, error=str(error))
     answers = []
     for _ in range(CONNECTIONS):
-        answer = _ask_once(target, context)
+        answer = _probe_once(target, context)
         if answer.trouble is not None:
             return answer
         answers.append(answer)
@@ -34,13 +34,13 @@ def ask(target: Target) -> ProbeResult:
 
 
 def trusting(ca_bundle: str) -> ssl.SSLContext:
-    """Return a context that judges certificates as the API server does, by a bundle in base64.
+    """Return a context that checks certificates as the API server does, by a bundle in base64.
 
     Raises:
         ValueError: there is no certificate in it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Go takes whatever is in the bundle for a root, and never looks at the common name.
+    # Go takes whatever is in the bundle for a root, and never reads the common name.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.hostname_checks_common_name = False
     try:
@@ -52,15 +52,14 @@ def trusting(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-def _ask_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
+def _probe_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
     try:
         with (
             create_connection((target.host, target.port), _SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=target.server_name) as secure,
         ):
             expires = _end_of(secure)
-            on_admission = secure if not target.health_port else None
-            status, said = _ready(target, on_admission)
+            status, text = _ready(target, secure)
         refused = tuple(path for path in target.paths if not _takes(target, context, path))
     except ssl.SSLCertVerificationError as error:
         return ProbeResult(target=target, trouble=ProbeTrouble.UNTRUSTED, error=error.verify_message)
@@ -68,24 +67,24 @@ def _ask_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return ProbeResult(target=target, trouble=ProbeTrouble.UNREACHABLE, error=str(reason).lower())
     ready = status == HTTPStatus.OK
-    return ProbeResult(target=target, expires=expires, ready=ready, said=said, refused=refused)
+    return ProbeResult(target=target, expires=expires, ready=ready, text=text, refused=refused)
 
 
-def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str]:
-    """Return status and text of the readiness, on its own port or on the connection that is given."""
-    if on_admission is not None:
-        return _asked(on_admission, target, target.ready_path)
+def _ready(target: Target, secure: ssl.SSLSocket) -> tuple[int, str]:
+    """Return status and text of the readiness, on its own port or on that of admission."""
+    if not target.health_port:
+        return _get(secure, target, target.ready_path)
     with create_connection((target.host, target.health_port), _SECONDS) as plain:
-        return _asked(plain, target, target.ready_path)
+        return _get(plain, target, target.ready_path)
 
 
 def _takes(target: Target, context: ssl.SSLContext, path: str) -> bool:
-    """Tell whether a path is one that is answered: it wants a POST then, and says so."""
+    """Return whether a path is answered: by 405 then, because only POST is allowed."""
     with (
         create_connection((target.host, target.port), _SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=target.server_name) as secure,
     ):
-        return _asked(secure, target, path)[0] == HTTPStatus.METHOD_NOT_ALLOWED
+        return _get(secure, target, path)[0] == HTTPStatus.METHOD_NOT_ALLOWED
 
 
 def _end_of(secure: ssl.SSLSocket) -> datetime:
@@ -94,8 +93,8 @@ def _end_of(secure: ssl.SSLSocket) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
 
 
-def _asked(connected: socket, target: Target, path: str) -> tuple[int, str]:
-    """Return status and text of what a path says."""
+def _get(connected: socket, target: Target, path: str) -> tuple[int, str]:
+    """Return status and text of the answer at a path."""
     connection = HTTPConnection(target.server_name, target.port, timeout=_SECONDS)
     connection.sock = connected
     connection.request("GET", path, headers={"Connection": "close"})

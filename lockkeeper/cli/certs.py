@@ -1,4 +1,4 @@
-"""`lockkeeper certs`: look at the certificates, make them, and change them before they are due."""
+"""`lockkeeper certs`: show the certificates, create them, and change them before they are due."""
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,18 +8,16 @@ from typing import Final
 
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
+from certs.files import CertificateFiles
 from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
-from certs.stored_files import Kept
 from certs.stores import FolderStore, Store, StoreError, settle
 from certs.subject_names import UnusableNameError, normalised_names
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.cli.cluster_options import add_kubeconfig, reach
-from lockkeeper.cli.options import add_output
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError, aligned, as_json
+from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.process.console import UsageError, aligned, as_json, utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
@@ -62,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked for."""
+    """Run the action."""
     with _errors_in_one_line():
         code: int = arguments.act(arguments)
     return code
@@ -85,13 +83,13 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    names = _asked_names(arguments)
+    names = _given_names(arguments)
     if arguments.dir is not None:
-        kept = FolderStore(arguments.dir).read().kept
+        kept = FolderStore(arguments.dir).read().files
         report = report_on(kept, now=utc_now(), names=names)
     else:
         with closing(reach(arguments.kubeconfig)) as cluster:
-            kept = _secret(cluster, arguments).read().kept
+            kept = _secret(cluster, arguments).read().files
             configurations = Configurations(cluster=cluster, name=arguments.webhook_configurations)
             placed = configurations.bundles()
         report = report_on(kept, now=utc_now(), names=names, placed=placed)
@@ -100,13 +98,13 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    names = _asked_names(arguments)
+    names = _given_names(arguments)
     if arguments.dir is not None:
         made = ensure_folder(arguments.dir, names or LOOPBACK_NAMES)
-        return _tell(str(change) for change in made.changes)
+        return _print_changes(str(change) for change in made.changes)
     with closing(reach(arguments.kubeconfig)) as cluster:
         store = _secret(cluster, arguments)
-        return _settle(store, lambda kept: _mended(kept, _names(kept, arguments)))
+        return _settle(store, lambda kept: _repaired(kept, _names(kept, arguments)))
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
@@ -117,18 +115,18 @@ def _rotate(arguments: argparse.Namespace) -> int:
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))
 
-        def begin(kept: Kept) -> CertificateStep:
-            whole = _mended(kept, _names(kept, arguments))
-            begun = begin_change(whole.kept, now=utc_now())
-            return CertificateStep(begun.kept, (*whole.changes, *begun.changes))
+        def begin(kept: CertificateFiles) -> CertificateStep:
+            whole = _repaired(kept, _names(kept, arguments))
+            begun = begin_change(whole.files, now=utc_now())
+            return CertificateStep(begun.files, (*whole.changes, *begun.changes))
 
         return _settle(store, begin, otherwise="a change of CA is under way already")
 
 
 def _rotate_folder(arguments: argparse.Namespace) -> int:
-    """Nobody has to be waited for: who trusts a folder reads it."""
+    """Change at once: clients that trust a folder read it."""
 
-    def change(kept: Kept) -> CertificateStep:
+    def change(kept: CertificateFiles) -> CertificateStep:
         names = _names(kept, arguments)
         if arguments.ca:
             return change_at_once(kept, now=utc_now(), names=names)
@@ -137,7 +135,7 @@ def _rotate_folder(arguments: argparse.Namespace) -> int:
     return _settle(FolderStore(arguments.dir), change)
 
 
-def _mended(kept: Kept, names: Sequence[str]) -> CertificateStep:
+def _repaired(kept: CertificateFiles, names: Sequence[str]) -> CertificateStep:
     """Return the step that is due without waiting for anything.
 
     Raises:
@@ -148,27 +146,29 @@ def _mended(kept: Kept, names: Sequence[str]) -> CertificateStep:
     return advance(kept, now=utc_now(), names=names, in_place_since=None)
 
 
-def _new_leaf(kept: Kept, names: Sequence[str]) -> CertificateStep:
-    """Return the step to a new serving certificate, after what had to be mended for it.
+def _new_leaf(kept: CertificateFiles, names: Sequence[str]) -> CertificateStep:
+    """Return the step to a new serving certificate, after the repairs that it needs.
 
     Raises:
         UsageError: no CA can sign one now.
     """
-    whole = _mended(kept, names)
-    if whole.kept.cert != kept.cert:
+    whole = _repaired(kept, names)
+    if whole.files.cert != kept.cert:
         return whole
-    renewed = renew_leaf(whole.kept, now=utc_now(), names=names)
+    renewed = renew_leaf(whole.files, now=utc_now(), names=names)
     if not renewed.changes:
         raise UsageError("the CA's key is spoilt: the controller waits until the next CA is trusted")
-    return CertificateStep(renewed.kept, (*whole.changes, *renewed.changes))
+    return CertificateStep(renewed.files, (*whole.changes, *renewed.changes))
 
 
-def _settle(store: Store, decide: Callable[[Kept], CertificateStep], *, otherwise: str = _ALL_IS_WELL) -> int:
+def _settle(
+    store: Store, decide: Callable[[CertificateFiles], CertificateStep], *, otherwise: str = _ALL_IS_WELL
+) -> int:
     settled = settle(store, decide)
-    return _tell((str(change) for change in settled.changes), otherwise=otherwise)
+    return _print_changes((str(change) for change in settled.changes), otherwise=otherwise)
 
 
-def _tell(changes: Iterable[str], *, otherwise: str = _ALL_IS_WELL) -> int:
+def _print_changes(changes: Iterable[str], *, otherwise: str = _ALL_IS_WELL) -> int:
     for line in list(changes) or [otherwise]:
         print(line)
     return 0
@@ -186,7 +186,7 @@ def _show(report: Report, output: str) -> None:
         print(f"note: {note}")
 
 
-def _asked_names(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _given_names(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names that were given. Raises UnusableNameError."""
     names = tuple(filter(None, arguments.names.split(",")))
     if names:
@@ -194,12 +194,12 @@ def _asked_names(arguments: argparse.Namespace) -> tuple[str, ...]:
     return names
 
 
-def _names(kept: Kept, arguments: argparse.Namespace) -> tuple[str, ...]:
+def _names(kept: CertificateFiles, arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names for a certificate: those that were given, those it has, or the usual ones."""
-    asked = _asked_names(arguments)
+    given = _given_names(arguments)
     facts = facts_of(kept.cert)
-    if asked or (facts is not None and facts.names):
-        return asked or tuple(sorted(facts.names if facts else ()))
+    if given or (facts is not None and facts.names):
+        return given or tuple(sorted(facts.names if facts else ()))
     if arguments.dir is not None:
         return LOOPBACK_NAMES
     service = f"{arguments.secret.removesuffix('-certs')}-webhook"
@@ -213,7 +213,7 @@ def _secret(cluster: Cluster, arguments: argparse.Namespace) -> SecretStore:
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """Turn what the caller can mend into one line."""
+    """Report what the caller can correct in one line."""
     try:
         yield
     except (StoreError, UnusableNameError, UnusableCertificateError) as error:

@@ -5,14 +5,11 @@ from contextlib import closing
 from threading import Event
 from typing import Final
 
+from lockkeeper.checking.checks import State, check_installation, nothing_seen, table
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.installation import judge_installation, nothing_seen, table
-from lockkeeper.checking.judgement import State
-from lockkeeper.checking.tls_probe import ask
-from lockkeeper.cli.cluster_options import add_kubeconfig, reach
-from lockkeeper.cli.options import add_output
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError, as_json
+from lockkeeper.checking.tls_probe import probe
+from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import TooManyRequests, Unavailable
 
 EXAMPLES = """examples:
@@ -37,14 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Gather, judge and print."""
+    """Gather, check and print."""
     with closing(reach(arguments.kubeconfig)) as cluster:
         gatherer = Gatherer(
             cluster=cluster,
             namespace=arguments.namespace,
             name=arguments.name,
             inside=arguments.kubeconfig is None,
-            probe=ask,
+            probe=probe,
             clock=utc_now,
             pause=Event().wait,
         )
@@ -52,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             facts = gatherer.gather()
         except (Unavailable, TooManyRequests) as error:
             raise UsageError(f"the cluster does not answer: {error.message}") from error
-    judgements = judge_installation(facts)
+    judgements = check_installation(facts)
     if nothing_seen(facts):
         raise UsageError(f"nothing of the cluster may be seen: {judgements[0].message}; and so on")
     if arguments.output == "json":

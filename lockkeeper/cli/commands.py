@@ -1,7 +1,7 @@
 """The table of commands: what `lockkeeper --help` lists, and the module of each, imported only to run it.
 
 A command's module has `EXAMPLES`, `configure(parser)` and `run(arguments) -> int`. Nothing else is imported
-for a command than what its module asks for; tests/lockkeeper/cli/test_commands.py holds what that may be.
+for a command than what its module imports; tests/lockkeeper/cli/test_commands.py lists what that may be.
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class _Command(NamedTuple):
-    """A command: its name, which is also that of its module in this package, and its line of help."""
+    """A command: its name, which is also that of its module in this package, and its help."""
 
     name: str
     summary: str

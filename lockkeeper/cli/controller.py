@@ -1,6 +1,6 @@
 """`lockkeeper controller`: the controller on a cluster.
 
-Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing comes
+Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing is
 from `lockkeeper.assembly`.
 """
 
@@ -11,29 +11,40 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from types import FrameType
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.assembly.controller_terms import Terms
-from lockkeeper.callers.controller_part import CallerPathLog, ControllerCallers
-from lockkeeper.certificates.controller_part import ControllerCertificates
-from lockkeeper.cli.address_options import listen, port
-from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret, secret_name
-from lockkeeper.cli.cluster_options import add_argo_deployment, add_kubeconfig, deployment_name, reach
-from lockkeeper.cli.policy_options import add_argo_version
-from lockkeeper.process.clock_and_log import tell, utc_now, write_to
+from lockkeeper.assembly.controller import Terms
+from lockkeeper.certificates.upkeep import ControllerCertificates
+from lockkeeper.cli.options import (
+    add_argo_deployment,
+    add_argo_version,
+    add_kubeconfig,
+    deployment_name,
+    reach,
+)
+from lockkeeper.cli.serving_options import (
+    add_certificate_secret,
+    check_certificate_secret,
+    listen,
+    port,
+    secret_name,
+)
+from lockkeeper.process.console import UsageError, print_message, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
 from lockkeeper.process.health_port import HealthPort
-from lockkeeper.process.liveness import Liveness, ending_at_sigterm
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.liveness import CachedReadiness, Liveness, ending_at_sigterm
+from lockkeeper.secret_paths.path_upkeep import PathLog, PathUpkeep, missing_paths
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import Cluster
-from policy.service.leading.leader_election import Elector, Work
+from policy.service.leading.leader_election import Elector
+from policy.service.leading.term_works import Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.status.metrics import ControllerMetrics
-from webhook.app import create_app
 from webhook.logs import Log
+from webhook.probes import create_app
 
 EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
@@ -46,7 +57,7 @@ lease up at once.
 Exit codes: 0 stopped by a signal, 1 a bug ended it, 2 something to mend before it can work."""
 
 _SYNC_SECONDS = 0.5
-"""How often, until all policies were read, the end is looked for."""
+"""How often, until all policies were read, the stop is checked."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:
         raise UsageError("give one of --certs-secret and --ca-secret")
-    with ending_at_sigterm():  # To make it takes a second of imports; it takes the signal over when it runs.
+    with ending_at_sigterm():  # To create it takes a second of imports; then it handles the signal itself.
         return _ControllerProcess(arguments).run()
 
 
@@ -127,8 +138,11 @@ class _ControllerProcess:
             leading=self._leading,
             me=me,
         )
-        self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
-        self._callers = self._caller_paths(arguments)
+        self._certificates = self._certificate_duties(arguments)
+        self._missing = [self._policies.missing]
+        if self._certificates is not None:
+            self._missing.append(self._certificates.missing)
+        self._path_upkeep = self._upkeep_of_paths(arguments)
         self._elector = Elector(
             cluster=self._cluster,
             namespace=arguments.lease_namespace,
@@ -140,13 +154,15 @@ class _ControllerProcess:
             trouble=self._reporter.trouble,
         )
         self._health = HealthPort(
-            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._liveness.faults),
+            app=create_app(
+                render=self._metrics.render, not_ready=self._not_ready, not_alive=self._liveness.faults
+            ),
             listener=self._listener,
             bug=lambda error: self._log.bug("", error),
         )
         expose_board(
             self._metrics.registry,
-            board=self._policies.board,
+            snapshots=self._policies.snapshots,
             verdicts=self._policies.verdicts,
             leading=self._leading,
             argo=arguments.argo_version,
@@ -159,7 +175,7 @@ class _ControllerProcess:
         signal.signal(signal.SIGINT, self._stop)
         self._policies.start()
         self._health.start()
-        tell(f"controller started, probes and metrics on port {self._listener.getsockname()[1]}")
+        print_message(f"controller started, probes and metrics on port {self._listener.getsockname()[1]}")
         Thread(target=self._campaign, name="election", daemon=True).start()
         self._elector.ended.wait()
         self._policies.stop()
@@ -179,8 +195,8 @@ class _ControllerProcess:
         upkeep: dict[str, Work] = {}
         if self._certificates is not None:
             upkeep["certificates"] = self._certificates.upkeep()
-        if self._callers is not None:
-            upkeep["callers"] = self._callers.upkeep()
+        if self._path_upkeep is not None:
+            upkeep["callers"] = self._path_upkeep()
         return self._terms.begin(upkeep)
 
     def _leading(self) -> bool:
@@ -189,41 +205,39 @@ class _ControllerProcess:
     def _not_ready(self) -> list[str]:
         if self._elector.stopping:
             return ["shutting down"]
-        certificates = self._certificates.missing() if self._certificates is not None else []
-        callers = self._callers.missing() if self._callers is not None else []
-        return self._policies.missing() + certificates + callers
+        return [text for missing in self._missing for text in missing()]
 
-    def _caller_paths(self, arguments: argparse.Namespace) -> ControllerCallers | None:
-        """Return what is to do about the paths of the webhook, or None where they are left alone."""
+    def _certificate_duties(self, arguments: argparse.Namespace) -> ControllerCertificates | None:
+        """Return what is to do about certificates, or None where another program does all of it."""
+        secret = arguments.certs_secret or arguments.ca_secret
+        if secret is None:
+            return None
+        return ControllerCertificates(
+            cluster=self._cluster,
+            secret=secret,
+            names=arguments.certs_names,
+            configurations=arguments.webhook_configurations,
+            clock=utc_now,
+            log=self._log,
+            registry=self._metrics.registry,
+        )
+
+    def _upkeep_of_paths(self, arguments: argparse.Namespace) -> Callable[[], PathUpkeep] | None:
+        """Return what starts the upkeep of secret paths in a term, or None where they are left alone."""
         if arguments.webhook_deployment is None:
             return None
-        return ControllerCallers(
+        name = arguments.webhook_configurations
+        self._missing.append(CachedReadiness(partial(missing_paths, self._cluster, name)).missing)
+        return partial(
+            PathUpkeep,
             cluster=self._cluster,
-            configurations=arguments.webhook_configurations,
+            name=name,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            log=CallerPathLog(log=self._log, registry=self._metrics.registry),
             trouble=self._reporter.trouble,
+            moved=PathLog(log=self._log, registry=self._metrics.registry).moved,
             mark=self._certificates.mark if self._certificates is not None else str,
         )
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._elector.stop()
-
-
-def _certificates(
-    arguments: argparse.Namespace, cluster: Cluster, log: Log, metrics: ControllerMetrics
-) -> ControllerCertificates | None:
-    """Return what is to do about certificates, or None where somebody else sees to all of it."""
-    secret = arguments.certs_secret or arguments.ca_secret
-    if secret is None:
-        return None
-    return ControllerCertificates(
-        cluster=cluster,
-        secret=secret,
-        names=arguments.certs_names,
-        configurations=arguments.webhook_configurations,
-        clock=utc_now,
-        log=log,
-        registry=metrics.registry,
-    )

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from lockkeeper import __version__
-from lockkeeper.cli.options import add_output
-from lockkeeper.cli.policy_options import add_argo_version, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.options import add_argo_version, add_output, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.lint.lint import Level, LintFinding, lint
 from lockkeeper.lint.reading import read_files
-from lockkeeper.lint.sarif import sarif
-from lockkeeper.process.output import as_json
+from lockkeeper.process.console import as_json
+from policy.core.objects.json_patch import JsonObject
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
@@ -56,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
-    """Look at every object of every file."""
+    """Check every object of every file."""
     paths = list(arguments.paths)
     if arguments.policies is not None:
         paths.append(str(existing_folder(arguments.policies, "the folder of policies")))
@@ -97,3 +96,31 @@ def _sentence(finding: LintFinding) -> str:
 
 def _some(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def sarif(findings: Sequence[LintFinding], version: str) -> JsonObject:
+    """Return one run of the tool with a result for each finding."""
+    codes = sorted({each.code for each in findings})
+    driver: JsonObject = {"name": "lockkeeper", "version": version, "rules": [{"id": code} for code in codes]}
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": [_result(each) for each in findings]}],
+    }
+
+
+def _result(finding: LintFinding) -> JsonObject:
+    text = f"{finding.object}: {finding.field}: {finding.message}"
+    place: JsonObject = {
+        "artifactLocation": {"uri": finding.file},
+        "region": {"startLine": max(finding.line, 1)},
+    }
+    return {
+        "ruleId": finding.code,
+        "level": finding.level.value,
+        "message": {"text": text},
+        "locations": [{"physicalLocation": place}],
+    }

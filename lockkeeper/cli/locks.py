@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
-from lockkeeper.cli.cluster_options import add_kubeconfig, reach
-from lockkeeper.cli.options import add_output, option_type
+from lockkeeper.cli.options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.locks.limit_suggestions import replays, report, used
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
-from lockkeeper.locks.table import shown, table
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError, as_json
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, shown, table
+from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration
@@ -58,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
-    """Do what was asked for; returns the exit code."""
+    """Run the action, and return the exit code."""
     return _suggest(cluster, arguments) if arguments.action == "suggest" else _show(cluster, arguments)
 
 
@@ -87,7 +84,7 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """Tell of a cluster that cannot be read as of something that the caller mends."""
+    """Report a cluster that cannot be read in one line."""
     try:
         yield
     except ClusterError as error:

@@ -1,8 +1,20 @@
-"""What options of commands of every sort share: how a value is read, and the format of what is printed."""
+"""Options that several commands have: the output, policies and other files, the cluster and its accounts."""
 
 import argparse
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from lockkeeper.process.console import UsageError
+from lockkeeper.process.kubernetes_objects import NamespacedName
+from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
+from policy.core.objects.identities import UPSTREAM, Identities, user_of
+
+if TYPE_CHECKING:
+    from policy.cluster.kube.kube_cluster import KubeCluster
+    from policy.cluster.kube.observed import Observer
 
 Value = TypeVar("Value")
 
@@ -23,4 +35,123 @@ def add_output(parser: argparse.ArgumentParser, *formats: str, text: str = "form
     """Add `--output`: a table, or one of the other formats."""
     parser.add_argument(
         "-o", "--output", choices=("table", *formats), default="table", help=f"{text} (default %(default)s)"
+    )
+
+
+def add_policies(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add `--policies` and `--argo-version`."""
+    parser.add_argument(
+        "--policies",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="folder of YAML with the policies, and ConfigMaps, Namespaces and Argo templates beside them",
+    )
+    add_argo_version(parser)
+
+
+def add_argo_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--argo-version`."""
+    parser.add_argument(
+        "--argo-version",
+        type=option_type(ArgoVersion.parse),
+        default=DEFAULT_VERSION,
+        metavar="VERSION",
+        help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
+    )
+
+
+def existing_folder(path: Path, what: str) -> Path:
+    """Return the path if it is a folder.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise UsageError(f"{what} {path} {problem}")
+    return path
+
+
+@contextmanager
+def wrong_files_are_usage_errors() -> Iterator[None]:
+    """Report everything that is wrong in files as a usage error, a line each."""
+    from policy.sources.directory import PolicyErrors  # noqa: PLC0415 - YAML is for commands that read files
+
+    try:
+        yield
+    except PolicyErrors as errors:
+        raise UsageError(*map(str, errors.errors)) from errors
+
+
+deployment_name: Final = option_type(partial(NamespacedName.parse, kind="Deployment"))
+"""Reads the name of a Deployment."""
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """Add `--kubeconfig`."""
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="how to reach the cluster (default: the one that this process runs in)",
+    )
+
+
+def reach(kubeconfig: Path | None, *, observer: "Observer | None" = None) -> "KubeCluster":
+    """Return the cluster; `observer` sees every request to it.
+
+    Raises:
+        UsageError: there are no settings that lead to one.
+    """
+    # The official client takes a second to import; commands that do not reach a cluster do without it.
+    from policy.cluster.kube.connection import ClusterSettingsError  # noqa: PLC0415 - see above
+    from policy.cluster.kube.kube_cluster import connect  # noqa: PLC0415 - see above
+
+    try:
+        return connect(kubeconfig, observer=observer)
+    except ClusterSettingsError as error:
+        raise UsageError(str(error)) from error
+
+
+def add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the accounts which write Workflows, for themselves or for others."""
+    for option, default, text in (
+        (
+            "--argo-controller-account",
+            UPSTREAM.argo_controllers,
+            "Argo's controller, the only one who writes a status",
+        ),
+        ("--argo-server-account", UPSTREAM.argo_servers, "argo-server, believed about whom it creates for"),
+        ("--own-account", UPSTREAM.ours, "Lockkeeper's controller, the only one who lets go"),
+    ):
+        parser.add_argument(
+            option,
+            type=option_type(user_of),
+            action="append",
+            metavar="NAMESPACE:NAME",
+            help=f"ServiceAccount of {text}; repeatable (default {', '.join(sorted(default)) or 'none'})",
+        )
+
+
+def identities_of(arguments: argparse.Namespace) -> Identities:
+    """Return the accounts that write Workflows, from the options of `add_identities`."""
+
+    def given(accounts: list[str] | None, default: frozenset[str]) -> frozenset[str]:
+        return default if accounts is None else frozenset(accounts)
+
+    return Identities(
+        ours=given(arguments.own_account, UPSTREAM.ours),
+        argo_controllers=given(arguments.argo_controller_account, UPSTREAM.argo_controllers),
+        argo_servers=given(arguments.argo_server_account, UPSTREAM.argo_servers),
+    )
+
+
+def add_argo_deployment(parser: argparse.ArgumentParser) -> None:
+    """Add `--argo-deployment`."""
+    parser.add_argument(
+        "--argo-deployment",
+        type=deployment_name,
+        metavar="NAMESPACE/NAME",
+        help="Deployment of the Argo controller, whose image tells the version in place of --argo-version",
     )

@@ -12,12 +12,10 @@ import msgspec
 import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.options import add_output
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
-from lockkeeper.embedded.api_server import admission_review
-from lockkeeper.process.output import aligned, as_json
+from lockkeeper.cli.options import add_output, add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.process.console import aligned, as_json
 from policy.core.decision import quota_messages
-from policy.core.decision.decision import Decision, Side, denied
+from policy.core.decision.decision import Side, denied
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
@@ -25,6 +23,7 @@ from policy.core.quota.demands import shortfalls
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
 from webhook import wire
 from webhook.review import decide_without_ledger
+from webhook.wire import admission_review
 
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
@@ -114,7 +113,7 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
     )
     if decision.allowed and decision.reservation is not None:
         wanted = decision.reservation
-        short = shortfalls({}, wanted.weight, wanted.demands)
+        short = shortfalls({}, wanted.requested, wanted.demands)
         if short:  # Not even an empty ledger would admit it.
             decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch))
@@ -125,19 +124,15 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
         namespace=namespace,
         name=manifest.name,
         outcome=decision.outcome.value,
-        reasons=_reasons(decision),
+        reasons=tuple(
+            {"code": each.code.value, "field": each.field, "message": each.message, "policy": each.policy}
+            for each in decision.reasons
+        ),
         warnings=decision.warnings,
         locks=tuple(f"{each.lock} on {each.template}" for each in decision.injected),
         policies=decision.policies,
         patch=patch,
         changed=jsonpatch.apply_patch(manifest.value, list(patch)) if patch else None,
-    )
-
-
-def _reasons(decision: Decision) -> tuple[dict[str, str], ...]:
-    return tuple(
-        {"code": each.code.value, "field": each.field, "message": each.message, "policy": each.policy}
-        for each in decision.reasons
     )
 
 

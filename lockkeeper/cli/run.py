@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.address_options import add_address, listen
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.serving_options import add_address, listen
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError, reason_of
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600
@@ -91,6 +91,4 @@ def _open_log(path: Path) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
-        raise UsageError(
-            f"the log {path} cannot be written: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise UsageError(f"the log {path} cannot be written: {reason_of(error)}") from error

@@ -1,7 +1,7 @@
 """`lockkeeper serve`: the webhook alone.
 
 Puts together its two processes: the parent, with sockets and the certificate, and the worker that it forks,
-with the application of `lockkeeper.assembly` and the threads that keep policies, callers and certificate.
+with the application of `lockkeeper.assembly` and the threads that follow policies, callers and certificate.
 """
 
 import argparse
@@ -13,38 +13,46 @@ from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import Final
+from typing import Final, TypeAlias
 from wsgiref.types import WSGIApplication
+
+from prometheus_client import CollectorRegistry
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies, load_once
 from lockkeeper.assembly.webhook import build_admission
-from lockkeeper.callers.webhook_part import FollowedCallers
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.certificates.webhook_part import FolderOffer, Offer, SecretOffer
-from lockkeeper.cli.address_options import add_address, listen, port
-from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret
-from lockkeeper.cli.cluster_options import (
+from lockkeeper.certificates.metrics import CertificateLog
+from lockkeeper.certificates.serving_certificate import MountedCertificate, SecretCertificate
+from lockkeeper.cli.options import (
     add_argo_deployment,
     add_identities,
     add_kubeconfig,
+    add_policies,
+    existing_folder,
     identities_of,
     reach,
+    wrong_files_are_usage_errors,
 )
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
-from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_to
+from lockkeeper.cli.serving_options import (
+    add_address,
+    add_certificate_secret,
+    check_certificate_secret,
+    listen,
+    port,
+)
+from lockkeeper.process.console import UsageError, print_message, url_of, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
-from lockkeeper.process.output import UsageError
+from lockkeeper.secret_paths.known_callers import KnownCallers
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
+from policy.cluster.workflow_reads import ClusterRelatives, StoredWorkflows
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
-from webhook.serving.server import Server
-from webhook.settings import ServerSettings
+from webhook.serving.server import Server, ServerSettings
 
 EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
@@ -56,6 +64,7 @@ and limits of quotas that deny count only the creates of the last 90 seconds; wi
 `lockkeeper controller` lets go, and the ledgers in the cluster count.
 Exit codes: 0 stopped by a signal, 2 something to mend before it can serve."""
 
+_Certificate: TypeAlias = MountedCertificate | SecretCertificate
 _SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
@@ -110,47 +119,47 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.health_port is not None:
         health = listen(arguments.host, arguments.health_port, option="--health-port")
     with TemporaryDirectory(prefix="lockkeeper-") as temporary:
-        offer = _offer(arguments, Path(temporary))
-        offer.establish()
-        process = _WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
+        certificate = _certificate_of(arguments, Path(temporary))
+        certificate.establish()
+        process = _WebhookProcess(
+            arguments=arguments, cluster=cluster, certificate=certificate, health=health
+        )
         server = Server(
-            settings=ServerSettings(
-                host=arguments.host, port=number, certificate=offer.paths.cert, key=offer.paths.key
-            ),
+            settings=ServerSettings(certificate=certificate.paths.cert, key=certificate.paths.key),
             listener=listener,
             build=lambda: process.build(server.draining),
-            tls=offer.context,
+            tls=certificate.context,
             on_leave=process.close_log,
         )
-        tell(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
+        print_message(f"serving on {url_of(arguments.host, number)}{_authority(arguments, certificate)}")
         if health is not None:
-            tell(f"probes and metrics on port {health.getsockname()[1]}")
+            print_message(f"probes and metrics on port {health.getsockname()[1]}")
         return server.serve()
 
 
 class _WebhookProcess:
-    """What the worker process builds: the application, with threads that keep policies and certificate."""
+    """What the worker process builds: the application, with threads that follow policies and certificate."""
 
     def __init__(
         self,
         *,
         arguments: argparse.Namespace,
         cluster: Cluster | None,
-        offer: Offer,
+        certificate: _Certificate,
         health: socket | None,
     ) -> None:
         self._arguments = arguments
         self._cluster = cluster
-        self._offer = offer
+        self._certificate = certificate
         self._health = health
         self._writer: LineWriter | None = None
 
     def build(self, draining: Callable[[], bool]) -> WSGIApplication:
-        """Build everything, in the worker: threads do not come along when a process forks."""
+        """Build everything, in the worker: a fork has none of the threads of its parent."""
         metrics = Metrics()
         self._writer = LineWriter(descriptor=sys.stdout.fileno())
         log = Log(write=self._writer, clock=utc_now)
-        self._offer.attend(log, metrics.registry)
+        self._certificate.attend(log, metrics.registry)
         if self._cluster is not None:
             return self._on_cluster(self._cluster, log, metrics, draining)
         return self._on_files(log, metrics, draining)
@@ -169,18 +178,18 @@ class _WebhookProcess:
             metrics=metrics,
             identities=identities_of(arguments),
         )
-        board = policies.load()
+        snapshots = policies.load()
         memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         Thread(
             target=lambda: policies.source.watch(Event(), RELOAD_SECONDS), name="policies", daemon=True
         ).start()
         return build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=Ledgers(cluster=memory, clock=utc_now, led=False, bounded=False),
             log=log,
             metrics=metrics,
             draining=draining,
-            missing=self._offer.missing,
+            missing=self._certificate.missing,
             probed=self._probed(log),
         )
 
@@ -197,13 +206,13 @@ class _WebhookProcess:
         callers = self._callers(cluster, log)
         policies.read_figures()
         policies.start()
-        # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
-        # otherwise refuse the first reviews, because its Pod counts as ready.
+        # Connections wait in the backlog meanwhile. A worker that replaces one that died would otherwise
+        # refuse the first reviews, because its Pod counts as ready.
         policies.wait(_SYNC_SECONDS)
         if callers is not None:
             callers.wait(_SYNC_SECONDS)
         return build_admission(
-            board=policies.board,
+            snapshots=policies.snapshots,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
             log=log,
             metrics=metrics,
@@ -213,18 +222,18 @@ class _WebhookProcess:
             stored=StoredWorkflows(cluster=cluster),
             missing=lambda: [
                 *policies.missing(),
-                *self._offer.missing(),
+                *self._certificate.missing(),
                 *(callers.missing() if callers is not None else ()),
             ],
             callers=callers,
             probed=self._probed(log),
         )
 
-    def _callers(self, cluster: Cluster, log: Log) -> FollowedCallers | None:
-        """Return who knows the callers, begun to follow them; None where everybody may call."""
+    def _callers(self, cluster: Cluster, log: Log) -> KnownCallers | None:
+        """Return the known callers, already followed; None where every caller is answered."""
         if self._arguments.webhook_configurations is None:
             return None
-        callers = FollowedCallers(
+        callers = KnownCallers(
             cluster=cluster,
             name=self._arguments.webhook_configurations,
             clock=utc_now,
@@ -260,11 +269,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--certs-secret is in a cluster: give --cluster too")
 
 
-def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
-    """Return where the certificate comes from; without a word about it one is made for this machine."""
+def _certificate_of(arguments: argparse.Namespace, temporary: Path) -> _Certificate:
+    """Return where the certificate comes from; without an option one is created for this machine."""
     log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
     if arguments.certs_secret is not None:
-        return SecretOffer(
+        return SecretCertificate(
             reach=lambda: reach(arguments.kubeconfig),
             secret=arguments.certs_secret,
             names=arguments.certs_names,
@@ -272,13 +281,15 @@ def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
             log=log,
         )
     if arguments.certs_mounted is not None:
-        return FolderOffer(folder=arguments.certs_mounted, log=log)
-    folder = arguments.certs or temporary
-    loopback_certificate(folder, arguments.host)
-    return FolderOffer(folder=folder, log=log)
+        folder = arguments.certs_mounted
+    else:
+        folder = arguments.certs or temporary
+        loopback_certificate(folder, arguments.host)
+    reporter = CertificateLog(log=log, registry=CollectorRegistry())
+    return MountedCertificate(folder=folder, clock=utc_now, reporter=reporter)
 
 
-def _authority(arguments: argparse.Namespace, offer: Offer) -> str:
+def _authority(arguments: argparse.Namespace, certificate: _Certificate) -> str:
     """Return where a person finds the CA to trust, where that is a file."""
     made_here = arguments.certs_secret is None and arguments.certs_mounted is None
-    return f", CA certificate {offer.paths.authority_cert}" if made_here else ""
+    return f", CA certificate {certificate.paths.authority_cert}" if made_here else ""

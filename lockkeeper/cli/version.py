@@ -8,13 +8,11 @@ from lockkeeper import __version__
 EXAMPLES = "example:\n  lockkeeper version"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(_parser: argparse.ArgumentParser) -> None:
     """Add nothing: the command has no options."""
-    del parser
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(_arguments: argparse.Namespace) -> int:
     """Print the version."""
-    del arguments
     print(f"lockkeeper {__version__} (Python {platform.python_version()})")
     return 0

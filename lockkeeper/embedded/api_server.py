@@ -18,6 +18,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
+from webhook.wire import admission_review
 
 _TIMEOUT_SECONDS: Final = 10
 _REVIEW_VERSION: Final = "admission.k8s.io/v1"
@@ -46,7 +47,7 @@ class _AnsweredResponse(Read, frozen=True):
 
 
 class _AnsweredReview(Read, frozen=True):
-    """An AdmissionReview that came back."""
+    """The AdmissionReview of an answer."""
 
     response: _AnsweredResponse
     api_version: str = ""
@@ -57,7 +58,7 @@ prepare(_AnsweredReview)
 
 
 class AdmissionAnswer(msgspec.Struct, frozen=True):
-    """What an admission call said."""
+    """The answer of an admission call."""
 
     allowed: bool
     message: str = ""
@@ -75,7 +76,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class ApiServer:
-    """Creates Workflows as the API server would; keeps one connection open."""
+    """Creates Workflows as the API server would; one connection stays open."""
 
     def __init__(
         self, *, cluster: Cluster, host: str, port: int, tls: ssl.SSLContext, new_uid: Callable[[], str]
@@ -127,32 +128,8 @@ class ApiServer:
         return read_answer(text, uid)
 
 
-def admission_review(obj: JsonObject, *, namespace: str, uid: str, user: str) -> JsonObject:
-    """Return the AdmissionReview of a create, with the fields that the API server sends."""
-    kind: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
-    resource: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"}
-    metadata = obj.get("metadata")
-    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    request: JsonObject = {
-        "uid": uid,
-        "kind": kind,
-        "resource": resource,
-        "requestKind": kind,
-        "requestResource": resource,
-        "name": name,
-        "namespace": namespace,
-        "operation": "CREATE",
-        "userInfo": {"username": user, "groups": ["system:authenticated"]},
-        "object": obj,
-        "oldObject": None,
-        "dryRun": False,
-        "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
-    }
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-
-
 def read_answer(body: bytes, uid: str) -> AdmissionAnswer:
-    """Return what an answer says, checked as the API server checks it (VerifyAdmissionResponse).
+    """Return an answer, checked as the API server checks it (VerifyAdmissionResponse).
 
     Raises:
         AdmissionFailed: it is no answer to this request.

@@ -1,13 +1,13 @@
-"""A small stand-in for Argo's controller, for the embedded mode: it starts, locks, and finishes Workflows.
+"""A small simulation of Argo's controller, for the embedded mode: it starts, locks, and finishes Workflows.
 
 It does what Lockkeeper depends on: it sees only Workflows without a controller instance id, sets phase,
 labels and times, takes workflow-level locks before it starts and template-level locks before each task, and
 orders waiters of a lock by priority, then age. What it does not do: it runs the leaf templates of
-`spec.templates` one after another, whatever the entrypoint, steps and DAG say; it has no conditions, retries,
+`spec.templates` one after another, whatever entrypoint, steps and DAG; it has no conditions, retries,
 pods or deadlines; every task takes the same time. A resource template that creates a Workflow does create it,
 and where it has a success condition waits until that is over: if it was refused or failed, so has its parent.
-Of parameters it knows those of the Workflow in
-the names of locks: a lock on a condition is taken as if that held, one whose name is not known not at all.
+Of parameters it knows those of the Workflow in the names of locks: a lock on a condition is taken as if that
+held, one whose name is not known not at all.
 """
 
 import heapq
@@ -25,7 +25,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
 from policy.core.lock_model.block_locks import locks_in
 from policy.core.lock_model.parameters import TagValues, workflow_values
-from policy.core.lock_model.template_bodies import places, type_of
+from policy.core.lock_model.template_bodies import all_bodies, type_of
 from policy.core.objects import well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
 from policy.core.objects.json_patch import JsonObject
@@ -42,7 +42,7 @@ from policy.core.policy_kinds.kinds import LEAF_TYPES
 _SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
 _WATCH_SECONDS: Final = 300.0
 _LIMITS_SECONDS: Final = 1.0
-"""How often waiters look whether a limit is another: a policy was edited, or a window opened."""
+"""How often limits are read again for waiters: a policy was edited, or a window opened."""
 LimitOf = Callable[[str], int]
 
 
@@ -78,7 +78,7 @@ class SimulatedRun(msgspec.Struct):
 
 
 class Locks:
-    """Holders and waiters of every lock; a lock's limit is asked for at each grant."""
+    """Holders and waiters of every lock; a lock's limit is read at each grant."""
 
     def __init__(self, *, limit_of: LimitOf) -> None:
         self._limit_of = limit_of
@@ -151,7 +151,7 @@ class SimulatedArgo:
                     self._inbox.put(event.object)
 
     def _start_new(self) -> None:
-        """Wait for a Workflow or the next due task, whichever comes first."""
+        """Wait for a Workflow or the next due task, whichever is first."""
         waits = [max(self._timers[0][0] - self._stopwatch(), 0.0)] if self._timers else []
         waits += [_LIMITS_SECONDS] if self.locks.waiting else []
         try:
@@ -175,7 +175,7 @@ class SimulatedArgo:
             self._grant()
 
     def _grant(self) -> None:
-        """Give locks to waiters in order until nobody can go on; one that goes on may free some."""
+        """Give locks to waiters in order until no waiter can continue; one that continues may free some."""
         granted: SimulatedRun | None = self._next_granted()
         while granted is not None:
             self._proceed(granted)
@@ -189,7 +189,7 @@ class SimulatedArgo:
         return None
 
     def _proceed(self, run: SimulatedRun) -> None:
-        """Go on with a step whose locks are held: start the Workflow, or run its task."""
+        """Continue with a step whose locks are held: start the Workflow, or run its task."""
         if run.next < 0:
             self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
             self._advance(run)
@@ -219,7 +219,7 @@ class SimulatedArgo:
         self._end(run, "Failed")
 
     def _end(self, run: SimulatedRun, phase: str) -> None:
-        """End a Workflow, and let the one go on that waits for it."""
+        """End a Workflow, and let the one continue that waits for it."""
         self.locks.give_back(run.whole)
         self._mark(run, phase, {"finishedAt": _stamp(self._clock())})
         parent = self._parents.pop(run.uid, None)
@@ -251,11 +251,11 @@ def plan_run(obj: JsonObject) -> SimulatedRun:
     namespace, name = metadata.namespace or "", metadata.name or ""
     values = workflow_values([spec.arguments], namespace)
     tasks = tuple(
-        _task(place.template, _taken(place.template.synchronization, namespace, values), metadata)
-        for place in places(spec)
+        _task(place.template, _acquired(place.template.synchronization, namespace, values), metadata)
+        for place in all_bodies(spec)
         if type_of(place.template) in LEAF_TYPES
     )
-    whole = _taken(spec.synchronization, namespace, values)
+    whole = _acquired(spec.synchronization, namespace, values)
     created = metadata.creation_timestamp
     if created is None:
         raise ValueError("a stored object has a creationTimestamp")
@@ -288,7 +288,7 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
     return Task(name, locks, child, bool(resource.success_condition))
 
 
-def _taken(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
+def _acquired(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
     """Return the locks that a block takes: of those on a condition the first."""
     first: dict[str, str] = {}
     for lock in locks_in(block, "", namespace, values):

@@ -1,6 +1,6 @@
 """Puts together the embedded mode: webhook, controller, in-memory cluster and simulated Argo in one worker.
 
-The parent binds, forks the worker by gunicorn, and passes its word on: a play that went well ends with 0.
+The parent binds, forks the worker by gunicorn, and returns its result: a play that went well ends with 0.
 """
 
 import os
@@ -26,35 +26,34 @@ from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
-from lockkeeper.embedded.narrator import Narrator, closing_table, lock_table
+from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
 from lockkeeper.embedded.play import create_child, play
-from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors, write_to
+from lockkeeper.process.console import print_message, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.policies.semaphore_projection import project
+from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.serving.server import Server
-from webhook.settings import ServerSettings
+from webhook.serving.server import Server, ServerSettings
 
 _EXAMPLE: Final = "examples/review.json"
 """A review of this project's own, as seen from its folder."""
-_AT_ONCE: Final = timedelta(0)
-"""Somebody watches: who waits is told of every move."""
+_EVERY_CHANGE: Final = timedelta(0)
+"""A person watches: every change of a position is written."""
 _DONE: Final = b"d"
-"""The worker's word to its parent: the play ended and went well."""
+"""The worker's message to its parent: the play ended and went well."""
 _STOPPED: Final = b"s"
-"""The worker's word that it ended by itself; one that was killed says nothing."""
+"""The worker's message that it ended by itself; one that was killed sends none."""
 
 
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `lockkeeper run` was asked for; `once` ends after the play.
+    """The options of `lockkeeper run`; `once` ends after the play.
 
     `log` is a file descriptor; without one only errors are written, to standard error.
     """
@@ -77,43 +76,37 @@ class Embedded:
         self._settings = settings
         self._listener = listener
         self._paths, tls = loopback_certificate(settings.certificates, settings.host)
-        self._said, self._word = os.pipe()
+        self._messages, self._message = os.pipe()
         self._parent = os.getpid()
         self._stop = Event()
         self._ready = Event()
         self._server = Server(
-            settings=ServerSettings(
-                host=settings.host,
-                port=settings.port,
-                certificate=self._paths.cert,
-                key=self._paths.key,
-                graceful_timeout=2,
-            ),
+            settings=ServerSettings(certificate=self._paths.cert, key=self._paths.key, graceful_timeout=2),
             listener=listener,
             build=self._build,
             tls=tls,
             respawn=False,
             on_ready=self._ready.set,
-            on_leave=lambda: self._say(_STOPPED),
+            on_leave=lambda: self._send(_STOPPED),
         )
 
     def run(self) -> int:
         """Serve until stopped; returns 0 where the play went well, or the user stopped a run without end."""
         server = self._server.serve()
-        os.set_blocking(self._said, False)
-        words = _read(self._said)
+        os.set_blocking(self._messages, False)
+        messages = _read(self._messages)
         if self._settings.once:
-            return 0 if _DONE in words else 1
-        return server if _STOPPED in words else 1
+            return 0 if _DONE in messages else 1
+        return server if _STOPPED in messages else 1
 
-    def _say(self, word: bytes) -> None:
-        os.write(self._word, word)
+    def _send(self, message: bytes) -> None:
+        os.write(self._message, message)
 
-    def _unread(self) -> None:
-        """End well: whoever read the output, `head` perhaps, has what he wanted."""
+    def _output_closed(self) -> None:
+        """End well: the reader of the output, such as `head`, has read enough."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if self._settings.once:
-            self._say(_DONE)
+            self._send(_DONE)
         os.kill(self._parent, signal.SIGTERM)
 
     def _build(self) -> WSGIApplication:
@@ -123,18 +116,27 @@ class Embedded:
         write = write_errors if settings.log is None else write_to(settings.log)
         log = Log(write=write, clock=utc_now)
         policies = FolderPolicies(
-            folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell, alone=True
+            folder=settings.policies,
+            argo=settings.argo,
+            log=log,
+            metrics=metrics,
+            report=print_message,
+            alone=True,
         )
-        board = policies.load()
+        snapshots = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
-        # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.
+        # Namespaces are not listed here, so a leader could not count those without objects.
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
-        narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
-        reporter = ControllerLog(log=log, on_wait=narrator.waits)
+        printer = EventPrinter(cluster=cluster, stopwatch=time.monotonic, on_closed=self._output_closed)
+        reporter = ControllerLog(log=log, on_wait=printer.waits)
         controller = build_controller(
-            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
+            cluster=cluster,
+            snapshots=snapshots,
+            ledgers=ledgers,
+            reporter=reporter,
+            write_every=_EVERY_CHANGE,
         )
-        board.on_policies(controller.wake)
+        snapshots.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
         api_server, api_server_of_argo = (
             ApiServer(
@@ -150,14 +152,14 @@ class Embedded:
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
-            limit_of=lambda name: limit_of(name, board.current(), utc_now()),
+            limit_of=lambda name: limit_of(name, snapshots.current(), utc_now()),
             task_time=settings.task_time,
             create=lambda obj, namespace, user: create_child(
-                obj, namespace, user, api_server_of_argo, narrator
+                obj, namespace, user, api_server_of_argo, printer
             ),
         )
         application = build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=ledgers,
             log=log,
             metrics=metrics,
@@ -166,49 +168,50 @@ class Embedded:
         )
         begin = cluster.list(WORKFLOWS).resource_version
         for name, body in (
-            ("narrator", lambda: narrator.follow(begin)),
+            ("printer", lambda: printer.follow(begin)),
             ("argo", argo.run),
             ("controller", controller.run),
             ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(api_server, narrator, argo, board.current)),
+            ("play", lambda: self._play(api_server, printer, argo, snapshots.current)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application
 
     def _play(
-        self, api_server: ApiServer, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
+        self,
+        api_server: ApiServer,
+        printer: EventPrinter,
+        argo: SimulatedArgo,
+        snapshot: Callable[[], Snapshot],
     ) -> None:
-        """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
+        """Play the folder of Workflows, print the result, and end the run with `--once`."""
         url = url_of(self._settings.host, self._settings.port)
-        self._ready.wait()  # Who reads that it serves may end it, or send it something.
+        self._ready.wait()  # A reader of this output may end it, or send it a review.
         if self._settings.workflows is not None:
-            failures = play(
-                self._settings.workflows, api_server, narrator, task_time=self._settings.task_time
-            )
-            narrator.text(closing(failures, narrator, argo, snapshot()))
+            failures = play(self._settings.workflows, api_server, printer, task_time=self._settings.task_time)
+            printer.text(closing(failures, printer, argo, snapshot()))
             if self._settings.once:
                 if not failures:
-                    self._say(_DONE)
+                    self._send(_DONE)
                 os.kill(self._parent, signal.SIGTERM)
                 return
         authority = self._paths.authority_cert
-        narrator.text(
+        printer.text(
             f"\nServing on {url} until Ctrl-C. Try:\n"
             f"  curl --cacert {authority} {url}/metrics\n"
             f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @{_EXAMPLE} {url}/mutate"
         )
 
 
-def closing(failures: Sequence[str], narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
+def closing(failures: Sequence[str], printer: EventPrinter, argo: SimulatedArgo, snapshot: Snapshot) -> str:
     """Return the closing tables, and a line for each thing that went wrong or never ran."""
     now = utc_now()
     limits = {name: limit_of(name, snapshot, now) for name in argo.locks.most}
-    parts = ["", closing_table(narrator.tallies, snapshot, now)]
+    parts = ["", namespace_table(printer.totals, snapshot, now)]
     if limits:
         parts += ["", lock_table(limits, argo.locks.most)]
     parts += [
-        f"{story.namespace}/{story.name} still waits: no slot came free for it"
-        for story in narrator.waiting()
+        f"{story.namespace}/{story.name} still waits: no slot came free for it" for story in printer.waiting()
     ]
     return "\n".join([*parts, *failures])
 

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Final
 
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
-from lockkeeper.embedded.narrator import Narrator
+from lockkeeper.embedded.event_printer import EventPrinter
 from policy.cluster.errors import ClusterError
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.manifests import read_manifests
 
 _SETTLE_SECONDS: Final = 2.0
-"""How long to wait for the controller's word on a new Workflow before the next is created all the same."""
+"""How long to wait for the controller's decision on a new Workflow before the next is created anyway."""
 _QUIET_SECONDS: Final = 10.0
 """After so long without any event, or the time of two tasks, the play is over: what waits can never run."""
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
 
 
 def play(
-    folder: Path, api_server: ApiServer, narrator: Narrator, *, task_time: timedelta = timedelta()
+    folder: Path, api_server: ApiServer, printer: EventPrinter, *, task_time: timedelta = timedelta()
 ) -> list[str]:
     """Create every Workflow of the folder, in the order of file names, and wait until all have run.
 
@@ -33,36 +33,36 @@ def play(
             continue
         namespace = manifest.namespace or DEFAULT_NAMESPACE
         try:
-            uid = _create(manifest.value, namespace, USER, api_server, narrator)
+            uid = _create(manifest.value, namespace, USER, api_server, printer)
         except (AdmissionFailed, ClusterError) as error:
             failures.append(f"{manifest.file}: {error}")
-            narrator.line(namespace, manifest.name, f"failed: {error}")
+            printer.line(namespace, manifest.name, f"failed: {error}")
             continue
         if uid:
-            narrator.settled(uid, _SETTLE_SECONDS)
-    narrator.finished(max(_QUIET_SECONDS, 2 * task_time.total_seconds()))
+            printer.settled(uid, _SETTLE_SECONDS)
+    printer.finished(max(_QUIET_SECONDS, 2 * task_time.total_seconds()))
     api_server.close()
     return failures
 
 
 def create_child(
-    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator
+    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, printer: EventPrinter
 ) -> str:
     """Create what a resource template makes, as the account of its Pod; returns its uid, "" if refused."""
     try:
-        return _create(obj, namespace, user, api_server, narrator)
+        return _create(obj, namespace, user, api_server, printer)
     except (AdmissionFailed, ClusterError) as error:
-        narrator.line(namespace, _name_of(obj), f"failed: {error}")
+        printer.line(namespace, _name_of(obj), f"failed: {error}")
         return ""
 
 
-def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator) -> str:
+def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, printer: EventPrinter) -> str:
     """Create a Workflow; returns its uid, "" if refused. Raises AdmissionFailed, ClusterError."""
     admitted = api_server.create(obj, namespace=namespace, user=user)
     if admitted.stored is None:
-        narrator.denied(namespace, _name_of(obj), admitted.denial)
+        printer.denied(namespace, _name_of(obj), admitted.denial)
         return ""
-    return narrator.created(admitted.stored, injected_locks(obj, admitted))
+    return printer.created(admitted.stored, injected_locks(obj, admitted))
 
 
 def _name_of(obj: JsonObject) -> str:

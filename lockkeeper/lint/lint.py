@@ -1,6 +1,6 @@
 """What `lockkeeper lint` finds in Argo's objects: types, locks, deadlocks, references that lead nowhere.
 
-The engine is that of the webhook. Where no policy of the files speaks about an object, it is judged by what
+The checks are those of the webhook. Where no policy of the files selects an object, it is checked for what
 Argo itself would fail or hang on; what may be in the cluster and is not among the files is no fault then.
 """
 
@@ -16,14 +16,12 @@ from policy.core.argo_types.decodability import mismatches_of
 from policy.core.decision.decision import Code
 from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
-from policy.core.injection.singular_to_lists import converts
 from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_graph.namespace_index import Look, following
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
-from policy.core.lock_graph.template_library import Library
+from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
@@ -45,10 +43,10 @@ from policy.core.policy_kinds.kinds import (
 
 _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")
-"""Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
+"""Ends of the fields of single locks; where a policy has it so, the webhook writes them as lists."""
 _LOCK_WARNING: Final = "LockWarning"
 _SCHEDULE: Final = "Schedule"
-"""Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
+"""Code of what prevents a CronWorkflow from running, which the webhook only warns of."""
 _LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
 _LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
 _LINT: Final = ClusterSynchronizationPolicy(
@@ -63,7 +61,7 @@ _LINT: Final = ClusterSynchronizationPolicy(
         ),
     ),
 )
-"""By what objects are judged that no policy speaks about."""
+"""The policy for objects that no policy of the files selects."""
 
 
 class Level(StrEnum):
@@ -74,7 +72,7 @@ class Level(StrEnum):
 
 
 class LintFinding(msgspec.Struct, frozen=True):
-    """One thing found: where, how bad, what about which object, and the policy that says so, if any."""
+    """One thing found: where, how bad, what about which object, and the policy behind it, if any."""
 
     file: str
     line: int
@@ -124,11 +122,11 @@ def _compare_with_each_other(owners: Mapping[LintSubject, TemplateOwner], snapsh
                 owner
             )
     for namespace, extra in runs.items():
-        index = following(library.index(namespace), frozenset(extra), _looker(extra, library))
+        index = updated_index(library.index(namespace), frozenset(extra), _looker(extra, library))
         library.indexes.keep(namespace, index)
 
 
-def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Look:
+def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> FindByKey:
     return lambda key: extra.get(key) or library.owner(key)
 
 
@@ -138,7 +136,7 @@ def _types(subject: LintSubject) -> Iterator[LintFinding]:
 
 
 def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]:
-    """Yield what keeps a CronWorkflow from ever running."""
+    """Yield what prevents a CronWorkflow from ever running."""
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
             yield _finding(subject, Level.ERROR, _SCHEDULE, problem.path, problem.message)
@@ -150,37 +148,37 @@ def _of_owner(
     if owner is None:
         return
     rulebook = _rulebook(subject, governed, ungoverned)
-    spec, locks, active = owner.spec, rulebook.locks, rulebook.policies
-    found = locks.concerned(spec, owner.at)
+    spec, locks = owner.spec, rulebook.locks
+    found = locks.relevant_bodies(spec, owner.at)
     view = locks.view(spec, open_ended=owner.is_template)
     reviewed = ReviewedObject(
-        subject.kind,
-        owner.at,
-        msgspec.Raw(msgspec.json.encode(subject.value)),
-        template_finder(locks, governed, view),
-        subject.name,
-        governed.library,
         view=view,
+        kind=subject.kind,
+        at=owner.at,
+        raw=msgspec.Raw(msgspec.json.encode(subject.value)),
+        find=template_finder(locks, governed, view),
+        name=subject.name,
+        library=governed.library,
     )
-    injected = inject(spec, found, locks, active, reviewed)
+    injected = inject(spec, found, rulebook, reviewed)
     shown, filled = graph_findings(owner, found, rulebook, governed.library, injected.patch)
     for reason in (*lock_faults(spec, found, rulebook), *injected.faults, *filled):
-        converted = converts(locks, active) and reason.field.endswith(_SINGLE)
+        converted = rulebook.converts_singular and reason.field.endswith(_SINGLE)
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
-        # What the object itself lacks fails in every run, though the webhook may be told to only warn of it.
-        broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
+        # What the object itself lacks fails in every run, though a policy may have the webhook only warn.
+        broken = each.code is Code.UNKNOWN_REFERENCE and not each.fixable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
-    hidden = hidden_from_rules(spec, found, locks, active, reviewed)
+    hidden = hidden_from_rules(found, rulebook, reviewed)
     for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
         field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, _LOCK_WARNING, field, message)
 
 
 def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
-    """Return the policies that speak about an object, or what Argo asks for where none does."""
+    """Return the policies that select an object, or what Argo requires where none does."""
     kind = MatchedKind(subject.kind.value)
     labels = subject.metadata.labels or {}
     locks = governed.policies(subject.namespace).locks

@@ -11,7 +11,7 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
 from policy.core.values.problems import Problem
-from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError
+from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError, fault_error
 from policy.sources.documents import ARGO_API_VERSION, Document, read
 from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.schema_check import decode, walk
@@ -28,7 +28,7 @@ _TYPES: Final[dict[str, type]] = {
 
 
 class LintSubject(msgspec.Struct, frozen=True, eq=False):
-    """One of Argo's objects: what it is called, its spec as it is judged, and where it was read."""
+    """One of Argo's objects: its name, its spec as it is checked, and where it was read."""
 
     kind: ObjectKind
     namespace: str
@@ -45,7 +45,7 @@ class LintSubject(msgspec.Struct, frozen=True, eq=False):
         return f"{self.kind.value} {name}"
 
     def place(self, field: str) -> SourceError:
-        """Return where a field stands, or the nearest one around it."""
+        """Return where a field is, or the nearest one around it."""
         return self.origin.error(Problem(field, ""))
 
 
@@ -98,9 +98,7 @@ class _LintReader:
             faults += [fault for fault in source.faults if not fault.repeated]
             for value, path in _objects(source.value, ""):
                 self._add_object(value, DocumentOrigin(file, path, source))
-        for fault in faults:
-            place = SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
-            self.errors.append(place)
+        self.errors += [fault_error(file, fault) for fault in faults]
 
     def _add_object(self, value: Json, origin: DocumentOrigin) -> None:
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
@@ -126,7 +124,7 @@ class _LintReader:
 
     def _add_subject(self, value: JsonObject, kind: str, origin: DocumentOrigin) -> None:
         fits = not walk(value, _TYPES[kind])
-        # What `kubectl get -o yaml` writes of a status is a record, and says nothing of what will run.
+        # What `kubectl get -o yaml` writes of a status is a record, and does not affect what will run.
         wanted: JsonObject = {key: entry for key, entry in value.items() if key != _STATUS}
         decoded = decode(wanted, _TYPES[kind]) if fits else None
         metadata, spec, at = Metadata(), None, "/spec"

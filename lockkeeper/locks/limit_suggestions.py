@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from lockkeeper.locks.live_locks import SemaphoreLimits
-from lockkeeper.process.output import aligned
-from policy.cluster.protocol import WORKFLOWS, ReadingAs
+from lockkeeper.process.console import aligned
+from policy.cluster.protocol import WORKFLOWS, ReadingAs, Selection
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses
 from policy.core.lock_queues.replay import Range, Record, Replay, ReplayedLimit, replay
@@ -21,7 +21,7 @@ _NOTE = (
 
 def used(cluster: ReadingAs, namespace: str) -> LockUses:
     """Return the uses of locks by all Workflows of a namespace, or of all with "", that are still there."""
-    listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace)
+    listing = cluster.list_as(Selection(WORKFLOWS, namespace), LiveWorkflow)
     return lock_uses(item for item in listing.items if isinstance(item, LiveWorkflow))
 
 
@@ -58,8 +58,8 @@ def report(found: Sequence[Replay], seen: LockUses, most_wait: timedelta) -> str
 
 def _one(each: Replay, most_wait: timedelta) -> str:
     lines = [_heading(each.record)]
-    if each.silent:
-        return "\n".join([*lines, f"  {each.silent}"])
+    if each.no_result:
+        return "\n".join([*lines, f"  {each.no_result}"])
     rows = [_HEADER, *(_row(outcome, each.record.limit) for outcome in each.outcomes)]
     lines += [aligned(rows), f"  {_suggestion(each, most_wait)}"]
     return "\n".join(lines)
@@ -103,7 +103,7 @@ def _range(each: Range) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Return a time in its two largest units: more would look more exact than it is."""
+    """Return a time in its two largest units: more would seem more exact than it is."""
     minute, hour, day = 60, 3600, 86400
     step = 1 if seconds < hour else minute if seconds < day else hour
     return written(timedelta(seconds=round(seconds / step) * step))

@@ -1,15 +1,19 @@
-"""What a cluster says about locks now: the Workflows, and the limits of the semaphores that they use."""
+"""Which Workflows hold and wait for the locks of a cluster now: read, and shown for people and programs."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
+from lockkeeper.process.console import aligned
 from policy.cluster.errors import Forbidden, NotFound
-from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
+from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs, Selection
 from policy.core.lock_model.semaphore_definitions import limit_named
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
+from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue
 from policy.core.lock_queues.trace import trace
+from policy.core.values.durations import written
 from policy.core.values.prepared import prepare
 from policy.service.tracking.tracker import LIVE
 
@@ -47,7 +51,109 @@ class SemaphoreLimits:
 
 
 def live_traces(cluster: ReadingAs, namespace: str, clock: Callable[[], datetime]) -> list[Traced]:
-    """Return the live Workflows of a namespace, or of all with ""; those that do not fit are left out."""
-    listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace, labels=LIVE)
+    """Return the active Workflows of a namespace, or of all with ""; those that do not decode are skipped."""
+    listing = cluster.list_as(Selection(WORKFLOWS, namespace, LIVE), LiveWorkflow)
     now = clock()
     return [trace(item, unborn=now) for item in listing.items if isinstance(item, LiveWorkflow)]
+
+
+_SHOWN: Final = 3
+"""Workflows that a cell of the table names."""
+_HEADER: Final = ("LOCK", "LIMIT", "HELD", "WAITING", "OLDEST WAIT", "HOLDERS", "NEXT")
+
+
+class ShownHolder(msgspec.Struct, frozen=True):
+    """A holder of a lock; `node` is empty for the Workflow itself."""
+
+    workflow: str
+    node: str
+
+
+class ShownWaiter(msgspec.Struct, frozen=True):
+    """A waiter for a lock, and how long it waits; for ever where it is `deadlocked`."""
+
+    workflow: str
+    node: str
+    seconds: int
+    deadlocked: bool
+
+
+class ShownLock(msgspec.Struct, frozen=True):
+    """One lock."""
+
+    lock: str
+    limit: int | None
+    holders: tuple[ShownHolder, ...]
+    waiters: tuple[ShownWaiter, ...]
+
+
+class ShownDeadlock(msgspec.Struct, frozen=True):
+    """A Workflow that waits for ever."""
+
+    workflow: str
+    locks: tuple[str, ...]
+    message: str
+
+
+class ShownLocks(msgspec.Struct, frozen=True):
+    """All that is shown."""
+
+    locks: tuple[ShownLock, ...]
+    deadlocks: tuple[ShownDeadlock, ...]
+
+
+def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> ShownLocks:
+    """Return what programs read."""
+    return ShownLocks(
+        tuple(
+            ShownLock(
+                queue.lock,
+                queue.limit,
+                tuple(ShownHolder(each.workflow.key, each.held.node) for each in queue.holders),
+                tuple(
+                    ShownWaiter(
+                        each.workflow.key, each.waits.node, _seconds(each.waits.since, now), each.stuck
+                    )
+                    for each in queue.waiters
+                ),
+            )
+            for queue in found
+        ),
+        tuple(ShownDeadlock(each.workflow.key, each.locks, each.text) for each in stuck),
+    )
+
+
+def table(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> str:
+    """Return what people read: a line a lock, then the deadlocks."""
+    if not found:
+        return "no lock is held or waited for"
+    rows = [_HEADER, *(_row(queue, now) for queue in found)]
+    lines = [aligned(rows)]
+    lines += ["", *(f"DEADLOCK  {each.workflow.key} {each.text}" for each in stuck)] if stuck else []
+    return "\n".join(lines)
+
+
+def _row(queue: LockQueue, now: datetime) -> tuple[str, ...]:
+    oldest = queue.oldest
+    waiting = f"{len(queue.waiters)} (deadlock)" if queue.deadlocked else str(len(queue.waiters))
+    return (
+        queue.lock,
+        "?" if queue.limit is None else str(queue.limit),
+        str(len(queue.holders)),
+        waiting,
+        "-" if oldest is None else written(timedelta(seconds=_seconds(oldest, now))),
+        _some([each.workflow.name for each in queue.holders]),
+        _some([each.workflow.name for each in queue.waiters]),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return some names, each once, and how many more there are."""
+    each_once = list(dict.fromkeys(names))
+    more = len(each_once) - _SHOWN
+    text = ", ".join(each_once[:_SHOWN])
+    return f"{text} and {more} more" if more > 0 else text or "-"
+
+
+def _seconds(since: datetime, now: datetime) -> int:
+    return max(0, int((now - since).total_seconds()))

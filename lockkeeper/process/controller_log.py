@@ -4,49 +4,37 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.quota.queue_rules import WaitReason
-from policy.service.status.events import Announcer, EventSeverity
-from policy.service.status.metrics import ControllerRecorder, PolicyCounts
+from policy.core.queue.positions import WaitReason
+from policy.service.status.events import EventSeverity, EventWriter
+from policy.service.status.metrics import ControllerMetrics, PolicyCounts
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
 from webhook.metrics import SnapshotState
 
 
 class ControllerLog:
-    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well.
+    """What the controller reports, as log lines; `recorder` counts it, and `on_wait` gets waits as well.
 
-    What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
+    What concerns one Workflow is an event in the cluster too, while there is an `event_writer`.
     """
 
     def __init__(
         self,
         *,
         log: Log,
-        recorder: ControllerRecorder | None = None,
+        recorder: ControllerMetrics | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
-        self.announcer: Announcer | None = None
+        self.event_writer: EventWriter | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
-
-    def _announce(
-        self,
-        workflow: Tracked,
-        reason: str,
-        note: str,
-        type_: EventSeverity = EventSeverity.NORMAL,
-        *,
-        once: bool = False,
-    ) -> None:
-        if self.announcer is not None:
-            self.announcer.report(workflow, reason, note, type_, once=once)
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -55,9 +43,10 @@ class ControllerLog:
             self._recorder.led()
 
     def released(self, workflow: Tracked) -> None:
-        """A Workflow was let go."""
+        """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
-        self._announce(workflow, "Released", "it has its slot and starts")
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
             self._recorder.released(workflow)
 
@@ -70,15 +59,19 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        self._announce(workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL)
+        if self.event_writer is not None:
+            self.event_writer.report(
+                workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL
+            )
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        self._announce(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
-        """A Workflow could not be let go yet."""
+        """A Workflow could not be released yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
         self._log.event("release-failed", text, level="warning")
         if self._recorder is not None:
@@ -86,7 +79,8 @@ class ControllerLog:
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:
@@ -99,7 +93,7 @@ class ControllerLog:
 def expose_board(
     registry: CollectorRegistry,
     *,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     verdicts: Callable[[], Iterable[Verdict]],
     leading: Callable[[], bool],
     argo: ArgoVersion,
@@ -107,15 +101,15 @@ def expose_board(
     """Register the gauges of policies, and those of usage, queues and limits.
 
     The latter are shown by the leader alone. A controller that lost the lead still has its last view of
-    usage, which would be added to the leader's wherever somebody sums over both.
+    usage, which would be added to the leader's in every sum over both.
     """
     nothing = take_snapshot((), version="", argo=argo)
 
     def shown() -> Snapshot:
-        return board.current() if leading() else nothing
+        return snapshots.current() if leading() else nothing
 
     def wrong() -> list[str]:
         return [verdict.resource.kind for verdict in verdicts() if verdict.problems]
 
-    registry.register(SnapshotState(snapshot=shown, loaded_at=board.loaded_at, clock=utc_now))
-    registry.register(PolicyCounts(snapshot=board.current, wrong=wrong))
+    registry.register(SnapshotState(snapshot=shown, loaded_at=snapshots.loaded_at, clock=utc_now))
+    registry.register(PolicyCounts(snapshot=snapshots.current, wrong=wrong))

@@ -1,10 +1,10 @@
 """The controller's port for probes and metrics: a small HTTP server in threads of its own.
 
 It is the standard library's WSGI server. gunicorn, which serves the webhook, forks its workers and takes the
-signals of the process, but what is told here lies in the memory of this one; Werkzeug's server is one for
-development by its own word, and there is no third among our requirements. What the standard library's lacks
-is here: a bound on connections, on the size of a request and on the time that it may take, and an end that
-lets answers out.
+signals of the process, but what is served here is in the memory of this one; Werkzeug's server is, by its own
+documentation, one for development, and there is no third among our requirements. What the standard library's
+lacks is here: a bound on connections, on the size of a request and on its time, and a stop that finishes
+answers.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
 class HealthPort:
     """Serves an application on a socket that listens already, until it is stopped.
 
-    `bug` hears of errors of the server itself; those of a connection are the client's affair.
+    `bug` is called for errors of the server itself; those of a connection are the client's fault.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class _Incoming(RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # io passes it a memoryview
-        """Fill the buffer with what has arrived. Raises OSError at a limit: there is nobody to answer."""
+        """Fill the buffer with what has arrived. Raises OSError at a limit, without an answer."""
         seconds = self._deadline - monotonic()
         if seconds <= 0:
             raise TimeoutError("the request did not arrive in time")
@@ -113,7 +113,7 @@ class _Handler(WSGIRequestHandler):
         return parsed
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the name is the standard library's
-        """Say nothing: a kubelet asks every few seconds."""
+        """Log nothing: a kubelet probes every few seconds."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -132,16 +132,16 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.set_app(app)
 
     def process_request(self, request: _Connection, client_address: object) -> None:
-        """Serve a connection in a thread; where too many are open the oldest gives way.
+        """Serve a connection in a thread; where too many are open the oldest is closed.
 
-        A request is answered in milliseconds, so the oldest is a client that says nothing. Refusing the
-        newcomer would let such clients keep the kubelet out, which would then restart us.
+        A request is answered in milliseconds, so the oldest is a silent client. Refusing the
+        new one would let such clients keep the kubelet out, which would then restart us.
         """
         with self._open_lock:
             while len(self._open) >= self.limits.connections:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
-                _hang_up(oldest)
+                _disconnect(oldest)
             self._open[request] = None
         super().process_request(request, client_address)
 
@@ -152,16 +152,16 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: _Connection, client_address: object) -> None:
-        """Tell of an error in the handling of a connection, unless the client is to blame."""
+        """Report an error in the handling of a connection, unless the client is to blame."""
         del request, client_address
         error = exc_info()[1]
         if error is not None and not isinstance(error, OSError):
             self._bug(error)
 
 
-def _hang_up(connection: _Connection) -> None:
+def _disconnect(connection: _Connection) -> None:
     """End a connection under the thread that reads it; closing it is that thread's."""
     try:
         connection.shutdown(SHUT_RDWR)  # type: ignore[union-attr]  # with TCP it is a socket
     except OSError:
-        return  # The client has gone by itself.
+        return  # The client has closed it already.

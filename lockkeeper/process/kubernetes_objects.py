@@ -1,5 +1,6 @@
 """Kubernetes' own objects, as far as several rooms read them: Deployments and webhook configurations."""
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -10,23 +11,12 @@ from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
-MUTATING: Final = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "mutatingwebhookconfigurations",
-    "MutatingWebhookConfiguration",
-    namespaced=False,
-)
-VALIDATING: Final = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingwebhookconfigurations",
-    "ValidatingWebhookConfiguration",
-    namespaced=False,
-)
+_registration: Final = partial(Resource, "admissionregistration.k8s.io", "v1", namespaced=False)
+MUTATING: Final = _registration("mutatingwebhookconfigurations", "MutatingWebhookConfiguration")
+VALIDATING: Final = _registration("validatingwebhookconfigurations", "ValidatingWebhookConfiguration")
 CONFIGURATIONS: Final = (MUTATING, VALIDATING)
 OURS: Final = ".lockkeeper.dev"
-"""How the names of our webhooks end; others in the same object are somebody else's."""
+"""How the names of our webhooks end; others in the same object are not ours."""
 
 
 class NamespacedName(msgspec.Struct, frozen=True):
@@ -143,7 +133,7 @@ class Webhook(Read, frozen=True):
 
 
 class ConfigurationMetadata(Read, frozen=True):
-    """What tells one state of a configuration from another: the generation moves with its webhooks."""
+    """What identifies a state of a configuration: the generation changes with its webhooks."""
 
     uid: str = ""
     generation: int = 0

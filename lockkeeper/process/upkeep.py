@@ -1,4 +1,4 @@
-"""Work of a leader that keeps objects right: a pass at every change of them, and every few seconds."""
+"""The loop of a leader that corrects objects: a pass at every change of them, and every few seconds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ PASS_SECONDS: Final = 5.0
 _FIRST_DELAY: Final = 1.0
 _LAST_DELAY: Final = 60.0
 """Seconds between passes that fail: the first, doubled each time up to the last. A change of an object does
-not wait for that: what can be put right is."""
+not wait for that: what can be corrected is."""
 _GAP_SECONDS: Final = 0.2
-"""Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
+"""Seconds between two passes at least, should another client write the same fields as fast as we do."""
 _WATCH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
 
@@ -34,7 +34,7 @@ class WatchedObject(msgspec.Struct, frozen=True):
 class Upkeep(ABC):
     """Makes passes until it is stopped; one replica at a time, the leader, does this.
 
-    `trouble` hears of watches that fail, and `threads` is how the names of their threads begin.
+    `trouble` is called for watches that fail, and `threads` begins the names of their threads.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Upkeep(ABC):
 
     @abstractmethod
     def make_pass(self) -> bool:
-        """Put right what is wrong, and take every step that is due; tell whether all went well."""
+        """Correct what is wrong, and take every step that is due; return whether all went well."""
 
     def run(self) -> None:
         """Work until stopped."""
@@ -79,7 +79,7 @@ class Upkeep(ABC):
     def _follow(self, watched: WatchedObject) -> None:
         """Cause passes at every change of an object, and after every gap in watching it.
 
-        After an error a new list comes first, so an API server that is away causes none.
+        After an error a new list is read first, so an API server that is away causes none.
         """
         while not self._stopped.is_set():
             try:

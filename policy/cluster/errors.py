@@ -3,12 +3,12 @@
 ClusterError
 ├── NotFound         404
 ├── AlreadyExists    409, on create
-├── Conflict         409, the object moved on: read it again
+├── Conflict         409, the object changed: read it again
 ├── Invalid          422, the object or patch is wrong (a failed JSON Patch `test` too)
 ├── Forbidden        403, RBAC or admission refused it
 ├── Gone             410, the watch version is too old: list again
-├── TooManyRequests  429, come back later
-│   └── Crowded      a ledger of ours holds as many creates as it may
+├── TooManyRequests  429, try again later
+│   └── TooManyCreates  a ledger holds as many pending creates as it may
 └── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
 """
 
@@ -56,7 +56,7 @@ class Forbidden(ClusterError):  # noqa: N818 - as above
 
 
 class Gone(ClusterError):  # noqa: N818 - as above
-    """The version to watch from is no longer kept."""
+    """The version to watch from is no longer stored."""
 
     code = 410
 
@@ -67,8 +67,8 @@ class TooManyRequests(ClusterError):  # noqa: N818 - as above
     code = 429
 
 
-class Crowded(TooManyRequests):
-    """More creates are on their way than a ledger may hold: no error of the client, and soon over."""
+class TooManyCreates(TooManyRequests):
+    """More creates are pending than a ledger may hold: no error of the client, and soon over."""
 
 
 class Unavailable(ClusterError):  # noqa: N818 - as above
@@ -78,7 +78,7 @@ class Unavailable(ClusterError):  # noqa: N818 - as above
 
 
 class Trouble(Protocol):
-    """Where a loop tells of errors that it survives."""
+    """Called by a loop with the errors after which it continues."""
 
     def __call__(self, doing: str, error: ClusterError) -> None:
         """Take note that `doing` failed and will be tried again."""

@@ -1,8 +1,7 @@
 """Ledgers in the cluster: QuotaLedger objects, read whole and written by compare-and-swap.
 
-One object a quota root, kept apart from policies so that frequent writes notify no watcher of these. All
-threads of a process that write one root do so one after the other, so that they conflict with other processes
-only.
+There is one object for each quota root, separate from policies so that frequent writes notify no watcher of
+these. All threads of a process write a root one after the other, so they conflict with other processes only.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -12,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, Conflict, Crowded, NotFound, Unavailable
+from policy.cluster.errors import AlreadyExists, Conflict, NotFound, TooManyCreates, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject
@@ -23,16 +22,16 @@ from policy.core.quota.ledger import (
     Purpose,
     Reservation,
     cancel,
-    crowd,
     not_counted,
     reserve,
+    too_many_creates,
     under_nodes,
 )
 from policy.core.values.amounts import Amount, Limits, Usage
 from policy.core.values.prepared import prepare
 
 _COUNTED_SOON: Final = timedelta(milliseconds=100)
-"""Between two looks whether the leader has counted a quota that is new."""
+"""Between two reads whether the leader has counted a quota that is new."""
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
 
@@ -42,14 +41,14 @@ class _NotCounted(Unavailable):
 
 
 class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of `status.accounts`."""
+    """One entry of `status.accounts`."""
 
     account: Account
     usage: Usage
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """One line of `status.history`: the decayed usage of a namespace or a user, for fair share."""
+    """One entry of `status.history`: the decayed usage of a namespace or a user, for fair share."""
 
     tenant: Tenant
     amount: int
@@ -98,22 +97,19 @@ class Ledgers:
     ) -> None:
         """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
 
-        `bounded`: so many creates at most are on their way; without, where none is ever counted.
+        `bounded`: the number of pending creates is limited; not where none is ever counted.
         """
         self._cluster = cluster
         self._clock = clock
         self._led = led
         self._bounded = bounded
         self._waits = Event()
-        self._turns: dict[Root, Lock] = {}
-        self._turns_lock = Lock()
+        self._locks: dict[Root, Lock] = {}
+        self._locks_guard = Lock()
 
     def read(self, root: Root) -> Ledger:
         """Return the ledger of a root; one that was never written is empty."""
-        try:
-            return _decode(self._cluster.get(QUOTA_LEDGERS, str(root)))[0]
-        except NotFound:
-            return Ledger(root)
+        return self._read_version(root)[0]
 
     def all(self) -> dict[Root, Ledger]:
         """Return every ledger that there is, by its root."""
@@ -123,7 +119,7 @@ class Ledgers:
     def update_all(
         self, change: Callable[[Ledger], Ledger], *, but: Container[Root] = ()
     ) -> dict[Root, Ledger]:
-        """Write what `change` makes of every ledger that there is, `but` some.
+        """Write what `change` returns for every ledger that there is, `but` some.
 
         Returns those that were written, by their roots; an unchanged one is not.
 
@@ -148,7 +144,7 @@ class Ledgers:
     def update(
         self, root: Root, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
     ) -> Ledger:
-        """Write what `change` makes of the ledger, by compare-and-swap, and return it.
+        """Write what `change` returns for the ledger, by compare-and-swap, and return it.
 
         `change` runs again on what it finds after a conflict, so it must be pure. An unchanged ledger is not
         written.
@@ -156,7 +152,7 @@ class Ledgers:
         Raises:
             Unavailable: too many conflicts, or the deadline passed.
         """
-        with self._turn(root):
+        with self._lock_of(root):
             for _ in range(MAX_ATTEMPTS):
                 if deadline is not None and self._clock() >= deadline:
                     break
@@ -175,29 +171,19 @@ class Ledgers:
         """Reserve what a create needs; returns what is short, or nothing once it is reserved.
 
         Raises:
-            Crowded: too many creates are on their way.
+            TooManyCreates: too many creates are pending.
             Unavailable: the ledger could not be written in time, or the leader has not counted an account
                 yet; nothing is known to be reserved.
         """
-        wanted = Reservation(
-            id=request.id,
-            namespace=request.namespace,
-            workflow=request.workflow,
-            accounts=request.accounts,
-            weight=request.weight,
-            at=self._clock(),
-            purpose=Purpose.CREATE,
-            user=request.user,
-        )
+        wanted = self._reservation(request)
         short: list[Shortfall] = []
 
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
             self._check_counted(ledger, request)
-            if self._bounded and (why := crowd(ledger, wanted)):
-                raise Crowded(why)
-            demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-            reserved, short = reserve(ledger, wanted, demands, share)
+            if self._bounded and (why := too_many_creates(ledger, wanted)):
+                raise TooManyCreates(why)
+            reserved, short = _reserved(ledger, request, wanted)
             return reserved
 
         while True:
@@ -213,15 +199,25 @@ class Ledgers:
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short now, reserving nothing: for dry runs."""
-        reservation = Reservation(
-            request.id, request.namespace, request.workflow, (), request.weight, self._clock()
+        return _reserved(self.read(request.root), request, self._reservation(request))[1]
+
+    def _reservation(self, request: ReservationRequest) -> Reservation:
+        return Reservation(
+            id=request.id,
+            namespace=request.namespace,
+            workflow=request.workflow,
+            accounts=request.accounts,
+            requested=request.requested,
+            at=self._clock(),
+            purpose=Purpose.CREATE,
+            user=request.user,
         )
-        ledger = self.read(request.root)
-        demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-        return reserve(ledger, reservation, demands, share)[1]
 
     def _check_counted(self, ledger: Ledger, request: ReservationRequest) -> None:
-        """See that the leader has every account; without a leader, all that is known is reserved."""
+        """Check that the leader has counted every account; without a leader nothing is counted.
+
+        Raises Unavailable.
+        """
         if self._led and (unknown := not_counted(ledger, request.accounts)):
             named = ", ".join(f"{each.namespace or 'pool'}/{each.quota}" for each in unknown)
             raise _NotCounted(f"ledger {request.root}: what runs under {named} is not counted yet")
@@ -232,9 +228,9 @@ class Ledgers:
         return found is not None and _is_for(found, request)
 
     def cancel(self, request: ReservationRequest) -> None:
-        """Give back a reservation whose create was refused (protocol rule 4d).
+        """Cancel a reservation whose create was refused (protocol rule 4d).
 
-        One that was made for another create, or for another user, stays: the id comes from a label, which
+        One for another create, or for another user, stays: the id comes from a label, which
         any user may have written.
         """
 
@@ -258,15 +254,22 @@ class Ledgers:
         else:
             self._cluster.create(QUOTA_LEDGERS, _encode(ledger, version))
 
-    def _turn(self, root: Root) -> Lock:
-        with self._turns_lock:
-            return self._turns.setdefault(root, Lock())
+    def _lock_of(self, root: Root) -> Lock:
+        with self._locks_guard:
+            return self._locks.setdefault(root, Lock())
+
+
+def _reserved(
+    ledger: Ledger, request: ReservationRequest, wanted: Reservation
+) -> tuple[Ledger, list[Shortfall]]:
+    demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
+    return reserve(ledger, wanted, demands, share)
 
 
 def _is_for(reservation: Reservation, request: ReservationRequest) -> bool:
-    """Return whether a reservation was made for this very object: a label alone may have been copied.
+    """Return whether a reservation is for this very object: a label alone may have been copied.
 
-    The release of a Workflow is the leader's alone, though its id is no secret.
+    Only the leader handles the release of a Workflow, though its id is no secret.
     """
     bound = (reservation.namespace, reservation.workflow) == (request.namespace, request.workflow)
     return bound and reservation.purpose is Purpose.CREATE
@@ -279,12 +282,12 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     except msgspec.ValidationError as error:
         raise Unavailable(f"a ledger cannot be read: {error}; delete it, and it is made anew") from error
     status = ledger.status
-    used: Mapping[Account, Usage] = {line.account: line.usage for line in status.accounts}
+    used: Mapping[Account, Usage] = {each.account: each.usage for each in status.accounts}
     reservations = {reservation.id: reservation for reservation in status.reservations}
     allowed = status.limits
     capacity = None if allowed is None else Limits(Amount(allowed.workflows), Amount(allowed.tasks))
     root = Root.parse(ledger.metadata.name)
-    history = {line.tenant: line.amount for line in status.history}
+    history = {each.tenant: each.amount for each in status.history}
     read = Ledger(root, status.epoch, used, reservations, capacity, history, status.closed)
     return read, ledger.metadata.resource_version
 

@@ -1,9 +1,9 @@
-"""The Cluster protocol: everything that touches a cluster does so by it.
+"""The Cluster protocol: every read and write of a cluster uses it.
 
-Two implementations keep the same contracts, proved by one suite (tests/policy/cluster): `memory.py`, and the
-Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into narrow structs.
+Two implementations have the same contracts, proved by one suite (tests/policy/cluster): `memory`, and `kube`
+for the Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into structs.
 Semantics follow the Kubernetes API conventions (sig-architecture/api-conventions.md): resourceVersion is
-opaque, compared for equality only, and moves on every write that changes an object.
+opaque, compared for equality only, and changes with every write that changes an object.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ import msgspec
 from policy.core.objects.json_patch import JsonObject, PatchOp
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-"""A struct that an object is decoded into; what it does not name is never made an object of."""
+"""A struct that an object is decoded into; fields that it does not name are not decoded."""
+Item_co = TypeVar("Item_co", covariant=True)
+"""An object as it is read: JSON, or decoded into a struct."""
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -71,41 +73,40 @@ class EventType(StrEnum):
     BOOKMARK = "BOOKMARK"
 
 
-class WatchEvent(msgspec.Struct, frozen=True):
+class WatchEvent(msgspec.Struct, Generic[Item_co], frozen=True):
     """One change. An object that stops matching the selector arrives as DELETED, one that starts as ADDED."""
 
     type: EventType
-    object: JsonObject
+    object: Item_co
     resource_version: str
 
 
-class Listing(msgspec.Struct, frozen=True):
+class Listing(msgspec.Struct, Generic[Item_co], frozen=True):
     """The objects at one point in time; watch from `resource_version` to see every later change."""
 
-    items: tuple[JsonObject, ...]
+    items: tuple[Item_co, ...]
     resource_version: str
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """An object that does not fit the requested shape: which it is."""
+    """An object that does not fit the requested shape: which it is. For a bookmark both are empty."""
 
-    namespace: str
-    name: str
-
-
-class EventOf(msgspec.Struct, Generic[Shape], frozen=True):
-    """One change of an object that is read in a shape; a bookmark has no object."""
-
-    type: EventType
-    object: Shape | Unread | None
-    resource_version: str
+    namespace: str = ""
+    name: str = ""
 
 
-class ListingOf(msgspec.Struct, Generic[Shape], frozen=True):
-    """The objects at one point in time, in a shape."""
+class Selection(msgspec.Struct, frozen=True):
+    """Which objects a list or a watch is about.
 
-    items: tuple[Shape | Unread, ...]
-    resource_version: str
+    Namespace "" is all, and so is name "". `labels` is a selector string (`a=b,c!=d,e in (x,y),!f`). With
+    `metadata_only` the server sends apiVersion, kind and metadata alone (PartialObjectMetadata).
+    """
+
+    resource: Resource
+    namespace: str = ""
+    labels: str = ""
+    metadata_only: bool = False
+    name: str = ""
 
 
 class MergePatch(msgspec.Struct, frozen=True):
@@ -133,24 +134,14 @@ class Preconditions(msgspec.Struct, frozen=True):
 class ReadingAs(Protocol):
     """Lists and watches of objects that are large or many, and of which little is wanted."""
 
-    def list_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-    ) -> ListingOf[Shape]:
-        """Return all objects of a namespace ("" is all) in a shape, consistent at one version.
+    def list_as(self, selection: Selection, shape: type[Shape]) -> Listing[Shape | Unread]:
+        """Return the selected objects in a shape, consistent at one version.
 
-        With `metadata_only` metadata alone is requested from the server, and the shape may name no more.
+        With `metadata_only` the shape may name no more than metadata.
         """
         ...
 
-    def pages_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
-    ) -> Iterator[ListingOf[Shape]]:
+    def pages_as(self, selection: Selection, shape: type[Shape]) -> Iterator[Listing[Shape | Unread]]:
         """Yield the same objects in short pages, one after the other, so that few are in memory at a time.
 
         All pages are consistent at one version. Raises Gone when that is too old before the last was read.
@@ -158,16 +149,8 @@ class ReadingAs(Protocol):
         ...
 
     def watch_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        since: str,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-        timeout: float = 60.0,
-    ) -> Iterator[EventOf[Shape]]:
+        self, selection: Selection, shape: type[Shape], *, since: str, timeout: float = 60.0
+    ) -> Iterator[WatchEvent[Shape | Unread]]:
         """Yield every change after version `since` until `timeout` seconds have passed. Raises Gone."""
         ...
 
@@ -187,7 +170,7 @@ class Cluster(ReadingAs, Protocol):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return all objects of a namespace ("" is all), consistent at one version.
 
         `name` requests the one object of that name alone, which is all that access control by resourceNames
@@ -206,10 +189,10 @@ class Cluster(ReadingAs, Protocol):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield every change after version `since` until `timeout` seconds have passed.
 
-        Raises Gone when `since` is older than what is kept: list again.
+        Raises Gone when `since` is older than what is stored: list again.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What the ConfigMap of Argo's controller says of how much a Workflow weighs and when it goes.
+"""Which settings of Argo's controller decide the task count and the priority of a Workflow.
 
 That is `parallelism` and `priority` of `workflowDefaults`, and whether `workflowRestrictions` let a Workflow
 that refers to a template set any. The ConfigMap holds a key for each setting, or one key `config` with all.
@@ -17,11 +17,11 @@ _WORKFLOW_DEFAULTS: Final = "workflowDefaults"
 _RESTRICTIONS: Final = "workflowRestrictions"
 _CONFIG: Final = "config"
 _RESTRICTED: Final = ("Strict", "Secure")
-"""Values of `templateReferencing` that Argo knows; it takes any other for none."""
+"""Values of `templateReferencing` that Argo knows; any other means none."""
 
 
 def with_defaults(config_map: ConfigMap) -> ConfigMap:
-    """Return Argo's ConfigMap with the defaults that Lockkeeper reads beside it; others as they are."""
+    """Return Argo's ConfigMap with the defaults that Lockkeeper reads of it; others as they are."""
     if config_map.metadata.name != ARGO_CONFIG_MAP:
         return config_map
     settings = _map(config_map.data.get(_CONFIG, ""))
@@ -38,7 +38,7 @@ def with_defaults(config_map: ConfigMap) -> ConfigMap:
 def _setting(
     name: str, data: Mapping[str, str], settings: Mapping[object, object]
 ) -> Mapping[object, object]:
-    """Return a setting; by what cannot be read Argo itself would not start."""
+    """Return a setting; where it cannot be read Argo itself would not start."""
     return _map(data.get(name, "")) or _part(settings, name)
 
 

@@ -22,7 +22,7 @@ _FOLDER_REASONS: Final = {errno.ENOENT: "there is no such folder", errno.ENOTDIR
 
 
 class SourceError(msgspec.Struct, frozen=True, order=True):
-    """One thing to repair in a file; line and column are 0 where the file itself is the problem."""
+    """One error in a file; line and column are 0 where the file itself is the problem."""
 
     file: str
     line: int
@@ -46,17 +46,8 @@ class PolicyErrors(Exception):  # noqa: N818 - it holds many
         return "\n".join(map(str, self.errors))
 
 
-class IgnoredDocument(msgspec.Struct, frozen=True):
-    """A document of a kind that Lockkeeper does not read."""
-
-    file: str
-    line: int
-    api_version: str
-    kind: str
-
-
 class DocumentOrigin(msgspec.Struct, frozen=True):
-    """Where a document was read, to place what is found wrong with it later."""
+    """Where a document was read, to place what is found wrong with it."""
 
     file: str
     path: str
@@ -70,11 +61,9 @@ class DocumentOrigin(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """The documents of a directory in the order of files, each with its origin at the same index."""
+    """The documents of a directory in the order of files."""
 
     documents: tuple[Document, ...] = ()
-    origins: tuple[DocumentOrigin, ...] = ()
-    ignored: tuple[IgnoredDocument, ...] = ()
     fingerprint: str = ""
 
 
@@ -87,7 +76,7 @@ class PolicyFiles(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """What `stat` says about every file, which differs after most changes, and the newest time in it."""
+    """What `stat` returns for every file, which differs after most changes, and the newest time in it."""
 
     files: tuple[tuple[str | int, ...], ...]
     newest: float
@@ -105,16 +94,14 @@ def load_tree(tree: PolicyFiles) -> Loaded:
     errors = [*tree.errors, *reading.errors]
     if errors:
         raise PolicyErrors(errors)
-    return Loaded(tuple(reading.documents), tuple(reading.origins), tuple(reading.ignored), tree.fingerprint)
+    return Loaded(tuple(reading.documents), tree.fingerprint)
 
 
 class _DirectoryReader:
-    """Collects what the files hold, one file after the other."""
+    """Collects what the files hold, one after the other."""
 
     def __init__(self) -> None:
         self.documents: list[Document] = []
-        self.origins: list[DocumentOrigin] = []
-        self.ignored: list[IgnoredDocument] = []
         self.errors: list[SourceError] = []
         self._names: dict[Identity, SourceError] = {}
 
@@ -123,23 +110,18 @@ class _DirectoryReader:
         for document in text.documents:
             self._add_document(file, document)
         if text.fault is not None:
-            self.errors.append(_fault_error(file, text.fault))
+            self.errors.append(fault_error(file, text.fault))
 
     def _add_document(self, file: str, source: ParsedDocument) -> None:
         contents = read(source.value)
         whole = DocumentOrigin(file, "", source)
-        self.errors += [_fault_error(file, fault) for fault in source.faults]
+        self.errors += [fault_error(file, fault) for fault in source.faults]
         # What could not be read is null in the value: that is no second error. A repeated key has a value.
         unread = {fault.path for fault in source.faults if not fault.repeated}
         self.errors += [whole.error(found) for found in contents.problems if found.path not in unread]
         for named in contents.named:
             self._add_name(named.identity, DocumentOrigin(file, named.path, source))
-        for passed in contents.ignored:
-            mark = source.locate(passed.path)
-            self.ignored.append(IgnoredDocument(file, mark.line, passed.api_version, passed.kind))
-        for decoded in contents.documents:
-            self.documents.append(decoded.document)
-            self.origins.append(DocumentOrigin(file, decoded.path, source))
+        self.documents += [decoded.document for decoded in contents.documents]
 
     def _add_name(self, identity: Identity, origin: DocumentOrigin) -> None:
         here = origin.error(Problem("metadata.name", ""))
@@ -149,7 +131,8 @@ class _DirectoryReader:
             self.errors.append(origin.error(Problem("metadata.name", message)))
 
 
-def _fault_error(file: str, fault: Fault) -> SourceError:
+def fault_error(file: str, fault: Fault) -> SourceError:
+    """Return what could not be read of a text as an error at its place in the file."""
     return SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
 
 
@@ -166,14 +149,14 @@ def read_tree(path: Path) -> PolicyFiles:
         else:
             errors.append(SourceError(shown, 0, 0, "", content))
             content = content.encode()
-        # Lengths keep the end of one part from passing for the start of the next.
+        # Without lengths the end of one part could be read as the start of the next.
         for part in (os.fsencode(entry.name), content):
             digest.update(b"%d:%b" % (len(part), part))
     return PolicyFiles(tuple(files), tuple(errors), digest.hexdigest())
 
 
 def signature(path: Path) -> Signature:
-    """Return what tells a changed folder from the same one without reading its files."""
+    """Return what differs after most changes of a folder, without reading its files."""
     entries = sorted(_entries(path), key=lambda entry: entry.name)
     statuses = [entry.status for entry in entries if entry.status is not None]
     times = [max(status.st_mtime, status.st_ctime) for status in statuses]
@@ -192,14 +175,8 @@ def _facts(entry: _FileEntry) -> tuple[str | int, ...]:
     status = entry.status
     if status is None:
         return (entry.name, entry.reason)
-    return (
-        entry.name,
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
+    identity = (status.st_dev, status.st_ino, status.st_size)
+    return (entry.name, *identity, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _entries(root: Path) -> Iterator[_FileEntry]:

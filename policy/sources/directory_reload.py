@@ -1,4 +1,4 @@
-"""Keeps the snapshot of a policy directory up to date, and the last good one while the files are wrong."""
+"""When a policy directory is read again, and which snapshot is current while its files are wrong."""
 
 import logging
 import threading
@@ -28,7 +28,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class _DirectoryState(NamedTuple):
-    """The files of one reading, and their signature if they held still meanwhile."""
+    """The files of one reading, and their signature if they did not change meanwhile."""
 
     tree: PolicyFiles
     signature: Signature | None
@@ -37,9 +37,9 @@ class _DirectoryState(NamedTuple):
 class DirectorySource(Generic[T]):
     """A directory of policies, compiled to a snapshot of type T that is swapped when the files change.
 
-    `compile` turns documents into the snapshot and may raise PolicyErrors for what only shows in all of
+    `compile` turns documents into the snapshot and may raise PolicyErrors for errors that show only in all of
     them together. `on_change` gets every new snapshot after the first; `on_error` each failure once, until
-    the failure is another one or over. Both are called in the thread that checks, and must not check again.
+    another one follows or it is over. Both are called in the thread that checks, and must not check again.
     Any thread may read `current` and `failed`.
     """
 
@@ -77,7 +77,7 @@ class DirectorySource(Generic[T]):
 
     @property
     def failed(self) -> PolicyErrors | None:
-        """What is wrong with the files as they are now, or None where `current` is what they say."""
+        """What is wrong with the files as they are now, or None where `current` was compiled from them."""
         return self._failed
 
     def load(self) -> T:
@@ -94,7 +94,7 @@ class DirectorySource(Generic[T]):
                 raise
 
     def check(self) -> bool:
-        """Read the files again if they changed; tell whether there is a new snapshot.
+        """Read the files again if they changed; return whether there is a new snapshot.
 
         Wrong files leave `current` as it is.
         """
@@ -119,7 +119,7 @@ class DirectorySource(Generic[T]):
             try:
                 self.check()
             except Exception:  # noqa: BLE001 - whatever it is
-                # The thread must outlive a bug: without it policies would silently stay as they are.
+                # The thread must survive a bug: without it policies would silently stay as they are.
                 _LOG.exception("checking the policies in %s failed", self._path)
 
     def _read(self) -> _DirectoryState:
@@ -131,11 +131,11 @@ class DirectorySource(Generic[T]):
             if after == before:
                 return _DirectoryState(tree, before)
             before = after
-        # Whoever never stops writing is read as far as possible, and again at the next check.
+        # A folder that never stops changing is read as it is, and again at the next check.
         return _DirectoryState(read_tree(self._path), None)
 
     def _swap(self, reading: _DirectoryState) -> T:
-        """Compile what was read and put it in force.
+        """Compile what was read and make it current.
 
         Raises:
             PolicyErrors: the files are wrong; nothing but the memory of what was read changes.
@@ -153,13 +153,11 @@ class DirectorySource(Generic[T]):
     def _remember(self, reading: _DirectoryState) -> None:
         """Note what was read, so that only a change is read again.
 
-        Young files, and files that could not be read, are told from changed ones by their contents only.
+        Only the contents show whether young files, and files that could not be read, have changed.
         """
-        taken = reading.signature
-        lasting = (
-            taken is not None and taken.newest < self._clock() - _RACY_SECONDS and not reading.tree.errors
-        )
-        self._signature = taken if lasting else None
+        read = reading.signature
+        old = read is not None and read.newest < self._clock() - _RACY_SECONDS
+        self._signature = read if old and not reading.tree.errors else None
         self._fingerprint = reading.tree.fingerprint
 
     def _fail(self, errors: PolicyErrors) -> None:

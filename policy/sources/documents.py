@@ -1,4 +1,4 @@
-"""Classifies one document and decodes it: a policy, an object beside the policies, or something else."""
+"""Which kind a YAML document is of, and whether it is valid: a policy, a related object, or another's."""
 
 import re
 from typing import Final, TypeAlias
@@ -59,19 +59,10 @@ class Decoded(msgspec.Struct, frozen=True):
     path: str
 
 
-class PassedOver(msgspec.Struct, frozen=True):
-    """An object of a kind that Lockkeeper does not read, and its path."""
-
-    api_version: str
-    kind: str
-    path: str
-
-
 class Contents(msgspec.Struct, frozen=True):
-    """What one YAML document holds; a wrong object is named too, so that its double is found at once."""
+    """What one YAML document holds; a wrong object is named too, so that a second of its name is found."""
 
     documents: tuple[Decoded, ...] = ()
-    ignored: tuple[PassedOver, ...] = ()
     named: tuple[NamedObject, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -92,7 +83,7 @@ def read(value: Json, path: str = "", *, most: int | None = None, budget: Budget
         return _items(value.get("items"), child(path, "items"), most, budget)
     if struct := _TYPES.get((api_version, kind)):
         return _object(value, struct, kind, path, most, budget=budget)
-    return _unread(api_version, kind, path)
+    return _other(api_version, kind, path)
 
 
 def join(path: str, inner: str) -> str:
@@ -105,7 +96,7 @@ def _wrong(path: str, message: str) -> Contents:
 
 
 def _untyped(kind: Json, api_version: Json, path: str) -> Contents:
-    """Ask for what says which kind a document is of, naming the apiVersion where the kind is one of ours."""
+    """Return what is missing of apiVersion and kind, with the right apiVersion where the kind is ours."""
     right = f": {API_VERSION} for kind {kind}" if isinstance(kind, str) and kind in POLICY_KINDS else ""
     wanted = (("apiVersion", api_version, right), ("kind", kind, ""))
     return Contents(
@@ -117,15 +108,15 @@ def _untyped(kind: Json, api_version: Json, path: str) -> Contents:
     )
 
 
-def _unread(api_version: str, kind: str, path: str) -> Contents:
-    """Tell another's object, which is passed over, from one of ours that is written wrongly."""
+def _other(api_version: str, kind: str, path: str) -> Contents:
+    """Return nothing for an object of another's kind, or what is wrong where it was meant to be ours."""
     if kind in POLICY_KINDS:
         message = f'must be {API_VERSION} for kind {kind}; found "{api_version}"'
         return _wrong(child(path, "apiVersion"), message)
     if api_version.partition("/")[0] == GROUP:
         hint = did_you_mean(kind, list(POLICY_KINDS)) or f"; known are {', '.join(POLICY_KINDS)}"
         return _wrong(child(path, "kind"), f'"{kind}" is not a kind of {GROUP}{hint}')
-    return Contents(ignored=(PassedOver(api_version, kind, path),))
+    return Contents()
 
 
 def _items(items: Json, path: str, most: int | None, budget: Budget) -> Contents:
@@ -136,20 +127,13 @@ def _items(items: Json, path: str, most: int | None, budget: Budget) -> Contents
     parts = [read(entry, item(path, index), most=most, budget=budget) for index, entry in enumerate(items)]
     return Contents(
         tuple(one for part in parts for one in part.documents),
-        tuple(one for part in parts for one in part.ignored),
         tuple(one for part in parts for one in part.named),
         tuple(one for part in parts for one in part.problems),
     )
 
 
 def _object(
-    value: dict[str, Json],
-    struct: type[Document],
-    kind: str,
-    path: str,
-    most: int | None,
-    *,
-    budget: Budget,
+    value: dict[str, Json], struct: type[Document], kind: str, path: str, most: int | None, *, budget: Budget
 ) -> Contents:
     """Decode an object of a known kind, unless it is nested deeper than Python can follow."""
     metadata = value.get("metadata")
@@ -157,41 +141,35 @@ def _object(
     identity = _identity(metadata, kind)
     named = (NamedObject(identity, path),) if identity.name else ()
     try:
-        return _judged(value, struct, metadata=metadata, path=path, most=most, named=named, budget=budget)
+        problems = walk(value, struct, path, most=most, budget=budget)
+        problems += _name_problems(metadata, struct, child(path, "metadata"))
+        if problems:
+            return Contents(named=named, problems=tuple(problems))
+        document = _decoded(value, struct)
+        budget.check(Part.POLICY)
+        problems = _value_problems(document, path, budget)
     except RecursionError:
         return Contents(named=named, problems=(Problem(path, "is nested too deep to be read"),))
+    documents = () if problems else (Decoded(document, path),)
+    return Contents(documents=documents, named=named, problems=tuple(problems))
 
 
-def _judged(
-    value: dict[str, Json],
-    struct: type[Document],
-    *,
-    metadata: dict[str, Json],
-    path: str,
-    most: int | None,
-    named: tuple[NamedObject, ...],
-    budget: Budget,
-) -> Contents:
-    """Decode an object; its values are judged only where its shape is right."""
-    problems = walk(value, struct, path, most=most, budget=budget)
-    problems += _name_problems(metadata, struct, child(path, "metadata"))
-    if problems:
-        return Contents(named=named, problems=tuple(problems))
+def _decoded(value: dict[str, Json], struct: type[Document]) -> Document:
+    """Return an object whose shape is right, with the texts that are derived from it."""
     document = decode(value, struct)
-    budget.check(Part.POLICY)
-    if isinstance(document, Policy):
-        problems = [
-            Problem(join(path, found.path), found.message)
-            for found in policy_checks.problems(document, budget)
-        ]
-    if problems:
-        return Contents(named=named, problems=tuple(problems))
     if isinstance(document, ConfigMap):
-        document = with_defaults(document)
+        return with_defaults(document)
     if isinstance(document, TemplateObject):
-        text = msgspec.json.encode(value.get("spec")).decode()
-        document = msgspec.structs.replace(document, text=text)
-    return Contents(documents=(Decoded(document, path),), named=named)
+        return msgspec.structs.replace(document, text=msgspec.json.encode(value.get("spec")).decode())
+    return document
+
+
+def _value_problems(document: Document, path: str, budget: Budget) -> list[Problem]:
+    """Return what is wrong with the values of a policy."""
+    if not isinstance(document, Policy):
+        return []
+    found = policy_checks.problems(document, budget)
+    return [Problem(join(path, each.path), each.message) for each in found]
 
 
 def _identity(metadata: dict[str, Json], kind: str) -> Identity:

@@ -1,6 +1,6 @@
-"""Which templates and ConfigMaps are read: those of namespaces about which a policy speaks.
+"""Which templates and ConfigMaps are read: those of the namespaces that a policy governs.
 
-What other namespaces hold decides nothing, and would cost memory in every replica.
+Those of other namespaces decide nothing, and would cost memory in every replica.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,16 +25,16 @@ from policy.sources.related_objects import ConfigMapName
 
 
 class WantedReads(msgspec.Struct, frozen=True):
-    """What is to be read of each kind."""
+    """The scopes of each kind that are to be read."""
 
     templates: frozenset[Scope]
     config_maps: frozenset[Scope]
 
 
 def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> WantedReads:
-    """Return what policies and namespaces ask for, and the ConfigMaps of Argo's controllers.
+    """Return what policies and namespaces need, and the ConfigMaps of Argo's controllers.
 
-    Quotas weigh templates; the policies of locks read ConfigMaps too, and those that rules take locks from.
+    Quotas count the tasks of templates; policies of locks need ConfigMaps too, and those that rules name.
     """
     labels: dict[str, Labels] = {}
     quotas: list[WorkflowQuota | ClusterWorkflowQuota] = []
@@ -47,19 +47,19 @@ def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> W
             quotas.append(each)
         elif isinstance(each, SynchronizationPolicy | ClusterSynchronizationPolicy):
             locks.append(each)
-    locked, asked_for = set[str](), set[str]()
+    locked, named_keys = set[str](), set[str]()
     for policy in locks:
         governed = _governed(policy, labels)
         locked |= governed
         if policy.spec.validate.require_defined:
-            asked_for |= governed
+            named_keys |= governed
     templates = locked.union(*(_governed(each, labels) for each in quotas))
     named = {name for name in (*argo, *_named(locks)) if name[0] not in locked}
     return WantedReads(
         templates=frozenset(Scope(each) for each in templates),
         config_maps=frozenset(
             [
-                *(Scope(each, names=each in asked_for) for each in locked),
+                *(Scope(each, names=each in named_keys) for each in locked),
                 *(Scope(namespace, name) for namespace, name in named),
             ]
         ),
@@ -69,7 +69,7 @@ def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> W
 def _governed(
     policy: WorkflowQuota | ClusterWorkflowQuota | LockPolicy, labels: Mapping[str, Labels]
 ) -> set[str]:
-    """Return the known namespaces that a policy speaks about."""
+    """Return the known namespaces that a policy governs."""
     if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
         return {policy.metadata.namespace}
     selector: LabelSelector = policy.spec.namespace_selector
@@ -77,7 +77,7 @@ def _governed(
 
 
 def _named(locks: Iterable[LockPolicy]) -> set[ConfigMapName]:
-    """Return the ConfigMaps of other namespaces that rules take locks from, where that is allowed."""
+    """Return the ConfigMaps of other namespaces whose locks rules inject, where that is allowed."""
     found = set()
     for policy in locks:
         if policy.spec.validate.cross_namespace is not CrossNamespace.ALLOW:

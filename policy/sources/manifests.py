@@ -1,4 +1,4 @@
-"""Manifests to review: every object of YAML or JSON files, lists taken apart, values left as they are."""
+"""Reads the manifests to review: every object of YAML and JSON files and of lists in them, unchanged."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from policy.core.objects.json_patch import JsonObject
-from policy.sources.directory import SUFFIXES, PolicyErrors, SourceError
+from policy.sources.directory import SUFFIXES, PolicyErrors, SourceError, fault_error
 from policy.sources.yaml_positions import Json, parse
 
 STANDARD_INPUT: Final = "-"
@@ -58,10 +58,7 @@ def read_text(content: bytes, file: str) -> list[Manifest]:
     errors = [] if parsed.fault is None else [parsed.fault]
     errors += [fault for document in parsed.documents for fault in document.faults if not fault.repeated]
     if errors:
-        raise PolicyErrors(
-            SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
-            for fault in errors
-        )
+        raise PolicyErrors(fault_error(file, fault) for fault in errors)
     return [
         manifest
         for document in parsed.documents
@@ -77,14 +74,10 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.is_dir():
         found = [each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file()]
-        return sorted(each for each in found if not _hidden(each.relative_to(path)))
+        return sorted(each for each in found if "/." not in f"/{each.relative_to(path)}")
     if not path.exists():
         raise PolicyErrors([SourceError(str(path), 0, 0, "", "there is no such file or folder")])
     return [path]
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def _objects(value: Json, file: str, line: int) -> Iterator[Manifest]:

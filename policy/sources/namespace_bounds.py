@@ -1,7 +1,7 @@
-"""The objects of one namespace as far as they are kept: the oldest, up to a bound.
+"""How much of one namespace is stored: the oldest objects, up to a bound.
 
-Which are kept does not depend on the order in which they are heard of: all that are older than the first that
-does not fit. So all replicas keep the same, and nobody gets an object left out by making newer ones.
+Which are stored does not depend on the order in which they arrive: all that are older than the first that
+does not fit. So all replicas store the same, and no user gets an object left out by creating newer ones.
 """
 
 from bisect import bisect_left, insort
@@ -19,7 +19,7 @@ Age: TypeAlias = tuple[str, str]
 class Scope(msgspec.Struct, frozen=True, order=True):
     """Which objects are read together: those of a namespace, or the one of a name there.
 
-    Both are empty for objects of the cluster. With `names`, keys of ConfigMaps are kept that are no limits.
+    Both are empty for objects of the cluster. With `names`, keys of ConfigMaps are stored that are no limits.
     """
 
     namespace: str = ""
@@ -28,7 +28,7 @@ class Scope(msgspec.Struct, frozen=True, order=True):
 
 
 class PortionBound(msgspec.Struct, frozen=True):
-    """How much of one namespace is kept: so many `units` (objects or keys), and so many characters."""
+    """How much of one namespace is stored: so many `units` (objects or keys), and so many characters."""
 
     units: int
     size: int
@@ -39,7 +39,7 @@ class PortionBound(msgspec.Struct, frozen=True):
 
 
 class PortionBounds(msgspec.Struct, frozen=True):
-    """How much is kept of a namespace, and how soon one that has more is looked at again, in seconds."""
+    """How much is stored of a namespace, and how soon one that has more is listed again, in seconds."""
 
     templates: PortionBound = PortionBound(2_000, 4 << 20, "objects")
     config_maps: PortionBound = PortionBound(10_000, 1 << 20, "keys")
@@ -49,8 +49,8 @@ class PortionBounds(msgspec.Struct, frozen=True):
 USUAL_BOUNDS: Final = PortionBounds()
 
 
-class KeptObject(msgspec.Struct, frozen=True):
-    """An object as it is kept, and what it takes of the bound."""
+class ReducedObject(msgspec.Struct, frozen=True):
+    """An object as it is stored, and how much of the bound it uses."""
 
     document: Document
     uid: str
@@ -60,14 +60,14 @@ class KeptObject(msgspec.Struct, frozen=True):
 
 
 class Portion:
-    """What is kept of one scope, by uid.
+    """What is stored of one scope, by uid.
 
-    `left_out` counts the others: exactly after a listing, and afterwards as changes are heard of. It goes
-    back to nothing by a listing alone, since what was left out has to be read then; `stale` asks for one.
+    `left_out` counts the others: exactly after a listing, and later by the changes that arrive. Only a
+    listing sets it back to 0, since what was left out has to be read then; `stale` means that one is due.
     """
 
     def __init__(self, *, bound: PortionBound) -> None:
-        self.kept: dict[str, KeptObject] = {}
+        self.stored: dict[str, ReducedObject] = {}
         self.left_out = 0
         self.stale = False
         self.bound = bound
@@ -77,26 +77,26 @@ class Portion:
         self._first_out: Age | None = None
 
     def documents(self) -> Iterator[Document]:
-        """Yield what is kept."""
-        return (each.document for each in self.kept.values())
+        """Yield what is stored."""
+        return (each.document for each in self.stored.values())
 
     def takes(self, uid: str, age: Age, *, new: bool = True) -> bool:
-        """Tell whether an object may be kept; one that may not is counted unread, where it is `new`."""
-        if uid in self.kept or self._first_out is None or age < self._first_out:
+        """Return whether an object may be stored; one that may not is left out, and counted if `new`."""
+        if uid in self.stored or self._first_out is None or age < self._first_out:
             return True
         self.left_out += new
         self.stale = True
         return False
 
-    def put(self, new: KeptObject) -> bool:
-        """Keep an object in the place of what it was before; tells whether documents are others now."""
-        old = self.kept.get(new.uid)
+    def put(self, new: ReducedObject) -> bool:
+        """Store an object in place of what it was before; return whether documents changed."""
+        old = self.stored.get(new.uid)
         if old is not None and old.document == new.document:
             return False
         if old is not None and self.left_out and (new.units, new.size) < (old.units, old.size):
             self.stale = True
         self._remove(new.uid)
-        self.kept[new.uid] = new
+        self.stored[new.uid] = new
         insort(self._ages, (new.age, new.uid))
         self._units += new.units
         self._size += new.size
@@ -107,8 +107,8 @@ class Portion:
         return True
 
     def drop(self, uid: str) -> bool:
-        """Take an object out; tells whether it was kept."""
-        known = uid in self.kept
+        """Remove an object; return whether it was stored."""
+        known = uid in self.stored
         self._remove(uid)
         if self.left_out:
             self.stale = True
@@ -117,8 +117,8 @@ class Portion:
         return known
 
     def _remove(self, uid: str) -> None:
-        gone = self.kept.pop(uid, None)
-        if gone is not None:
-            del self._ages[bisect_left(self._ages, (gone.age, uid))]
-            self._units -= gone.units
-            self._size -= gone.size
+        removed = self.stored.pop(uid, None)
+        if removed is not None:
+            del self._ages[bisect_left(self._ages, (removed.age, uid))]
+            self._units -= removed.units
+            self._size -= removed.size

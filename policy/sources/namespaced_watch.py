@@ -1,7 +1,7 @@
 """One resource of which only some namespaces are read: a watch of all, and a list of each that is wanted.
 
-What comes by the watch for a scope that is being listed waits until the list is there. The watch began
-before, so what it brings anew ends in the state of the list, and nothing between the two is lost.
+What the watch brings for a scope that is being listed waits until the list has arrived. The watch began
+before the list, so applying these changes again ends in the same state, and nothing between the two is lost.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,57 +13,50 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError, NotFound, Trouble
-from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
-from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
+from policy.cluster.list_and_watch import RETRY_SECONDS, shaped_objects, watch_from
+from policy.cluster.protocol import Cluster, EventType, Resource, Selection, Unread, WatchEvent
 from policy.core.objects.read_extent import LeftOut
 from policy.sources.documents import Document
-from policy.sources.namespace_bounds import KeptObject, Portion, PortionBound, Scope
-from policy.sources.related_objects import Maker, ObjectFacts, PartialObject
+from policy.sources.namespace_bounds import Portion, PortionBound, ReducedObject, Scope
+from policy.sources.related_objects import ObjectFacts, PartialObject, Reducer
 
 WATCH_SECONDS: Final = 300.0
 _ABSENT_SECONDS: Final = 30.0
 _SHARE_OF_TIME: Final = 20
-"""A list that took one second is not made anew, for what is left out, for so many."""
+"""A list that took one second is not repeated, for what is left out, for so many."""
 _MOST_WAITING: Final = 1_000
-"""Changes that wait for a list; with more of them the list is made again."""
+"""Changes that wait for a list; with more of them the list is repeated."""
 _ANCHOR: Final = "lockkeeper-reads-none"
-"""A name that nothing has: its list is empty, and has the version to watch from."""
+"""A name that no object has: its list is empty, and has the version to watch from."""
 
 
 class _ScopeListing(msgspec.Struct):
-    """A list that is being made, and what the watch brought meanwhile; None where that became too much."""
+    """A list under way, and what the watch brought meanwhile; None where that became too much."""
 
     scope: Scope
     epoch: int
-    waiting: list[EventOf[PartialObject]] | None = msgspec.field(default_factory=list)
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What one resource is and how its objects are kept.
-
-    An `optional` one may be absent from the cluster; with `last_good`, an object that cannot be read any more
-    stays as it was. What is left out is looked at `again` after so many seconds at the soonest.
-    """
-
-    resource: Resource
-    maker: Maker
-    bound: PortionBound
-    again: float
-    optional: bool
-    last_good: bool
+    waiting: list[WatchEvent[PartialObject | Unread]] | None = msgspec.field(default_factory=list)
 
 
 class ScopedResource:
     """Follows one resource until stopped; `watch` and `read` are the work of a thread each.
 
     `lock` guards everything here and whatever its owner guards with it. `changed` is called under it when
-    documents are others, or more is covered. `pages` lets one page be in memory at a time.
+    documents changed, or more is read. `pages` lets one page be in memory at a time. `reducer` reduces an
+    object to what is stored of it, up to `bound`; what is left out is listed `again` after so many seconds at
+    the soonest. An `optional` resource may be absent from the cluster; with `last_good`, an object that
+    cannot be read any more stays as it was.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        resource: Resource,
         *,
+        reducer: Reducer,
+        bound: PortionBound,
+        again: float,
+        optional: bool,
+        last_good: bool,
         cluster: Cluster,
         lock: Lock,
         pages: Lock,
@@ -71,8 +64,12 @@ class ScopedResource:
         changed: Callable[[], None],
         trouble: Trouble,
     ) -> None:
-        self.resource = settings.resource
-        self._settings = settings
+        self.resource = resource
+        self._reducer = reducer
+        self._bound = bound
+        self._again = again
+        self._optional = optional
+        self._last_good = last_good
         self._cluster = cluster
         self._news = Condition(lock)
         self._pages = pages
@@ -87,10 +84,10 @@ class ScopedResource:
         self._epoch = 0
         self._absent = False
 
-    # What is asked of it, under the lock.
+    # Called under the lock.
 
     def want(self, scopes: Iterable[Scope]) -> bool:
-        """Read these scopes from now on and no others; tells whether all were read already."""
+        """Read these scopes from now on and no others; return whether all were read already."""
         self._wanted = {(scope.namespace, scope.name): scope for scope in scopes}
         wanted = set(self._wanted.values())
         for scope in self._portions.keys() - wanted:
@@ -103,7 +100,7 @@ class ScopedResource:
         return False
 
     def documents(self) -> Iterator[Document]:
-        """Yield all that is kept."""
+        """Yield all that is stored."""
         for portion in self._portions.values():
             yield from portion.documents()
 
@@ -115,7 +112,7 @@ class ScopedResource:
                     kind=self.resource.kind,
                     namespace=scope.namespace,
                     count=portion.left_out,
-                    kept=len(portion.kept),
+                    kept=len(portion.stored),
                     bound=str(portion.bound),
                 )
 
@@ -126,7 +123,7 @@ class ScopedResource:
     # The watch.
 
     def watch(self) -> None:
-        """Watch until stopped; after an error wait a little, and read everything anew."""
+        """Watch until stopped; after an error wait a little, and read everything again."""
         while not self._stopped.is_set():
             try:
                 self._watch_once()
@@ -148,14 +145,8 @@ class ScopedResource:
         if version is None:
             self._stopped.wait(_ABSENT_SECONDS)
             return
-        watch_from(
-            version,
-            lambda since: self._cluster.watch_as(
-                self.resource, PartialObject, since=since, timeout=WATCH_SECONDS
-            ),
-            changed=self._take,
-            stopped=self._stopped.is_set,
-        )
+        source = shaped_objects(self._cluster, Selection(self.resource), PartialObject, timeout=WATCH_SECONDS)
+        watch_from(version, source.watch, changed=self._take, stopped=self._stopped.is_set)
 
     def _anchor(self) -> str | None:
         """Return a version before every list that follows, None where there is no such resource (yet)."""
@@ -165,11 +156,11 @@ class ScopedResource:
                 self.resource, namespace=namespace, name=_ANCHOR, metadata_only=True
             ).resource_version
         except NotFound:
-            if not self._settings.optional:
+            if not self._optional:
                 raise
             return None
 
-    def _take(self, event: EventOf[PartialObject]) -> None:
+    def _take(self, event: WatchEvent[PartialObject | Unread]) -> None:
         if not isinstance(event.object, PartialObject):
             return
         with self._news, suppress(msgspec.ValidationError):
@@ -186,10 +177,10 @@ class ScopedResource:
             if portion is not None and self._fold(portion, event, scope):
                 self._changed()
 
-    def _fold(self, portion: Portion, event: EventOf[PartialObject], scope: Scope) -> bool:
-        """Take one change in; tells whether documents are others, or something is left out for once.
+    def _fold(self, portion: Portion, event: WatchEvent[PartialObject | Unread], scope: Scope) -> bool:
+        """Apply one change; return whether documents changed, or something is left out for the first time.
 
-        How much that is by then, the next list says: a flood is not to make everything compiled anew.
+        The next list counts how much that is: many changes must not compile everything again each time.
         """
         if not isinstance(event.object, PartialObject):
             return False
@@ -208,17 +199,17 @@ class ScopedResource:
     ) -> bool:
         if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name), new=new):
             return False
-        made = self._made(shape, facts, scope)
-        if made is not None:
-            return portion.put(made)
-        if self._settings.last_good or facts.uid not in portion.kept:
+        reduced = self._reduced(shape, facts, scope)
+        if reduced is not None:
+            return portion.put(reduced)
+        if self._last_good or facts.uid not in portion.stored:
             return False
         return portion.drop(facts.uid)
 
-    def _made(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
-        """Return what is kept of an object; what cannot be read is as if there were nothing to keep."""
+    def _reduced(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:
+        """Return what is stored of an object; for one that cannot be read that is nothing."""
         try:
-            return self._settings.maker(shape, facts, scope)
+            return self._reducer(shape, facts, scope)
         except (msgspec.MsgspecError, RecursionError):
             return None
 
@@ -249,13 +240,13 @@ class ScopedResource:
                 self._finish(reading, portion, monotonic() - began)
 
     def _put_off(self, scope: Scope) -> None:
-        """Let the others go first: what cannot be listed is not in the way of what can."""
+        """List the others first: a scope that cannot be listed does not hold them up."""
         key = (scope.namespace, scope.name)
         if self._wanted.get(key) == scope:
             self._wanted[key] = self._wanted.pop(key)
 
     def _next(self) -> tuple[_ScopeListing | None, float | None]:
-        """Return what to list next, or how long nothing is due."""
+        """Return what to list next, or for how long nothing is due."""
         if not self._epoch or self._absent:
             return None, None
         now, soonest = monotonic(), None
@@ -271,12 +262,11 @@ class ScopedResource:
         return None, soonest
 
     def _listed(self, scope: Scope, before: Portion | None) -> Portion:
-        """Return a portion made of a list; what is the same as before stays the same object."""
-        portion = Portion(bound=self._settings.bound)
-        old = {} if before is None else dict(before.kept)
-        pages = self._cluster.pages_as(
-            self.resource, PartialObject, namespace=scope.namespace, name=scope.name
-        )
+        """Return the portion of a list; what is the same as before stays the same object."""
+        portion = Portion(bound=self._bound)
+        old = {} if before is None else dict(before.stored)
+        selection = Selection(self.resource, namespace=scope.namespace, name=scope.name)
+        pages = self._cluster.pages_as(selection, PartialObject)
         while True:
             with self._pages:
                 page = next(pages, None)
@@ -286,19 +276,18 @@ class ScopedResource:
                     if isinstance(item, PartialObject):
                         self._add(portion, item, scope, old)
 
-    def _add(self, portion: Portion, item: PartialObject, scope: Scope, old: dict[str, KeptObject]) -> None:
+    def _add(
+        self, portion: Portion, item: PartialObject, scope: Scope, old: dict[str, ReducedObject]
+    ) -> None:
         with suppress(msgspec.ValidationError):
             facts = item.facts()
             if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name)):
                 return
-            made, known = self._made(item, facts, scope), old.get(facts.uid)
-            if known is not None and (
-                (made is None and self._settings.last_good)
-                or (made is not None and made.document == known.document)
-            ):
-                made = known
-            if made is not None:
-                portion.put(made)
+            new, known = self._reduced(item, facts, scope), old.get(facts.uid)
+            if known is not None and (self._last_good if new is None else new.document == known.document):
+                new = known
+            if new is not None:
+                portion.put(new)
 
     def _finish(self, reading: _ScopeListing, portion: Portion, seconds: float) -> None:
         """Put a list in force, and what the watch brought meanwhile on top of it."""
@@ -306,11 +295,11 @@ class ScopedResource:
         scope = reading.scope
         wanted = self._wanted.get((scope.namespace, scope.name)) == scope
         if current is not reading or reading.waiting is None or not wanted:
-            return  # Begun before the watch that goes on now, or wanted no more: it is listed again, or not.
+            return  # Begun before the present watch, or no longer wanted: it is listed again, or not.
         portion.stale = False
         self._portions[scope] = portion
         self._epochs[scope] = reading.epoch
-        self._due[scope] = monotonic() + max(self._settings.again, seconds * _SHARE_OF_TIME)
+        self._due[scope] = monotonic() + max(self._again, seconds * _SHARE_OF_TIME)
         for event in reading.waiting:
             self._fold(portion, event, scope)
         self._changed()

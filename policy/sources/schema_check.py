@@ -1,6 +1,6 @@
 """Checks plain values against the policy structs and reports everything that does not fit, at once.
 
-msgspec stops at its first error and speaks of Python types; an author wants all of them, in YAML's words.
+msgspec stops at its first error and names Python types; an author needs all errors, in YAML's words.
 """
 
 import functools
@@ -59,7 +59,7 @@ def walk(
 ) -> list[Problem]:
     """Return everything about a value that does not fit a struct type, with field paths below `path`.
 
-    Null for an optional field counts as absent. After `most` problems no more are looked for. A value without
+    Null for an optional field counts as absent. It stops after `most` problems. A value without
     problems can be given to `decode`.
 
     Raises:
@@ -72,12 +72,12 @@ def decode(value: Json, expected: type[T]) -> T:
     """Return the struct for a value that `walk` found nothing wrong with.
 
     Raises:
-        msgspec.ValidationError: the value does not fit; `walk` tells why.
+        msgspec.ValidationError: the value does not fit; `walk` returns why.
     """
     return msgspec.convert(_without_nulls(value), expected)
 
 
-@functools.cache  # A pure function of the type: the walk of every document asks for it.
+@functools.cache  # A pure function of the type: every document needs it.
 def _schema(expected: type) -> inspect.Type:
     return inspect.type_info(expected)
 
@@ -210,7 +210,7 @@ def _mismatch(value: Json, expected: str, path: str, hint: str = "") -> Problem:
 
 
 def _found(value: Json) -> str:
-    """Name a value in YAML's words, short enough for one line."""
+    """Return a value in YAML's words, short enough for one line."""
     if value is None:
         return "null"
     if isinstance(value, dict | list):
@@ -229,7 +229,7 @@ def _shortened(text: str) -> str:
 
 
 def _advice(value: Json, expected: str) -> str:
-    """Say how to repair what quotes, or their absence, did to a value."""
+    """Return how to repair a value that quotes, or their absence, gave another type."""
     if isinstance(value, str):
         if "integer" in expected and value.lstrip("-").isdecimal():
             return ": write it without quotes"

@@ -1,7 +1,7 @@
-"""The snapshot in force: policies from a source, usage from the controller, swapped by reference.
+"""The current snapshot: policies from a source, usage from the controller, replaced by reference.
 
-Readers take it once a review. Writers replace it whole; nobody ever sees half of a change. Who subscribes to
-changes gets an unsubscribe, to be called when the work ends: the board outlives every term of a leader.
+A review reads it once. Writers replace it whole, so no reader sees half of a change. Subscribing returns an
+unsubscribe, to be called when the work ends: the store outlives every term of a leader.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Unsubscribe: TypeAlias = Callable[[], None]
 
 
 class Listeners:
-    """Those who are called when something changes; safe for any number of threads."""
+    """Callbacks for changes; safe for any number of threads."""
 
     def __init__(self) -> None:
         self._write = Lock()
@@ -39,13 +39,13 @@ class Listeners:
         return unsubscribe
 
     def call(self) -> None:
-        """Call all, each in this thread; one that is just being removed may be among them."""
-        for listener in self._present.values():  # The dictionary is replaced at a change, never changed.
+        """Call all in this thread; one that is removed at the same time may be among them."""
+        for listener in self._present.values():  # A change replaces the dictionary.
             listener()
 
 
-class SnapshotBoard:
-    """Holds the current snapshot and tells listeners when policies or the view of usage change."""
+class SnapshotStore:
+    """Holds the current snapshot and calls listeners when policies or the view of usage change."""
 
     def __init__(self, *, snapshot: Snapshot, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -56,11 +56,11 @@ class SnapshotBoard:
         self._of_usage = Listeners()
 
     def current(self) -> Snapshot:
-        """Return the snapshot in force."""
+        """Return the current snapshot."""
         return self._snapshot
 
     def loaded_at(self) -> datetime:
-        """Return when the policies in force were loaded."""
+        """Return when the current policies were loaded."""
         return self._loaded_at
 
     def on_policies(self, listener: Listener) -> Unsubscribe:
@@ -72,21 +72,21 @@ class SnapshotBoard:
         return self._of_usage.add(listener)
 
     def put_policies(self, snapshot: Snapshot) -> None:
-        """Put new policies in force; the view of usage stays."""
+        """Replace the policies; the view of usage stays."""
         with self._write:
             self._snapshot = snapshot.with_usage(self._snapshot.usage)
             self._loaded_at = self._clock()
         self._of_policies.call()
 
     def joined(self, namespace: str, priority: int) -> None:
-        """Take note that one more waits, which the next view of usage will show."""
+        """Count one more pending Workflow, which the next view of usage will show."""
         with self._write:
             usage = self._snapshot.usage
             if usage.knows(namespace):
                 self._snapshot = self._snapshot.with_usage(usage.with_one_more(namespace, priority))
 
     def put_usage(self, usage: UsageView) -> None:
-        """Show a new view of usage beside the policies in force."""
+        """Replace the view of usage; the policies stay."""
         with self._write:
             self._snapshot = self._snapshot.with_usage(usage)
         self._of_usage.call()

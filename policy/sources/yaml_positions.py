@@ -1,8 +1,8 @@
 """YAML (and JSON) text as plain values, with the line and column of every field.
 
-Scalars mean what they mean to kubectl after its conversion to JSON: dates stay strings, and the only
-booleans are true and false. YAML 1.1's yes, no, on and off stay strings: a schema then asks for the plain
-word, where guessing would turn the label `no` into `false`.
+Scalars have the meaning that kubectl gives them in its conversion to JSON: dates stay strings, and the only
+booleans are true and false. YAML 1.1's yes, no, on and off stay strings: a schema then requires the
+plain word, where guessing would turn the label `no` into `false`.
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_DEPTH: Final = 100
 _MAX_DIGITS: Final = 1000
 """Digits of an integer; Python refuses to print, and so to report, one of several thousand."""
 _MAX_COPIES: Final = 100_000
-"""Nodes that aliases may add to one document; ten lines of aliases can stand for billions of nodes."""
+"""Nodes that aliases may add to one document; ten lines of aliases can mean billions of nodes."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = {
@@ -119,13 +119,13 @@ def parse(content: bytes) -> ParsedText:
     if text.lstrip()[:1] in ("{", "["):
         text = _SURROGATES.sub(_joined, text)
     documents: list[ParsedDocument] = []
-    # A text that is not YAML stops the composer at the same place, which tells it better.
+    # A text that is not YAML stops the composer at the same place, which describes it better.
     with suppress(yaml.YAMLError):
         too_deep = _too_deep(text)
         if too_deep is not None:
             return ParsedText((), too_deep)
     try:
-        # One document after the other, so that those in front of a syntax error are kept.
+        # One document after the other, so that those before a syntax error are returned.
         documents.extend(
             _Builder().document(root) for root in yaml.compose_all(text, Loader=_KubernetesLoader)
         )
@@ -135,14 +135,14 @@ def parse(content: bytes) -> ParsedText:
 
 
 class _KubernetesLoader(_SafeLoader):
-    """The safe loader with go-yaml's idea of which plain scalars are not strings."""
+    """The safe loader with go-yaml's rules for which plain scalars are not strings."""
 
-    # The key None stands for any first character.
+    # The key None means any first character.
     yaml_implicit_resolvers = {None: [(_TAG + name, regex) for name, regex in _PATTERNS.items()]}  # noqa: RUF012
 
 
 class _Unbuildable(Exception):  # noqa: N818 - it never leaves this module
-    """A node without a value; the fault says why."""
+    """A node without a value; the fault has the reason."""
 
     def __init__(self, node: yaml.Node, path: str, message: str) -> None:
         super().__init__(message)
@@ -227,9 +227,9 @@ class _Builder:
         for key_node, value_node in node.value:
             self._visit(key_node, path)
             if key_node.tag not in _STRINGS and key_node.tag != f"{_TAG}merge":
-                said = f"{key_node.value!r} " if isinstance(key_node, yaml.ScalarNode) else ""
+                shown = f"{key_node.value!r} " if isinstance(key_node, yaml.ScalarNode) else ""
                 self._fault(
-                    key_node, path, f"has the key {said}which is {_kind(key_node)}, not a string: quote it"
+                    key_node, path, f"has the key {shown}which is {_kind(key_node)}, not a string: quote it"
                 )
                 continue
             entries = merges if key_node.tag == f"{_TAG}merge" else own

@@ -83,7 +83,7 @@ def test_a_leaf_never_outlives_its_ca(now: datetime) -> None:
     assert describe(pair.cert_pem).validity.not_after == now + timedelta(days=10)
 
 
-def test_the_facts_are_those_that_were_asked_for(authority: Authority, now: datetime) -> None:
+def test_the_facts_are_those_that_were_requested(authority: Authority, now: datetime) -> None:
     """Renewal, metrics and people all judge by these facts."""
     facts = describe(issue_serving_pair(authority, names=NAMES, now=now).cert_pem)
     assert (facts.subject, facts.names, facts.is_authority) == ("CN=lockkeeper", frozenset(NAMES), False)
@@ -101,7 +101,7 @@ def test_another_ca_of_the_same_name_signed_nothing(
 
 
 def test_a_key_belongs_to_its_own_certificate_only(authority: Authority, stranger: Authority) -> None:
-    """Half of a swapped pair must be told from a whole one."""
+    """Half of a swapped pair must be distinguished from a whole one."""
     assert key_matches(authority.cert_pem, authority.key_pem)
     assert not key_matches(authority.cert_pem, stranger.key_pem)
 
@@ -136,7 +136,7 @@ def test_what_is_no_certificate_is_named(authority: Authority, text: bytes) -> N
 
 
 def test_a_ca_with_an_rsa_key_may_sign(now: datetime) -> None:
-    """A CA that somebody else made need not be of our kind."""
+    """A CA that a user provides need not be of our kind."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "theirs")])
     cert = (

@@ -22,7 +22,7 @@ NAMES = ("localhost", "127.0.0.1")
 
 
 def assert_whole(result: Ensured) -> None:
-    """Check that the directory holds what was returned, and that the CA vouches for the leaf."""
+    """Check that the directory holds what was returned, and that the CA signed the leaf."""
     directory = result.paths.cert.parent
     assert read_authority(directory) == result.authority
     assert read_pair(directory) == result.pair
@@ -40,7 +40,7 @@ def test_an_empty_directory_gets_a_ca_and_a_certificate(tmp_path: Path, now: dat
     assert_whole(result)
 
 
-def test_what_is_good_is_kept(tmp_path: Path, now: datetime) -> None:
+def test_what_is_good_stays(tmp_path: Path, now: datetime) -> None:
     """Clients that trust the CA go on trusting it after a restart; the order of names means nothing."""
     first = ensure(tmp_path, names=NAMES, now=now)
     again = ensure(tmp_path, names=tuple(reversed(NAMES)), now=now + timedelta(days=1))
@@ -49,7 +49,7 @@ def test_what_is_good_is_kept(tmp_path: Path, now: datetime) -> None:
 
 
 def test_keys_are_for_their_owner_only(tmp_path: Path, now: datetime) -> None:
-    """Who reads the CA key can answer for the API server's webhook."""
+    """A reader of the CA key can answer as the webhook."""
     paths = ensure(tmp_path / "tls", names=NAMES, now=now).paths
     modes = [
         stat.S_IMODE(path.stat().st_mode) for path in (paths.authority_key, paths.key, paths.authority_cert)
@@ -58,7 +58,7 @@ def test_keys_are_for_their_owner_only(tmp_path: Path, now: datetime) -> None:
     assert stat.S_IMODE(paths.cert.parent.stat().st_mode) == 0o700
 
 
-def test_a_key_is_closed_to_others_from_its_first_moment(
+def test_a_key_is_closed_to_others_from_the_start(
     tmp_path: Path, now: datetime, authority: Authority
 ) -> None:
     """Closing it afterwards would leave a gap, and who writes a pair alone would be left without."""
@@ -108,10 +108,10 @@ def test_a_new_ca_takes_a_new_leaf_along(tmp_path: Path, now: datetime) -> None:
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
-def test_a_corrupt_pair_is_made_anew_and_said_so(
+def test_a_corrupt_pair_is_replaced_and_reported(
     tmp_path: Path, now: datetime, name: str, content: bytes
 ) -> None:
-    """A full disk must not keep a laptop from starting, and the person is told what happened."""
+    """A full disk must not stop a laptop from starting, and the user sees what happened."""
     ensure(tmp_path, names=NAMES, now=now)
     (tmp_path / name).write_bytes(content)
     result = ensure(tmp_path, names=NAMES, now=now)
@@ -120,7 +120,7 @@ def test_a_corrupt_pair_is_made_anew_and_said_so(
 
 
 @pytest.mark.parametrize("name", ["ca.crt", "ca.key"])
-def test_a_corrupt_ca_is_made_anew_with_its_leaf(tmp_path: Path, now: datetime, name: str) -> None:
+def test_a_corrupt_ca_is_replaced_with_its_leaf(tmp_path: Path, now: datetime, name: str) -> None:
     """Without its key the CA can never sign the next leaf."""
     ensure(tmp_path, names=NAMES, now=now)
     (tmp_path / name).write_bytes(b"nonsense")
@@ -155,7 +155,7 @@ def test_a_leaf_in_the_place_of_the_ca_is_replaced(
 
 
 def test_processes_that_start_together_agree(tmp_path: Path, now: datetime) -> None:
-    """One makes the files and the others find them, so nobody serves a leaf of a CA that was overwritten."""
+    """One creates the files and the others find them: no process serves a leaf of an overwritten CA."""
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: ensure(tmp_path, names=NAMES, now=now), range(8)))
     assert len({result.pair.cert_pem for result in results}) == 1
@@ -183,7 +183,7 @@ def test_a_write_that_fails_leaves_no_key_behind(tmp_path: Path, now: datetime, 
     assert [path.name for path in tmp_path.iterdir()] == ["tls.key"]
 
 
-def test_names_are_judged_before_anything_is_written(tmp_path: Path, now: datetime) -> None:
+def test_names_are_checked_before_anything_is_written(tmp_path: Path, now: datetime) -> None:
     """A typing error must not cost the files that were there."""
     with pytest.raises(UnusableNameError):
         ensure(tmp_path / "tls", names=["a b"], now=now)

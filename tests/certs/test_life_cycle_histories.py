@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from certs.authority import describe
 from certs.bundle import is_accepted, is_servable, split
+from certs.files import NOTHING
 from certs.life_cycle import advance, begin_change, renew_leaf
 from certs.rotation_steps import OVERLAP, PROPAGATION
-from certs.stored_files import NOTHING
 
 NAMES: Final = ("webhook.ns.svc",)
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,9 +52,9 @@ class World:
 
     def __init__(self) -> None:
         self.now = START
-        self.kept = advance(NOTHING, now=START, names=NAMES, in_place_since=None).kept
-        self.bundles: Past = [(START, self.kept.bundle)]
-        self.leaves: Past = [(START, self.kept.cert)]
+        self.files = advance(NOTHING, now=START, names=NAMES, in_place_since=None).files
+        self.bundles: Past = [(START, self.files.bundle)]
+        self.leaves: Past = [(START, self.files.cert)]
         self.seen: tuple[bytes, datetime] | None = None
 
     def live(self, event: Event) -> None:
@@ -81,30 +81,30 @@ class World:
             self.seen = None
         if how is Pass.BEFORE_THE_CONFIGURATION:
             return
-        if self.bundles[-1][1] != self.kept.bundle:
-            self.bundles.append((self.now, self.kept.bundle))
-        if self.seen is None or self.seen[0] != self.kept.bundle:
-            self.seen = (self.kept.bundle, self.now)
+        if self.bundles[-1][1] != self.files.bundle:
+            self.bundles.append((self.now, self.files.bundle))
+        if self.seen is None or self.seen[0] != self.files.bundle:
+            self.seen = (self.files.bundle, self.now)
         if how is Pass.HALF:
             return
-        step = advance(self.kept, now=self.now, names=NAMES, in_place_since=self.seen[1])
-        self.write(step.kept.cert)
-        self.kept = step.kept
+        step = advance(self.files, now=self.now, names=NAMES, in_place_since=self.seen[1])
+        self.write(step.files.cert)
+        self.files = step.files
 
     def do(self, what: Asked) -> None:
-        """Let somebody, or an accident, change the Secret."""
+        """Change the Secret as a user or an accident would."""
         if what is Asked.NEW_LEAF:
-            self.kept = renew_leaf(self.kept, now=self.now, names=NAMES).kept
-            self.write(self.kept.cert)
+            self.files = renew_leaf(self.files, now=self.now, names=NAMES).files
+            self.write(self.files.cert)
         elif what is Asked.NEW_AUTHORITY:
-            self.kept = begin_change(self.kept, now=self.now).kept
-        elif what is Asked.KEY_LOST and is_servable(self.kept.cert, self.kept.key, now=self.now):
-            self.kept = replace(self.kept, authority_key=b"")
-        elif what is Asked.LEAF_SPOILT and self.kept.authority_key:
-            self.kept = replace(self.kept, cert=b"nonsense")
+            self.files = begin_change(self.files, now=self.now).files
+        elif what is Asked.KEY_LOST and is_servable(self.files.cert, self.files.key, now=self.now):
+            self.files = replace(self.files, authority_key=b"")
+        elif what is Asked.LEAF_SPOILT and self.files.authority_key:
+            self.files = replace(self.files, cert=b"nonsense")
 
     def write(self, cert: bytes) -> None:
-        """Note a certificate that replicas will serve; one that is spoilt they do not take."""
+        """Note a certificate that replicas will serve; a corrupt one they do not use."""
         if cert != self.leaves[-1][1] and cert != b"nonsense":
             self.leaves.append((self.now, cert))
 
@@ -152,7 +152,7 @@ def test_in_the_end_all_is_well(history: list[Event]) -> None:
     for pause in (PROPAGATION, PROPAGATION, OVERLAP, OVERLAP, PROPAGATION):
         world.make_pass(Pass.WHOLE)
         world.now += pause
-    assert world.bundles[-1][1] == world.kept.bundle
-    assert len(split(world.kept.bundle)) == 1
-    assert is_servable(world.kept.cert, world.kept.key, now=world.now)
-    assert not advance(world.kept, now=world.now, names=NAMES, in_place_since=START).changes
+    assert world.bundles[-1][1] == world.files.bundle
+    assert len(split(world.files.bundle)) == 1
+    assert is_servable(world.files.cert, world.files.key, now=world.now)
+    assert not advance(world.files, now=world.now, names=NAMES, in_place_since=START).changes

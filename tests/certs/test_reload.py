@@ -23,7 +23,7 @@ NAMES = ("localhost", "127.0.0.1")
 
 @contextmanager
 def serving(context: Callable[[], ssl.SSLContext]) -> Iterator[int]:
-    """Echo every connection on a loopback port, with a context asked for at each one, as gunicorn does."""
+    """Echo every connection on a loopback port, with a context requested at each one, as gunicorn does."""
     threads: list[threading.Thread] = []
 
     def echo(plain: socket.socket) -> None:
@@ -52,7 +52,7 @@ def serving(context: Callable[[], ssl.SSLContext]) -> Iterator[int]:
         try:
             yield port
         finally:
-            # A connection that says nothing ends the loop; closing the listener would not wake it.
+            # A connection without data ends the loop; closing the listener would not wake it.
             socket.create_connection(("127.0.0.1", port), PATIENCE).close()
             for thread in (acceptor, *threads):
                 thread.join(PATIENCE)
@@ -84,7 +84,7 @@ def serial_shown(connection: ssl.SSLSocket) -> int:
 
 
 def echoes(connection: ssl.SSLSocket) -> bool:
-    """Tell whether the connection still carries data both ways."""
+    """Return whether the connection still carries data both ways."""
     connection.sendall(b"ping")
     return connection.recv(1024) == b"ping"
 
@@ -96,9 +96,9 @@ def issue(authority: Authority, now: datetime) -> ServingPair:
 
 def reloading(directory: Path, errors: list[Exception] | None = None) -> ReloadingContext:
     """Return the thing under test for the pair in the directory; its errors go into the list."""
-    told = errors if errors is not None else []
+    reported = errors if errors is not None else []
     return ReloadingContext(
-        cert_path=directory / "tls.crt", key_path=directory / "tls.key", on_error=told.append
+        cert_path=directory / "tls.crt", key_path=directory / "tls.key", on_error=reported.append
     )
 
 
@@ -117,7 +117,7 @@ def test_a_client_that_trusts_the_ca_gets_through(
 def test_a_client_that_trusts_another_ca_refuses(
     tmp_path: Path, authority: Authority, stranger: Authority, now: datetime
 ) -> None:
-    """The name of the CA is the same, so only the signature can tell."""
+    """The name of the CA is the same, so only the signature differs."""
     write_pair(tmp_path, issue(authority, now))
     with (
         serving(reloading(tmp_path).current) as port,
@@ -127,7 +127,7 @@ def test_a_client_that_trusts_another_ca_refuses(
         pass
 
 
-def test_a_client_that_asks_for_another_name_refuses(
+def test_a_client_that_expects_another_name_refuses(
     tmp_path: Path, authority: Authority, now: datetime
 ) -> None:
     """A certificate for one service is of no use for another."""
@@ -164,7 +164,7 @@ def test_old_tls_is_refused_and_1_2_is_taken(tmp_path: Path, authority: Authorit
 
 
 def test_http_2_is_not_promised(tmp_path: Path, authority: Authority, now: datetime) -> None:
-    """A client that would like HTTP/2 must fall back and not send frames that nobody reads."""
+    """A client that would like HTTP/2 must fall back and not send frames that the server does not read."""
     write_pair(tmp_path, issue(authority, now))
     with serving(reloading(tmp_path).current) as port, connected(port, authority, alpn="h2") as connection:
         assert connection.selected_alpn_protocol() is None
@@ -194,7 +194,7 @@ def test_the_certificate_is_swapped_under_an_open_connection(
         assert echoes(after)
 
 
-def test_a_bad_new_pair_keeps_the_old_one_serving(
+def test_with_a_bad_new_pair_the_old_one_is_still_served(
     tmp_path: Path, authority: Authority, stranger: Authority, now: datetime
 ) -> None:
     """A key of another certificate would stop every handshake if it got into the live context."""
@@ -216,7 +216,7 @@ def test_a_bad_new_pair_keeps_the_old_one_serving(
 
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
-def test_files_that_went_away_keep_the_old_pair(
+def test_when_the_files_are_removed_the_old_pair_is_still_served(
     tmp_path: Path, authority: Authority, now: datetime, name: str
 ) -> None:
     """A volume that is unmounted for a moment is reported once, and no reason to stop."""
@@ -346,9 +346,7 @@ def test_a_key_with_a_password_is_an_error_and_never_a_question(
         reloading(tmp_path).current()
 
 
-def test_the_callback_may_ask_for_the_context_itself(
-    tmp_path: Path, authority: Authority, now: datetime
-) -> None:
+def test_the_callback_may_get_the_context_itself(tmp_path: Path, authority: Authority, now: datetime) -> None:
     """A metric that is computed at the error must not wait for the very call that reports it."""
     seen: list[ssl.SSLContext] = []
     context = ReloadingContext(

@@ -21,7 +21,7 @@ def test_a_third_of_the_life_is_left_at_renewal(validity: Validity) -> None:
 
 
 @given(validities, st.floats(0, 0.66))
-def test_a_young_ca_is_kept(validity: Validity, share: float) -> None:
+def test_a_young_ca_is_not_replaced(validity: Validity, share: float) -> None:
     """Renewing early would only wear out the trust of clients."""
     now = validity.not_before + (validity.not_after - validity.not_before) * share
     assert reasons_to_renew_authority(validity, now=now) == ()
@@ -45,7 +45,7 @@ def test_outside_its_life_a_certificate_is_always_due(validity: Validity, now: d
 
 
 @given(validities, validities, st.booleans(), moments)
-def test_a_leaf_is_due_whenever_its_own_dates_say_so(
+def test_a_leaf_is_due_whenever_its_own_dates_are(
     leaf: Validity,
     authority: Validity,
     signed: bool,  # noqa: FBT001 - hypothesis passes it
@@ -69,7 +69,7 @@ def test_ninety_days_are_due_after_sixty(days: int, due: bool) -> None:  # noqa:
 
 
 def test_a_leaf_that_its_ca_does_not_survive_is_due() -> None:
-    """Clients check the whole chain, so the leaf's later date is a promise that nobody keeps."""
+    """Clients check the whole chain, so the leaf's later date means nothing."""
     leaf = Validity(START, START + timedelta(days=90))
     authority = Validity(START, START + timedelta(days=89))
     reasons = reasons_to_renew_leaf(leaf, authority=authority, signed_by_authority=True, now=START)
@@ -84,7 +84,7 @@ def test_a_leaf_that_its_ca_does_not_survive_is_due() -> None:
         (START, START - timedelta(seconds=1)),
     ],
 )
-def test_a_life_that_cannot_be_judged_is_refused(start: datetime, end: datetime) -> None:
+def test_a_life_with_senseless_dates_is_refused(start: datetime, end: datetime) -> None:
     """Comparing it with the clock would raise somewhere far away, or say nonsense."""
     with pytest.raises(ValueError, match=r"time zone|before it starts"):
         Validity(start, end)

@@ -40,7 +40,7 @@ def test_a_certificate_without_any_name_is_refused() -> None:
     assert str(caught.value) == "a certificate needs a name: give names such as svc.ns.svc or 127.0.0.1"
 
 
-def test_a_refusal_says_what_a_name_looks_like() -> None:
+def test_a_refusal_has_an_example_of_a_name() -> None:
     """The message has to lead to the fix."""
     assert str(UnusableNameError("a b")) == (
         "'a b' is neither a DNS name nor an IP address: give names such as svc.ns.svc or 127.0.0.1"

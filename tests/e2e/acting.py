@@ -15,7 +15,7 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.objects.workflow import Metadata
 from policy.core.values.prepared import prepare
-from policy.service.leading.leases import LEASES, Lease
+from policy.service.leading.leader_election import LEASES, Lease
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import workflow
 from tests.e2e.grants import EDITOR, VIEWER
@@ -202,7 +202,7 @@ def kill(installed: Installed, *deployments: str) -> None:
 
 def bundle_in_place(installed: Installed) -> bool:
     """Tell whether API servers trust what the Secret says, and that says something."""
-    bundle = SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=CERTS).read().kept.bundle
+    bundle = SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=CERTS).read().files.bundle
     return bool(bundle) and not Configurations(cluster=installed.cluster, name=RELEASE).behind(bundle)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.kube.kube_cluster import KubeCluster
-from policy.cluster.protocol import WORKFLOWS, EventType
+from policy.cluster.protocol import WORKFLOWS, EventType, Selection
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.objects import well_known
 from policy.core.values.prepared import prepare
@@ -59,7 +59,7 @@ def observed(cluster: KubeCluster, namespace: str, *names: str) -> Iterator[Obse
     def follow_workflows() -> None:
         try:
             for event in cluster.watch_as(
-                WORKFLOWS, LiveWorkflow, since=workflows, namespace=namespace, timeout=PATIENCE
+                Selection(WORKFLOWS, namespace), LiveWorkflow, since=workflows, timeout=PATIENCE
             ):
                 if isinstance(event.object, LiveWorkflow):
                     seen.see_workflow(event.object)

@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from policy.cluster.errors import NotFound
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, Resource
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.callers.configuration_paths import read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
+from lockkeeper.secret_paths.configuration_paths import read
 from policy.core.decision.decision import Side
 from policy.core.values.prepared import prepare
 from tests.e2e.charted import RELEASE

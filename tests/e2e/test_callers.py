@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from lockkeeper.callers.configuration_paths import read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
+from lockkeeper.secret_paths.configuration_paths import read
 from policy.core.decision.decision import Side
 from tests.e2e.asking import metric
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE

@@ -17,15 +17,14 @@ import pytest
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.rotation_steps import Deed, Timing
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
+from certs.rotation_steps import Action, Timing
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
-from lockkeeper.certificates.metrics import Doing
+from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
-from lockkeeper.certificates.sources import OwnCertificates
-from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.certificates.upkeep import CertificateUpkeep, OwnCertificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
@@ -33,7 +32,7 @@ from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
-from tests.lockkeeper.certificates.certificate_world import Noted, ca_bundles, edit_bundle
+from tests.lockkeeper.certificates.certificate_cluster import Noted, ca_bundles, edit_bundle
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
@@ -97,9 +96,9 @@ class Site:
         return SecretStore(cluster=cluster, namespace=self.namespace, name=self.secret)
 
     @property
-    def kept(self) -> Kept:
+    def files(self) -> CertificateFiles:
         """What the Secret holds."""
-        return self.store(self.admin).read().kept
+        return self.store(self.admin).read().files
 
     @property
     def bundles(self) -> set[bytes | None]:
@@ -248,11 +247,11 @@ def test_an_edited_bundle_is_put_right_with_the_least_rights(site: Site, limited
         limited.list(MUTATING)
     with working(site.upkeep(limited, told)):
         told.until(lambda: len(told.places) == 2)
-        assert site.bundles == {site.kept.bundle}
+        assert site.bundles == {site.files.bundle}
         for count, resource in enumerate((MUTATING, VALIDATING)):
             edit_bundle(site.admin, resource, 0, stranger, name=site.release)
             told.until(lambda wanted=count + 3: len(told.places) == wanted)  # type: ignore[misc]
-        assert site.bundles == {site.kept.bundle}
+        assert site.bundles == {site.files.bundle}
     assert told.failures == []
 
 
@@ -268,7 +267,7 @@ def test_a_change_of_ca_under_load_fails_no_create(
     store = site.store(kube_cluster)
     assert certificate.establish(store, stopped=Event())
     certificate.follow(store, reporter=served)
-    first = site.kept
+    first = site.files
     finished = Event()
 
     def create_all_the_time(worker: int) -> int:
@@ -290,20 +289,22 @@ def test_a_change_of_ca_under_load_fails_no_create(
         creating = [pool.submit(create_all_the_time, worker) for worker in range(2)]
         try:
             assert main(["certs", "rotate", "--ca", *site.options]) == 0
-            told.until(lambda: told.deeds[-1:] == [Deed.RETIRED])
-            told.until(lambda: site.bundles == {site.kept.bundle})
+            told.until(lambda: told.deeds[-1:] == [Action.RETIRED])
+            told.until(lambda: site.bundles == {site.files.bundle})
         finally:
             finished.set()
         counts = [future.result(PATIENCE) for future in creating]
         server.shutdown()
     certificate.stop()
     assert min(counts) > 10, "the load was too thin to prove anything"
-    assert told.deeds == [Deed.SWITCHED, Deed.NEW_LEAF, Deed.RETIRED]
+    assert told.deeds == [Action.SWITCHED, Action.NEW_LEAF, Action.RETIRED]
     assert len(served.ends) == 2
-    last = site.kept
+    last = site.files
     assert len(split(last.bundle)) == 1
     assert last.bundle not in split(first.bundle)
-    assert {doing for doing, _ in told.failures} <= {Doing.INJECT}, "configurations that were not there yet"
+    assert {doing for doing, _ in told.failures} <= {CertificateTask.INJECT}, (
+        "configurations that were not there yet"
+    )
 
 
 def test_the_command_works_on_a_cluster(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,17 +318,17 @@ def test_the_command_works_on_a_cluster(site: Site, capsys: pytest.CaptureFixtur
     assert main(status) == 1
     assert "wrong: caBundle: 2 of 2 webhooks do not carry the bundle" in capsys.readouterr().out
     for resource in CONFIGURATIONS:
-        edit_bundle(site.admin, resource, 0, site.kept.bundle, name=site.release)
+        edit_bundle(site.admin, resource, 0, site.files.bundle, name=site.release)
     assert main([*status, "-o", "json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["certificates"][0]["inCaBundle"] is True
-    before = site.kept
+    before = site.files
     assert main(["certs", "rotate", *site.options]) == 0
-    assert (site.kept.bundle, site.kept.cert != before.cert) == (before.bundle, True)
+    assert (site.files.bundle, site.files.cert != before.cert) == (before.bundle, True)
     assert main(["certs", "rotate", "--ca", *site.options]) == 0
     assert main(["certs", "rotate", "--ca", *site.options]) == 0
     assert capsys.readouterr().out.endswith("a change of CA is under way already\n")
-    assert split(site.kept.bundle)[0] == before.bundle
+    assert split(site.files.bundle)[0] == before.bundle
 
 
 def _until_trusted(site: Site) -> None:

@@ -14,11 +14,10 @@ import msgspec
 import pytest
 
 from certs.authority import create_authority
+from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.installation import judge_installation
-from lockkeeper.checking.judgement import Check, Judgement, State
-from lockkeeper.checking.tls_probe import ask
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.checking.tls_probe import probe
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource
@@ -91,16 +90,16 @@ def checked(plane: ControlPlane, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
-def judged(plane: ControlPlane) -> list[Judgement]:
+def judged(plane: ControlPlane) -> list[CheckResult]:
     """Return what the command finds."""
     finished = checked(plane, "-o", "json")
     assert finished.stderr == ""
-    found = msgspec.json.decode(finished.stdout, type=list[Judgement])
+    found = msgspec.json.decode(finished.stdout, type=list[CheckResult])
     assert finished.returncode == int(any(each.state in ("failed", "warning") for each in found))
     return found
 
 
-def states(found: list[Judgement], check: Check) -> set[State]:
+def states(found: list[CheckResult], check: Check) -> set[State]:
     """Return the states of one check."""
     return {each.state for each in found if each.check is check}
 
@@ -195,11 +194,11 @@ def _skipped(cluster: KubeCluster) -> list[str]:
         namespace=LEASE_NAMESPACE,
         name=RELEASE,
         inside=False,
-        probe=ask,
+        probe=probe,
         clock=utc_now,
         pause=Event().wait,
     )
-    return [each.message for each in judge_installation(gatherer.gather()) if each.state is State.SKIPPED]
+    return [each.message for each in check_installation(gatherer.gather()) if each.state is State.SKIPPED]
 
 
 def _bind(cluster: KubeCluster) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import NotFound
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, MergePatch
 from policy.core.decision.decision import Code
 from policy.core.objects import well_known
@@ -294,7 +294,7 @@ def test_our_controller_alone_lets_go(installed: Installed) -> None:
 
 def test_a_held_workflow_is_deleted_at_once(installed: Installed) -> None:
     """Nobody has to wait for a slot to take something back."""
-    name = name_of("patch weight-lowered")
+    name = name_of("patch tasks-mark-lowered")
     installed.site.kubectl.said("-n", GOVERNED, "delete", "workflow", name, "--wait=true")
     with pytest.raises(NotFound):
         stored(installed, name)

@@ -25,7 +25,7 @@ from tests.e2e.manifests import quota
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, addresses, certificate_of
 from tests.e2e.submitting import govern
-from tests.lockkeeper.certificates.certificate_world import ca_bundles
+from tests.lockkeeper.certificates.certificate_cluster import ca_bundles
 
 pytestmark = [pytest.mark.e2e, ASKING]
 

@@ -17,9 +17,9 @@ import pytest
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.protocol import EVENTS, WORKFLOW_QUOTAS, WORKFLOWS
-from policy.core.admission.bypass import GRACE
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.governing import WEBHOOK_DELAY
 from tests.e2e import submitting
 from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
@@ -43,7 +43,7 @@ HEARD: Final = timedelta(seconds=10)
 """By when a leader has heard of a policy."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class CertificateFiles(msgspec.Struct, frozen=True):
     """What of an object's metadata is its owner's and not the API server's."""
 
     name: str
@@ -195,7 +195,7 @@ def test_kubectl_tries_again_by_itself_what_the_mutating_webhook_missed(installe
     with ThreadPoolExecutor(1) as typing:
         trying = typing.submit(create, installed, QUEUE, "missed")
         until(is_refused, "the create is not refused")
-        metadata = msgspec.convert(kept["metadata"], Kept)
+        metadata = msgspec.convert(kept["metadata"], CertificateFiles)
         installed.cluster.create(MUTATING, {**kept, "metadata": msgspec.to_builtins(metadata)})
         done = trying.result()
     assert (done.returncode, done.stdout) == (0, "workflow.argoproj.io/missed created\n")
@@ -263,7 +263,7 @@ def test_what_passed_unasked_is_told_of_and_left_alone(down: Installed) -> None:
     Nothing is said of what comes while a quota, or the last edit of it, may not be known everywhere yet.
     """
     policy = msgspec.convert(down.cluster.get(WORKFLOW_QUOTAS, QUOTA, namespace=QUEUE), Stored)
-    known = max(each.time for each in policy.metadata.managed_fields) + GRACE + HEARD
+    known = max(each.time for each in policy.metadata.managed_fields) + WEBHOOK_DELAY + HEARD
     until(lambda: datetime.now(UTC) > known, "the clock stands still")
     assert create(down, QUEUE, "passed").returncode == 0
     before = down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE)

@@ -27,7 +27,7 @@ from policy.cluster.kube.answers import failure
 from policy.cluster.kube.kube_cluster import PAGE_SIZE, SMALL_PAGE_SIZE, KubeCluster
 from policy.cluster.kube.lasting_watch import lines
 from policy.cluster.kube.requests import KubeRequest
-from policy.cluster.protocol import NAMESPACES, WORKFLOWS, EventType, WatchEvent
+from policy.cluster.protocol import NAMESPACES, WORKFLOWS, EventType, Selection, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from tests.policy.cluster.conftest import field
 
@@ -112,7 +112,7 @@ def _broken() -> Unavailable:
     return Unavailable("the connection broke")
 
 
-def _seen(events: Iterable[WatchEvent], count: int) -> list[tuple[EventType, str]]:
+def _seen(events: Iterable[WatchEvent[JsonObject]], count: int) -> list[tuple[EventType, str]]:
     """Return type and version of the first events."""
     return [(event.type, event.resource_version) for event in islice(events, count)]
 
@@ -148,7 +148,7 @@ def test_a_list_whose_pages_keep_expiring_is_read_at_once() -> None:
 def test_pages_are_given_as_they_come_and_none_is_asked_for_before_it_is_wanted() -> None:
     """Whoever wants few of many large objects has one short page of them in memory."""
     transport = Scripted(_page("a", after="t1"), _page("b"))
-    pages = _cluster(transport).pages_as(WORKFLOWS, Named, namespace="etl", name="x")
+    pages = _cluster(transport).pages_as(Selection(WORKFLOWS, "etl", name="x"), Named)
     assert transport.asked == []
     assert next(pages).items == (Named({"name": "a"}),)
     assert len(transport.asked) == 1

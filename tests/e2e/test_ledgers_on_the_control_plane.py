@@ -73,7 +73,7 @@ def test_several_processes_reserve_exactly_as_much_as_there_is(
         granted = list(pool.map(fill, range(WRITERS)))
     ledger = _ledgers(kube_cluster).read(root)
     assert sum(granted) == len(ledger.reservations) == LIMIT
-    assert ledger.taken() == {Account("team-a", "all"): Usage(LIMIT, 2 * LIMIT, 0)}
+    assert ledger.total_usage() == {Account("team-a", "all"): Usage(LIMIT, 2 * LIMIT, 0)}
 
 
 def test_a_ledger_comes_back_from_the_cluster_as_it_was_written(

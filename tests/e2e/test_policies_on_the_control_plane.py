@@ -94,12 +94,8 @@ def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubect
         "observedGeneration": 1,
         "conditions": [ready],
     }
-    found = kube_cluster.apply(
-        quota,
-        {**policy(QUOTA, {}, "shown"), "status": status},
-        field_manager="lockkeeper",
-        subresource="status",
-    )
+    patch = MergePatch({"status": status})
+    found = kube_cluster.patch(quota, "shown", patch, namespace="default", subresource="status")
     assert field(found, "status") == status
     assert field(found, "spec", "limits", "workflows") == 7
     assert field(found, "metadata", "generation") == 1

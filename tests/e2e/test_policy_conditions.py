@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import (
@@ -50,7 +50,7 @@ class Leader:
         self.policies = ClusterPolicies(cluster=self._cluster, argo=DEFAULT_VERSION, log=log)
         self._writer = self.policies.status_writer(self._note)
         self.policies.on_verdicts(self._writer.wake)
-        self.policies.board.on_usage(self._writer.wake)
+        self.policies.snapshots.on_usage(self._writer.wake)
         self._thread = Thread(target=self._writer.run, name="policy-status", daemon=True)
 
     def start(self) -> None:

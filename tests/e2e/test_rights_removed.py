@@ -14,7 +14,7 @@ import pytest
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch
-from policy.service.leading.leases import LEASES
+from policy.service.leading.leader_election import LEASES
 from tests.e2e.acting import (
     BUILDS,
     CERTS,

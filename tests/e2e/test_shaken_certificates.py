@@ -20,7 +20,7 @@ import pytest
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
@@ -136,9 +136,9 @@ def _lockkeeper(installed: Installed, *arguments: str) -> str:
     return done.stdout
 
 
-def _kept(installed: Installed) -> Kept:
+def _kept(installed: Installed) -> CertificateFiles:
     """Return what the Secret holds."""
-    return SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=SECRET).read().kept
+    return SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=SECRET).read().files
 
 
 def _bundles(installed: Installed) -> set[bytes]:

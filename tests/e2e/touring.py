@@ -104,7 +104,7 @@ def _change_certificates(installed: Installed) -> None:
         until(lambda: bundle_in_place(installed), "the CA is not everywhere")
     store = SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=CERTS)
     spoil_certificate(installed)
-    until(lambda: store.read().kept.cert.startswith(b"-----BEGIN"), "the certificate stays spoilt")
+    until(lambda: store.read().files.cert.startswith(b"-----BEGIN"), "the certificate stays spoilt")
     break_bundles(installed)
     until(lambda: bundle_in_place(installed), "the CA is not put back")
     installed.cluster.delete(SECRETS, CERTS, namespace=NAMESPACE)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Side
-from policy.core.lock_review.wanted_siblings import wanted_siblings, with_siblings
+from policy.core.lock_review.siblings import wanted_siblings, with_siblings
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.policies.snapshot import Snapshot
 from tests.interpreter.asking import wanted_by
@@ -86,7 +86,7 @@ def test_siblings_lack_nothing_and_want_no_siblings(case: Case) -> None:
     """What is made is the same, whether it was made before or not."""
     policies = policies_of(case)
     found = list(wanted_siblings(policies))
-    assert all(each.made for each in found)
+    assert all(each.exists for each in found)
     assert with_siblings(policies) == policies
 
 

@@ -158,7 +158,7 @@ def end(pid: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def group_is_empty(pid: int) -> bool:
-    """Tell whether no process of the group is left."""
+    """Return whether no process of the group is left."""
     try:
         os.killpg(pid, 0)
     except ProcessLookupError:
@@ -167,7 +167,7 @@ def group_is_empty(pid: int) -> bool:
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or only waits for somebody to ask how it ended."""
+    """Return whether a process is gone, or only waits for somebody to ask how it ended."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -23,7 +23,7 @@ def _conversions(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _keeps_bytes(known: inspect.Type, seen: set[type]) -> bool:
-    """Tell whether a type has a part that stays as the bytes that it came as."""
+    """Return whether a type has a part that is stored as the bytes that were received."""
     if isinstance(known, inspect.RawType):
         return True
     if isinstance(known, inspect.StructType):
@@ -45,8 +45,8 @@ FOUND: Final = [
 ]
 
 
-def test_there_are_conversions_to_look_at() -> None:
-    """Or the tests below would say nothing."""
+def test_there_are_conversions_to_check() -> None:
+    """Or the tests below would show nothing."""
     assert len(FOUND) > 20
 
 

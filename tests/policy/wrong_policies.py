@@ -1,6 +1,6 @@
 """Policies that are wrong, and who refuses them in a cluster: the API server by the CRD, or only our webhook.
 
-Each row is a kind, a spec, the path of the fault, and a part of what is said of it.
+Each row is a kind, a spec, the path of the fault, and a part of its message.
 """
 
 from typing import Final

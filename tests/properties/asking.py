@@ -16,16 +16,16 @@ from tests.webhook.oracle import Json, verify_admission_response
 from tests.webhook.reviews import EVERYTHING, NAMESPACE, UID, admission_review, encoded, workflow
 from webhook.failure import BadRequest
 from webhook.review import Reviewing, review
-from webhook.wire import Head
+from webhook.wire import AdmissionRequest
 
 BUDGET: Final = timedelta(seconds=10)
 SIDES: Final = (Side.MUTATE, Side.VALIDATE)
 
 
-class TypedRequest(Head, frozen=True, kw_only=True):
+class TypedRequest(AdmissionRequest, frozen=True, kw_only=True):
     """A request as `webhook.wire` reads it in two steps, in one type."""
 
-    object: Workflow | None = None
+    object: Workflow | None = None  # type: ignore[assignment]  # What is raw in the product is typed here.
 
 
 class TypedEnvelope(Read, frozen=True):

@@ -1,7 +1,7 @@
 """The deterministic simulation: `python -m tests.simulation --seeds 10000`.
 
 One seed decides everything: several webhook replicas and controllers of the real product (its review path,
-its elector, releaser, tracker and controller) over the cluster in memory, an API server that mutates,
+its elector, release pass, tracker and controller) over the cluster in memory, an API server that mutates,
 validates and stores, people who create, retry, resubmit, delete and edit quotas, an Argo that runs what is
 not held; and what goes wrong between them: requests lost before or after the write, late, doubled, refused by
 conflicts; watches that lag, break or are Gone; processes that crash at any await point, freeze, lose their

@@ -6,7 +6,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.core.decision.decision import ReservationRequest
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Reservation
-from policy.service.leading.ledger_moves import Movers
+from policy.service.leading.ledger_moves import LedgerMoves
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked
@@ -23,7 +23,7 @@ class UncountedAccount(Faithful):
         return Ledgers(cluster=ledgers._cluster, clock=ledgers._clock, led=False)
 
 
-class _LeavesBehind(Movers):
+class _LeavesBehind(LedgerMoves):
     """Carries nothing over."""
 
     def arriving(self, root: Root) -> list[Reservation]:
@@ -34,10 +34,10 @@ class _LeavesBehind(Movers):
 class LeftBehind(Faithful):
     """Rule 10 broken: a namespace that goes to another pool leaves its reservations where they were."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        releaser = make(ReleasePass)
-        releaser._movers = _LeavesBehind(ledgers=releaser._ledgers, fences=releaser._fences)
-        return releaser
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        release_pass = make(ReleasePass)
+        release_pass._moves = _LeavesBehind(ledgers=release_pass._ledgers, fences=release_pass._fences)
+        return release_pass
 
 
 class _BelievesLabels(Spoilt):
@@ -55,22 +55,22 @@ class LabelBelieved(Faithful):
         return _BelievesLabels(ledgers)
 
 
-class _BoundlessLines(Tracker):
+class _Boundless(Tracker):
     """Counts nobody who is below a root, however many there are."""
 
-    def _share_out(self, top: Tracked, *, shared: bool) -> None:
+    def _assign_slots(self, top: Tracked, *, shared: bool) -> None:
         self._move(top, None)
-        for each in self._families.line(top.uid, self._runs):
+        for each in self._tree.descendants(top.uid, self._runs):
             if (found := self._live.get(each)) is not None:
-                self._move(found, top.kept if shared else None)
+                self._move(found, top.label_pairs if shared else None)
 
 
-class BoundlessLine(Faithful):
-    """A line is not held to what its root was admitted with: those that wait for room do not."""
+class BoundlessRoot(Faithful):
+    """Descendants are not bounded by what their root was admitted with."""
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
         controller = make(Controller)
-        controller._tracker = _BoundlessLines()
+        controller._tracker = _Boundless()
         return controller
 
 
@@ -78,8 +78,8 @@ class _RootsForEver(Tracker):
     """Goes on to take whoever was admitted as a child for one, when its root is over."""
 
     def _remove(self, tracked: Tracked) -> None:
-        below = [self._live[each] for each in self._families.children(tracked.uid) if each in self._live]
-        above = {each.uid: each.above for each in below}
+        below = [self._live[each] for each in self._tree.children(tracked.uid) if each in self._live]
+        above = {each.uid: each.child.root_labels for each in below if each.child is not None}
         super()._remove(tracked)
         for each in below:
             self._move(self._live[each.uid], above[each.uid])

@@ -1,17 +1,18 @@
-"""Bugs planted in a controller: its releaser, or its loop, forgets one rule."""
+"""Bugs planted in a controller: its release pass, or its loop, forgets one rule."""
 
 from collections.abc import Callable
 from datetime import datetime
 
-from policy.cluster.list_and_watch import WatchInbox, _Arrival
-from policy.cluster.protocol import WORKFLOWS, EventOf, ListingOf
+from policy.cluster.errors import ClusterError
+from policy.cluster.list_and_watch import WatchInbox
+from policy.cluster.protocol import WORKFLOWS, Unread, WatchEvent
 from policy.core.objects import well_known
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger, Purpose, cancel, expire
 from policy.service.leading.fences import Fences
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
-from policy.service.release.release_sender import ReleaseSender
+from policy.service.release.release_sender import ReleaseSender, SendResult
 from policy.service.tracking.tracked import LiveMetadata
 from policy.service.tracking.tracker import Tracker
 from tests.policy.service.world import part
@@ -33,10 +34,10 @@ class _Unfenced(Fences):
 class NoEpoch(Faithful):
     """Rule 2 broken: a deposed leader goes on."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        releaser = make(ReleasePass)
-        releaser._fences = releaser._movers._fences = _Unfenced(ledgers=releaser._ledgers)
-        return releaser
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        release_pass = make(ReleasePass)
+        release_pass._fences = release_pass._moves._fences = _Unfenced(ledgers=release_pass._ledgers)
+        return release_pass
 
 
 class _ListsFirst(Controller):
@@ -45,8 +46,8 @@ class _ListsFirst(Controller):
     def _pass(self) -> None:
         if not self._listed:
             self._list()
-        self._releaser.fence_new(self._releaser.roots(self._tracker))
-        self._releaser.run_pass(self._tracker)
+        self._release_pass.fence_new(self._tracker)
+        self._release_pass.run_pass(self._tracker)
 
 
 class ListBeforeFence(Faithful):
@@ -69,17 +70,17 @@ class _PatchesFirst(ReleasePass):
         self.__dict__["tracker"] = tracker
         return super().run_pass(tracker, stopping=stopping, pressed=pressed)
 
-    def _write(self, root: Root, now: datetime) -> Ledger:
+    def _write(self, root: Root, now: datetime) -> None:
         planned = self._states[root].settle(self._ledgers.read(root), now)
         releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
         self._sender.send(releases, self.__dict__["tracker"], lambda: False)
-        return super()._write(root, now)
+        super()._write(root, now)
 
 
 class PatchBeforeReserve(Faithful):
     """Rule 3 broken: a Workflow may run before its slot is taken."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_PatchesFirst)
 
 
@@ -109,7 +110,7 @@ class _Cancels(ReleasePass):
 class CancelRelease(Faithful):
     """Rule 5 broken: the patch may still be on its way."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_Cancels)
 
 
@@ -123,7 +124,7 @@ class _ExpiresBlindly(ReleasePass):
 class ExpireWithoutList(Faithful):
     """Rule 4c broken: the watch may not have shown the object yet."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresBlindly)
 
 
@@ -146,7 +147,7 @@ class _ExpiresSoon(ReleasePass):
 class ExpireTooSoon(Faithful):
     """Rule 4c broken: the API server's longest request has not passed."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresSoon)
 
 
@@ -161,15 +162,17 @@ class _NeverExpires(ReleasePass):
 class NeverExpire(Faithful):
     """A create that was lost keeps its slot for ever."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_NeverExpires)
 
 
-class _KeepsOld(WatchInbox[ListingOf[LiveMetadata], EventOf[LiveMetadata]]):
+class _KeepsOld(WatchInbox[LiveMetadata | Unread]):
     """Delivers events of an older watch after a newer listing."""
 
-    def _is_current(self, arrival: _Arrival[EventOf[LiveMetadata]]) -> bool:
-        return isinstance(arrival.what, EventOf) or super()._is_current(arrival)
+    def _hand_over(
+        self, generation: int, what: WatchEvent[LiveMetadata | Unread] | ClusterError | None
+    ) -> None:
+        super()._hand_over(self._generation if isinstance(what, WatchEvent) else generation, what)
 
 
 class OldEvents(Faithful):
@@ -181,19 +184,23 @@ class OldEvents(Faithful):
         return controller
 
 
-class _Patient(ReleaseSender):
-    """Sends a release once only: what got no answer is left to nobody."""
+class _SendsOnce(ReleaseSender):
+    """Sends a release once only: what got no answer is not sent again."""
 
-    def _put_off(self, key: str) -> None:
-        super()._put_off(key)
-        self._sent.add(key)
+    def _record(self, result: SendResult) -> bool:
+        answered = super()._record(result)
+        if result.error is not None:
+            self._sent.add(result.due.release)
+        return answered
 
 
 class ReleaseOnce(Faithful):
     """Rule 5 broken the other way: a release that failed is never completed."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        releaser = make(ReleasePass)
-        told = releaser._sender
-        releaser._sender = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
-        return releaser
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        release_pass = make(ReleasePass)
+        right = release_pass._sender
+        release_pass._sender = _SendsOnce(
+            cluster=right._cluster, clock=right._clock, reporter=right._reporter
+        )
+        return release_pass

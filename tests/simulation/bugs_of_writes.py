@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster, JsonPatch, Listing, Patch, Resource, WatchEvent
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.policy.service.world import part
@@ -29,7 +29,7 @@ class Forwarding(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         return self.inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
@@ -44,7 +44,7 @@ class Forwarding(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         return self.inner.watch(
             resource,
             since=since,
@@ -142,7 +142,7 @@ class _NoPriority(Forwarding):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         found = super().list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
@@ -158,7 +158,7 @@ class _NoPriority(Forwarding):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         for event in super().watch(
             resource,
             since=since,

@@ -7,11 +7,11 @@ witness sees what it did.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError, Conflict, Gone, TooManyRequests, Unavailable
 from policy.cluster.protocol import JsonPatch, Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject, Op
-from policy.service.leading.leases import LEASES
+from policy.service.leading.leader_election import LEASES
 from tests.simulation.choices import Roll
 from tests.simulation.network import Network, Sender
 from tests.simulation.scheduler import SECOND, Process
@@ -48,8 +48,8 @@ class Client(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
-        def run() -> Listing:
+    ) -> Listing[JsonObject]:
+        def run() -> Listing[JsonObject]:
             return self._network.cluster.list(
                 resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
             )
@@ -66,7 +66,7 @@ class Client(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         del namespace, name
         self._call(f"watch {resource.plural} since {since}", lambda: None)
         network, scheduler = self._network, self._network.scheduler

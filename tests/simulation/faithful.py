@@ -25,7 +25,7 @@ class Faithful:
     def ledgers(self, make: Callable[[type[Ledgers]], Ledgers]) -> Ledgers:
         return make(Ledgers)
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(ReleasePass)
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:

@@ -6,7 +6,7 @@ They live on this side alone: a part is made of a subclass or put behind a wrapp
 from typing import Final
 
 from tests.simulation.bugs_of_accounts import (
-    BoundlessLine,
+    BoundlessRoot,
     LabelBelieved,
     LeftBehind,
     RootForEver,
@@ -49,6 +49,6 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "label-believed": LabelBelieved,
     "takes-over": TakesOver,
     "drops-together": DropsTogether,
-    "boundless-line": BoundlessLine,
+    "boundless-line": BoundlessRoot,
     "root-for-ever": RootForEver,
 }

@@ -7,17 +7,17 @@ from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import Cluster
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.decision.decision import Decision, Side
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.usage_view import UsageView
 from policy.service.leading.leader_election import Elector
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from tests.simulation.client import Client
 from tests.simulation.network import Network
 from tests.simulation.policies import Book, Version
@@ -49,8 +49,8 @@ class Parts(Protocol):
         """Return the ledgers of a controller."""
         ...
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        """Return the releaser."""
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        """Return the release pass."""
         ...
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
@@ -95,7 +95,7 @@ class Silent:
 
 
 class Machine:
-    """What a process of the product has whatever it does: a client, clocks, and a board of policies."""
+    """What a process of the product has whatever it does: a client, clocks, and a snapshot store."""
 
     def __init__(self, *, process: Process, network: Network, book: Book) -> None:
         self.process = process
@@ -103,17 +103,17 @@ class Machine:
         self.client = Client(network, process)
         self.clock = partial(network.sky.clock, process)
         self.policies = book.latest
-        self.board = SnapshotBoard(snapshot=book.latest.snapshot, clock=self.clock)
+        self.snapshots = SnapshotStore(snapshot=book.latest.snapshot, clock=self.clock)
 
     def see(self, version: Version) -> None:
         """Put policies in force here."""
         if self.process.alive:
             self.policies = version
-            self.board.put_policies(version.snapshot)
+            self.snapshots.put_policies(version.snapshot)
 
     def current(self) -> Snapshot:
         """Return the snapshot in force, and remember which one the actor goes by."""
-        found = self.board.current()
+        found = self.snapshots.current()
         self.network.scheduler.current.memory["policies"] = found.version
         return found
 
@@ -130,6 +130,7 @@ class Replica(Machine):
             reservations=parts.reservations(ledgers),
             clock=self.clock,
             stopwatch=network.sky.stopwatch,
+            monotonic=network.sky.stopwatch,  # Real time would let a busy machine decide.
             recorder=Silent(),
             relatives=ClusterRelatives(cluster=self.client),
         )
@@ -167,7 +168,7 @@ class Candidate(Machine):
     def _begin(self) -> Controller:
         cluster = self._parts.controller_cluster(self.client)
         ledgers = self._parts.ledgers(lambda kind: kind(cluster=cluster, clock=self.clock))
-        releaser = self._parts.releaser(
+        release_pass = self._parts.release_pass(
             lambda kind: kind(
                 cluster=cluster,
                 ledgers=ledgers,
@@ -179,12 +180,12 @@ class Candidate(Machine):
         )
         self.work = self._parts.controller(
             lambda kind: kind(
-                cluster=cluster, releaser=releaser, clock=self.clock, trouble=self._told.trouble
+                cluster=cluster, release_pass=release_pass, clock=self.clock, trouble=self._told.trouble
             )
         )
-        self.board.on_policies(self.work.wake)
+        self.snapshots.on_policies(self.work.wake)
         self.network.scheduler.note("begins to lead")
         return self.work
 
     def _publish(self, view: UsageView) -> None:
-        self.board.put_usage(view)
+        self.snapshots.put_usage(view)

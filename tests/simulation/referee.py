@@ -175,11 +175,11 @@ class Referee:
         lines: dict[str, list[int]] = {}
         for each in known.values():
             top = each
-            while top.under is not None and top.parent in known:
+            while top.root_labels is not None and top.parent in known:
                 top = known[top.parent]
-            if top.under is not None:
+            if top.root_labels is not None:
                 self.fail(Rule.LINE, f"{top.name} counts for nothing, and nobody is above it")
-            if top is not each and each.under is not None:
+            if top is not each and each.root_labels is not None:
                 lines.setdefault(top.uid, []).append(self.lives[each.uid].subject.tasks)
         for uid, tasks in lines.items():
             root = self.lives[uid]
@@ -281,12 +281,12 @@ class Referee:
             if owner is None:
                 # Of creates of one name at most one can be there at a time (rule 12).
                 name = "/".join(each.slot).partition("@")[0]
-                members[name] = max(members.get(name, 0), each.weight.tasks)
+                members[name] = max(members.get(name, 0), each.requested.tasks)
             elif owner.live:
                 members[str(owner)] = max(members.get(str(owner), 0), owner.subject.tasks)
         for tracked in seen:
             life = self.lives.get(tracked.uid)
-            if life is None or tracked.held or life.held or not life.live or tracked.under is not None:
+            if life is None or tracked.held or life.held or not life.live or tracked.root_labels is not None:
                 continue
             # Nobody has told us for which user it runs that bypassed us, or while no quota governed it.
             unknown = account.user and not life.marked

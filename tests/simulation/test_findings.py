@@ -32,7 +32,7 @@ from tests.policy.service.world import (
 )
 from tests.simulation.people import reactivated
 from webhook.failure import LedgerUnavailable
-from webhook.reservations import ask_ledger
+from webhook.reservations import apply_ledger
 
 QUEUES = snapshot_of(quota("etl", "q", workflows=1))
 DENIES = snapshot_of(quota("etl", "q", workflows=1, on_exceed=OnExceed.DENY))
@@ -56,7 +56,7 @@ class Town:
         """Return what a webhook that goes by this snapshot answers."""
         self._calls += 1
         review = review_of(obj, namespace="etl", user="ann", uid=f"uid-{self._calls}", side=side)
-        return ask_ledger(apply_policies(review, snapshot, NOON), review, self.leader.ledgers, AT_ONCE)
+        return apply_ledger(apply_policies(review, snapshot, NOON), review, self.leader.ledgers, AT_ONCE)
 
     def admitted(self, obj: JsonObject, snapshot: Snapshot) -> JsonObject | None:
         """Return the object as stored after both sides, None where one of them did not let it pass."""

@@ -21,10 +21,10 @@ from policy.core.quota.ledger import Reservation
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
 from webhook.admission import Admission
-from webhook.app import create_app
 from webhook.callers import ROUTES, Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics
+from webhook.probes import create_app
 from webhook.reservations import NothingStored, Reservations, StoredReservations
 from webhook.review import Reviewing
 from webhook.wire import Received
@@ -146,9 +146,9 @@ class Webhook:
             ),
             log=self.log,
             metrics=self.metrics,
-            other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
+            other=create_app(render=self.metrics.render, not_ready=lambda: self.not_ready),
             callers=self._callers,
-            unknown=UnknownCallers(say=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
+            unknown=UnknownCallers(warn=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:

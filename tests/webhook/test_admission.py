@@ -94,7 +94,7 @@ def test_a_length_of_very_many_digits_is_too_large(webhook: Webhook) -> None:
 
 
 def test_a_body_that_ends_early_is_a_bad_request(webhook: Webhook) -> None:
-    """Half a review is never judged."""
+    """Half a review is never checked."""
     reply = webhook.post(GOOD, CONTENT_LENGTH=str(len(GOOD) + 1))
     assert (reply.status, b"the body ended after" in reply.body) == (400, True)
 
@@ -194,7 +194,7 @@ def test_a_bug_of_ours_is_a_500_with_the_uid_in_the_log(path: str) -> None:
     assert "in failing" in line["trace"]
 
 
-def test_nothing_of_a_bug_is_told_to_the_sender() -> None:
+def test_nothing_of_a_bug_is_reported_to_the_sender() -> None:
     """The answer to a bug shows neither its text, nor its type, nor a file."""
     reply = Webhook(snapshot=failing).post(GOOD)
     for shown in (b"secret", b"LookupError", b"Traceback", b"File", b".py", b"42"):
@@ -202,7 +202,7 @@ def test_nothing_of_a_bug_is_told_to_the_sender() -> None:
     assert reply.headers["content-type"].startswith("text/plain")
 
 
-def test_the_webhook_goes_on_after_a_bug() -> None:
+def test_the_webhook_continues_after_a_bug() -> None:
     """One failure is one failure: the next review is answered."""
     broken = [True]
     good = Webhook()

@@ -8,12 +8,11 @@ from policy.core.decision.decision import Side
 from tests.webhook.calling import CountingStream, Webhook
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from webhook.callers import (
-    Answered,
-    AnyCaller,
+    AcceptedSecret,
     UnknownCallers,
     WebhookCall,
     call_of,
-    is_answered,
+    is_accepted,
     path_of,
 )
 from webhook.failure import NotSynced
@@ -26,20 +25,20 @@ WRONG = ("/mutate", f"/mutate/{'5f' * 32}", f"/mutate/{SECRET}/", f"/mutate/{SEC
 class Knowing:
     """Knows one secret."""
 
-    def know(self, call: WebhookCall) -> bool:
-        return is_answered(call.secret, [Answered(SECRET.encode())], NOW)
+    def accepts(self, call: WebhookCall) -> bool:
+        return is_accepted(call.secret, [AcceptedSecret(SECRET.encode())], NOW)
 
-    def ask(self, call: WebhookCall) -> bool:
-        return self.know(call)
+    def accepts_after_read(self, call: WebhookCall) -> bool:
+        return self.accepts(call)
 
 
 class NotYet:
     """Has not read the configurations."""
 
-    def know(self, _call: WebhookCall) -> bool:
+    def accepts(self, _call: WebhookCall) -> bool:
         return False
 
-    def ask(self, call: WebhookCall) -> bool:
+    def accepts_after_read(self, call: WebhookCall) -> bool:
         raise NotSynced(f"the webhook configurations are not read yet, and {call.side} asks")
 
 
@@ -78,12 +77,12 @@ def test_a_path_that_is_made_is_read_back(side: Side, secret: str) -> None:
 
 def test_a_former_secret_is_answered_for_its_time() -> None:
     """Then it is as strange as any other."""
-    answered = [Answered(b"now"), Answered(b"before", NOW + timedelta(seconds=1))]
-    assert is_answered("now", answered, NOW)
-    assert is_answered("before", answered, NOW)
-    assert not is_answered("before", answered, NOW + timedelta(seconds=1))
+    answered = [AcceptedSecret(b"now"), AcceptedSecret(b"before", NOW + timedelta(seconds=1))]
+    assert is_accepted("now", answered, NOW)
+    assert is_accepted("before", answered, NOW)
+    assert not is_accepted("before", answered, NOW + timedelta(seconds=1))
     for other in ("", "no", "now ", "NOW", "n\u00f6w", "\udcff", "x" * 100_000):
-        assert not is_answered(other, answered, NOW)
+        assert not is_accepted(other, answered, NOW)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +109,8 @@ def test_other_sides_are_guarded_too(guarded: Webhook, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/mutate", f"/mutate/{SECRET}"])
-def test_everybody_is_answered_where_nobody_is_told_from_anybody(path: str) -> None:
+def test_every_caller_is_answered_where_callers_are_not_distinguished(path: str) -> None:
     """As in the README; a secret path that was left in a configuration is answered as well."""
-    assert AnyCaller().know(WebhookCall(Side.MUTATE))
     assert Webhook().post(encoded(admission_review(workflow())), path).status == 200
 
 
@@ -132,14 +130,14 @@ def test_a_megabyte_of_a_path_costs_no_line(guarded: Webhook) -> None:
     assert b'lockkeeper_unknown_callers_total{webhook="mutate"} 100.0' in guarded.metrics.render()
 
 
-def test_strangers_are_told_of_now_and_then() -> None:
+def test_unknown_callers_are_logged_now_and_then() -> None:
     """One line, then a number; never the secret that was shown."""
     now, said = [0.0], list[str]()
-    unknown = UnknownCallers(say=said.append, stopwatch=lambda: now[0])
+    unknown = UnknownCallers(warn=said.append, stopwatch=lambda: now[0])
     for _ in range(3):
-        unknown.note(WebhookCall(Side.VALIDATE, SECRET), "10.0.0.9")
+        unknown.record(WebhookCall(Side.VALIDATE, SECRET), "10.0.0.9")
     now[0] = 10.0
-    unknown.note(WebhookCall(Side.MUTATE, SECRET), "10.0.0.8")
+    unknown.record(WebhookCall(Side.MUTATE, SECRET), "10.0.0.8")
     told = "refused a call of /{} from {} that does not know the path in the webhook configurations{}"
     assert said == [
         told.format("validate", "10.0.0.9", ""),

@@ -9,7 +9,7 @@ from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import admission_review, encoded, lock_policy, quota, snapshot_of, workflow
 from webhook import wire
-from webhook.review import CONSEQUENCES, MAX_DOUBTS, decide_without_ledger
+from webhook.review import CONSEQUENCES, MAX_TYPE_WARNINGS, decide_without_ledger
 
 DURATION: Final = "spec.templates[0].suspend.duration"
 KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
@@ -81,7 +81,9 @@ def test_every_kind_is_looked_at_when_it_is_stored(kind: str, operation: str) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", ["/mutate", "/validate"])
-def test_a_field_that_we_read_ourselves_is_told_in_the_same_words_by_both_sides(kind: str, side: str) -> None:
+def test_a_field_that_we_read_ourselves_is_reported_in_the_same_words_by_both_sides(
+    kind: str, side: str
+) -> None:
     """Nothing can be decided about such an object, so that the mutating side looks as well."""
     wrong = as_kind(kind, workflow(parallelism="2", onExit=[])["spec"])
     response = Webhook().response(admission_review(wrong, kind=reviewed(kind)), side)
@@ -104,7 +106,7 @@ def test_a_field_that_only_we_read_is_refused_as_well() -> None:
     assert [field for field, _ in causes(response)] == ["spec.templates[0].dag.tasks[0].synchronization"]
 
 
-def test_all_misfits_are_told_and_what_would_come_of_them_once() -> None:
+def test_all_type_errors_are_reported_and_what_would_come_of_them_once() -> None:
     """The sentence is long, and the list may be as well."""
     response = Webhook().validate(waiting(5, hostNetwork="yes", nodeSelector=[]))
     told = causes(response)
@@ -112,7 +114,7 @@ def test_all_misfits_are_told_and_what_would_come_of_them_once() -> None:
     assert response["status"]["message"].count("stop for everybody") == 1
 
 
-def test_what_policies_say_is_told_as_well() -> None:
+def test_what_policies_say_is_reported_as_well() -> None:
     """An author mends everything in one go."""
     policy = lock_policy(validate={"requireDefined": True})
     lock = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": "db"}}]}
@@ -137,7 +139,7 @@ def test_a_field_that_argo_drops_is_warned_of() -> None:
     }
     response = Webhook().validate(workflow(**spec))
     assert response["allowed"]
-    assert len(response["warnings"]) == MAX_DOUBTS
+    assert len(response["warnings"]) == MAX_TYPE_WARNINGS
     assert response["warnings"][0] == (
         "lockkeeper: spec.parallelismx: is no field that Argo knows, and is dropped: "
         'did you mean "parallelism"?'

@@ -30,7 +30,7 @@ def test_no_error_looks_like_an_answer(error: type[ReviewError]) -> None:
 
 
 @pytest.mark.parametrize("error", EVERY)
-def test_the_status_says_who_has_to_mend_it(error: type[ReviewError]) -> None:
+def test_the_status_shows_who_has_to_correct_it(error: type[ReviewError]) -> None:
     """Wrong requests are 4xx, and whatever is not their sender's fault is 5xx, new errors included."""
     assert error.status.startswith("4" if issubclass(error, BadRequest) else "5")
 

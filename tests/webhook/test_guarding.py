@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.decision.decision import Code, Decision, Outcome, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

@@ -59,7 +59,7 @@ def test_what_waits_is_written_when_it_is_closed(pipe: tuple[int, int]) -> None:
     assert len(read_lines(reader, 100)) == 100
 
 
-def test_a_reader_that_has_gone_stops_nobody() -> None:
+def test_a_reader_that_is_gone_stops_no_review() -> None:
     """Reviews go on when nobody takes the log."""
     reader, descriptor = os.pipe()
     os.close(reader)

@@ -93,10 +93,10 @@ def test_the_buckets_grow() -> None:
     assert DURATION_BUCKETS[0] <= 0.0001
 
 
-def test_gauges_show_the_snapshot_of_the_moment() -> None:
+def test_gauges_show_the_current_snapshot() -> None:
     """Usage, limits, queues and the age of the policies are read at the scrape, users left out."""
     view = UsageView(
-        taken={Account("team", "builds"): Usage(3, 12, 0), Account("team", "builds", "ada"): Usage(1, 1, 0)},
+        used={Account("team", "builds"): Usage(3, 12, 0), Account("team", "builds", "ada"): Usage(1, 1, 0)},
         queues={"team": NamespaceQueue({0: 2, 5: 1}), "idle": NamespaceQueue({})},
         running={"team": Usage(3, 12, 0)},
         not_admitted={"team": 2},

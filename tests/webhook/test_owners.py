@@ -104,7 +104,7 @@ def test_an_owner_that_cannot_be_read_is_left_to_the_failure_policy() -> None:
         with_owner(_review([PARENT]), snapshot(quota()), noted)
 
 
-def test_without_a_cluster_everybody_stands_for_himself() -> None:
+def test_without_a_cluster_no_workflow_has_an_owner() -> None:
     """As when policies come from files."""
     for each in (_review([PARENT]), _review([CRON], ARGO, annotations=TIME)):
         assert with_owner(each, snapshot(quota()), NoOwners()).related is UNRELATED

@@ -1,6 +1,6 @@
 """Who may compute, and what a long review that waits for a place does with its permit."""
 
-from webhook.time_left import LongReviewPlaces, Permits
+from webhook.time_left import LongReviewSlots, Permits
 
 
 class WrittenDown(Permits):
@@ -20,16 +20,16 @@ class WrittenDown(Permits):
 def test_who_finds_a_place_keeps_the_permit() -> None:
     """Nothing changes hands where a place is free."""
     permits = WrittenDown()
-    LongReviewPlaces(permits, 1).enter(1)
+    LongReviewSlots(permits, 1).enter(1)
     assert permits.said == []
 
 
 def test_who_waits_for_a_place_has_no_permit() -> None:
     """So two long reviews leave a permit to the short ones."""
     permits = WrittenDown()
-    places = LongReviewPlaces(permits, 1)
-    assert places.enter(0)
-    assert not places.enter(0)
+    slots = LongReviewSlots(permits, 1)
+    assert slots.enter(0)
+    assert not slots.enter(0)
     assert permits.said == ["release", "acquire"]
-    places.leave()
-    assert places.enter(0)
+    slots.leave()
+    assert slots.enter(0)

@@ -205,7 +205,7 @@ def test_what_is_not_the_wish_for_a_policy_is_none_of_its_business(request_: Jso
     assert asked(webhook, policy(QUOTA, WRONG), **request_) == ALLOWED
 
 
-def test_a_workflow_is_not_judged_here_nor_a_policy_there(webhook: Webhook) -> None:
+def test_a_workflow_is_not_checked_here_nor_a_policy_there(webhook: Webhook) -> None:
     """Each route has its own business."""
     assert webhook.response(admission_review(workflow()), "/policies") == ALLOWED
     assert webhook.response(review_of(policy(QUOTA, WRONG)), "/mutate") == ALLOWED
@@ -323,7 +323,7 @@ def test_a_rule_that_would_refuse_everything_is_a_warning_too(webhook: Webhook) 
     assert "spec.inject[name=a]: every Workflow of namespace default that it selects is refused" in warning
 
 
-def test_policies_are_judged_before_those_of_the_cluster_are_known() -> None:
+def test_policies_are_checked_before_those_of_the_cluster_are_known() -> None:
     """Whether one is wrong depends on nothing else; only the warnings are missing then."""
 
     def unknown() -> Snapshot:

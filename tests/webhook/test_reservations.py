@@ -8,11 +8,11 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import StoredWorkflows
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.workflow_reads import StoredWorkflows
 from policy.core.objects.well_known import RESERVATION
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.ledger import MOST_CREATES, MOST_OF_NAME, Purpose, Reservation, with_reservations
+from policy.core.quota.ledger import MAX_CREATES, MAX_CREATES_OF_NAME, Purpose, Reservation, with_reservations
 from policy.core.values.amounts import Usage
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
@@ -85,7 +85,7 @@ def test_a_dry_run_never_touches_the_ledger(path: str) -> None:
     assert webhook.ledgers.read(Root.of_namespace("team")) == before
 
 
-def test_a_dry_run_hears_whether_there_is_room() -> None:
+def test_a_dry_run_learns_whether_there_is_capacity() -> None:
     """A dry run is answered as the real create would be, in both cases."""
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     assert webhook.mutate(workflow(), uid="trial", dryRun=True)["allowed"]
@@ -253,7 +253,7 @@ def test_users_have_limits_of_their_own() -> None:
     assert webhook.mutate(workflow(), uid="3", userInfo={"username": "ben"})["allowed"]
 
 
-def test_a_slot_stays_reserved_while_the_clock_goes_on() -> None:
+def test_a_slot_stays_reserved_while_the_clock_continues() -> None:
     """The webhook itself never forgets a reservation; only the controller may."""
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     webhook.mutated(workflow(), uid="one")
@@ -306,15 +306,15 @@ def test_a_label_that_names_a_release_is_worth_nothing() -> None:
     assert list(webhook.reserved()) == ["u.1"]
 
 
-def test_a_flood_of_creates_of_one_name_is_told_to_come_later() -> None:
+def test_a_flood_of_creates_of_one_name_gets_a_retry_after() -> None:
     """They share a slot, but each takes a line of the ledger."""
     webhook = Webhook(DENY_TWO)
-    for number in range(MOST_OF_NAME):
+    for number in range(MAX_CREATES_OF_NAME):
         webhook.mutated(workflow(), uid=f"try-{number}")
     response = webhook.mutate(workflow(), uid="one-more")
     assert (response["allowed"], causes(response)) == (False, ["TooManyCreates"])
     assert "try again in a moment" in response["status"]["message"]
-    assert len(webhook.reserved()) == MOST_OF_NAME
+    assert len(webhook.reserved()) == MAX_CREATES_OF_NAME
     assert webhook.mutate(named("other"), uid="other")["allowed"]
 
 
@@ -324,9 +324,9 @@ def test_forged_users_make_no_ledger_large() -> None:
     accounts = tuple(Account("team", "builds", f"u{number}") for number in range(2))
     flood = [
         Reservation(f"i{n}", "team", f"w{n}", accounts, Usage(1), START, user=f"u{n}")
-        for n in range(MOST_CREATES)
+        for n in range(MAX_CREATES)
     ]
     webhook.ledgers.update(Root.of_namespace("team"), lambda ledger: with_reservations(ledger, flood))
     response = webhook.mutate(workflow(), uid="late", userInfo={"username": "ann"})
     assert causes(response) == ["TooManyCreates"]
-    assert len(webhook.reserved()) == MOST_CREATES
+    assert len(webhook.reserved()) == MAX_CREATES

@@ -125,7 +125,7 @@ def test_workflows_of_another_group_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1", "v2"])
-def test_every_version_of_a_workflow_is_judged(version: str) -> None:
+def test_every_version_of_a_workflow_is_checked(version: str) -> None:
     """A new API version of Argo is no way past the limits."""
     kind = {"group": "argoproj.io", "version": version, "kind": "Workflow"}
     assert "patch" in Webhook(EVERYTHING).mutate(workflow(), kind=kind)
@@ -135,7 +135,7 @@ def test_every_version_of_a_workflow_is_judged(version: str) -> None:
 @pytest.mark.parametrize("operation", ["UPDATE", "DELETE", "CONNECT"])
 @pytest.mark.parametrize("obj", [None, workflow()])
 def test_operations_other_than_create_are_ignored(path: str, operation: str, obj: Json | None) -> None:
-    """The controller writes its Workflows all the time, and what exists cannot be judged anew."""
+    """The controller writes its Workflows all the time, and what exists cannot be checked again."""
     review = admission_review(obj, operation=operation, oldObject=workflow())
     assert Webhook(EVERYTHING).response(review, path) == {"uid": UID, "allowed": True}
 
@@ -200,7 +200,7 @@ def test_an_unknown_template_gets_the_default() -> None:
     assert Webhook(EVERYTHING).mutated(obj)["spec"] == {**obj["spec"], "parallelism": 4}
 
 
-def test_many_templates_are_judged_each_for_itself() -> None:
+def test_many_templates_are_checked_each_for_itself() -> None:
     """Every template of a list gets its own lock, those that hold it already nothing."""
     lock = {"configMapKeyRef": {"name": "locks", "key": "db"}}
     templates: list[Json] = [
@@ -273,7 +273,7 @@ def test_where_argo_runs_references_alone_nothing_is_written_into_a_spec() -> No
 
 
 @pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
-def test_where_argo_runs_references_alone_an_edit_of_a_template_is_judged(side: Side) -> None:
+def test_where_argo_runs_references_alone_an_edit_of_a_template_is_checked(side: Side) -> None:
     """Whatever waits for its turn would run it."""
     policies = snapshot_of(quota("Queue", perWorkflow={"maxTasks": 20}) + STRICT)
     old = {

@@ -88,7 +88,7 @@ def test_a_long_review_without_a_place_in_time_is_over() -> None:
     assert places.said == ["enter 0.5"]
 
 
-def test_whose_time_is_spent_is_told_the_part() -> None:
+def test_the_part_that_spent_the_time_is_reported() -> None:
     """The sentence says where the time went."""
     clock = Hand()
     left = TimeLeft(clock, 1, WrittenDown())
@@ -97,7 +97,7 @@ def test_whose_time_is_spent_is_told_the_part() -> None:
         left.check(Part.GRAPH)
 
 
-def test_without_a_server_there_is_room_for_everybody() -> None:
+def test_without_a_server_long_reviews_are_not_limited() -> None:
     """The embedded mode and the tests have no permits."""
     places = long_reviews_of({})
     assert places.enter(0)

@@ -59,7 +59,7 @@ def test_optional_parts_may_be_missing(field: str, how: str) -> None:
 @pytest.mark.parametrize("field", ["uid", "kind", "operation"])
 @pytest.mark.parametrize("how", ["absent", "null"])
 def test_required_parts_may_not_be_missing(field: str, how: str) -> None:
-    """Nothing can be judged or answered without them."""
+    """Nothing can be checked or answered without them."""
     review = admission_review(workflow())
     del review["request"][field]
     if how == "null":
@@ -137,7 +137,7 @@ def test_a_workflow_of_wrong_types_is_denied_with_its_path(obj: Any, field: str,
     assert f"found {found}" in reason.message
 
 
-def test_every_wrong_type_is_told_at_once() -> None:
+def test_every_wrong_type_is_reported_at_once() -> None:
     """Nobody has to correct a Workflow one field and one create at a time."""
     received = decoded({"metadata": {"labels": {"a": 1}}, "spec": {"entrypoint": 2, "priority": "high"}})
     assert received.fault is not None
@@ -153,7 +153,7 @@ def test_wrong_types_matter_where_they_are_new(operation: str, before: Json, is_
     """What is stored already, and what goes, is not for us to refuse."""
     received = decoded({"spec": 5}, operation=operation, oldObject=before)
     assert (received.fault is not None) == is_fault
-    assert received.review.workflow in (None, Workflow())  # Of an update, what else it changes is judged.
+    assert received.review.workflow in (None, Workflow())  # Of an update, what else it changes is checked.
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_denial_says_whether_trying_again_may_help(code: Code, verify_admissio
 
 
 @pytest.mark.parametrize(("other", "expected"), [(Code.EXCEEDED_QUOTA, 403), (Code.WRONG_TYPE, 403)], ids=str)
-def test_nobody_is_told_to_wait_for_what_waiting_does_not_mend(
+def test_no_client_is_told_to_wait_for_what_waiting_does_not_repair(
     other: Code, expected: int, verify_admission_response: Verify
 ) -> None:
     """A second reason beside a missed mutation stays when the first is gone."""
@@ -266,7 +266,7 @@ def test_a_warning_has_no_control_characters(name: str, verify_admission_respons
     assert len(response["warnings"]) == 1
 
 
-def test_the_audit_log_hears_of_governed_creates(verify_admission_response: Verify) -> None:
+def test_the_audit_log_shows_governed_creates(verify_admission_response: Verify) -> None:
     """Outcome and policies are annotated where there are any, and nothing else is."""
     decision = Decision(Outcome.QUEUED, policies=("WorkflowQuota a/b", "ClusterWorkflowQuota c"))
     assert answered(decision, verify_admission_response)["auditAnnotations"] == {

@@ -1,9 +1,9 @@
-"""The connections of a worker, and which is closed when there are too many: bookkeeping of one thread.
+"""The connections of a worker, and which is closed when there are too many: the state of one thread.
 
-A connection is silent while nobody works for it: nothing has come, or not all of something. When there is no
-room for a new one, a silent one is closed and not the new one refused, or else whoever opens many would keep
-all others out. It is one of the peer that has the most, the longest silent first. A connection on which a
-review was answered is closed only where no other is left: what the API server keeps open stays open.
+A connection is silent while no thread works on it: nothing has arrived, or not all of a request. At the limit
+a silent one is closed and not the new one refused, or else a client that opens many would keep all others
+out. It is one of the peer that has the most, the longest silent first. A connection on which a
+review was answered is closed only where no other is left, so that connections of the API server stay open.
 """
 
 from enum import StrEnum
@@ -39,15 +39,15 @@ class _ConnectionEntry(msgspec.Struct, Generic[Key]):
 
 
 class _Peer(msgspec.Struct, Generic[Key]):
-    """The connections of one address; the silent ones stand in the order in which they fell silent."""
+    """The connections of one address; the silent ones are in the order in which they fell silent."""
 
     count: int = 0
     silent: dict[Key, None] = {}
     reviewed: dict[Key, None] = {}
 
-    def oldest(self, *, reviewed: bool) -> Key | None:
-        """Return the one that has been silent longest, or None where none is."""
-        return next(iter(self.reviewed if reviewed else self.silent), None)
+    def oldest(self) -> Key | None:
+        """Return the longest silent one, rather without an answered review, or None."""
+        return next(iter(self.silent or self.reviewed), None)
 
 
 class ConnectionTable(Generic[Key]):
@@ -60,40 +60,40 @@ class ConnectionTable(Generic[Key]):
         self._peers: dict[str, _Peer[Key]] = {}
 
     def add(self, key: Key, peer: str) -> Key | None:
-        """Take note of a new connection; return which one is to be closed for it, if one is."""
+        """Record a new connection; return which one is to be closed for it, if one is."""
         found = self._peers.setdefault(peer, _Peer())
-        way: Key | None = None
+        to_close: Key | None = None
         if found.count >= self._per_peer:
-            way = _oldest(found)
+            to_close = found.oldest()
         elif len(self._all) >= self._most:
-            way = self.first_to_close()
+            to_close = self.first_to_close()
         found.count += 1
         self._all[key] = _ConnectionEntry(key, peer)
-        return way
+        return to_close
 
     def set_silent(self, key: Key, stage: Stage, until: float) -> None:
-        """Take note that a connection is waited for, at the longest until then."""
+        """Record that a connection is waited for, at the longest until then."""
         entry = self._all[key]
         entry.stage, entry.until = stage, until
         self._queue(entry)[key] = None
 
     def stage(self, key: Key) -> Stage | None:
-        """Return what a connection is waited for; None where it is worked for, or gone."""
+        """Return what a connection is waited for; None where it is busy or closed."""
         found = self._all.get(key)
         return found.stage if found is not None else None
 
     def set_busy(self, key: Key) -> None:
-        """Take note that a thread works for a connection."""
+        """Record that a thread works on a connection."""
         entry = self._all[key]
         self._queue(entry).pop(key, None)
         entry.stage = None
 
     def set_reviewed(self, key: Key) -> None:
-        """Take note that a review was answered on a connection, while it is worked for."""
+        """Record that a review was answered on a connection, while it is busy."""
         self._all[key].reviewed = True
 
     def remove(self, key: Key) -> bool:
-        """Forget a connection; tell whether it was there."""
+        """Remove a connection; return whether it was there."""
         entry = self._all.pop(key, None)
         if entry is None:
             return False
@@ -105,14 +105,14 @@ class ConnectionTable(Generic[Key]):
         return True
 
     def first_to_close(self) -> Key | None:
-        """Return the one that is closed first, or None where all are worked for."""
+        """Return the one that is closed first, or None where all are busy."""
         silent = [each for each in self._peers.values() if each.silent]
         if silent:
-            # Of two with as many, rather the one of whom nothing else is known.
+            # Of two with as many, the one without answered reviews.
             most = max(silent, key=lambda each: (len(each.silent), not each.reviewed))
-            return most.oldest(reviewed=False)
+            return most.oldest()
         reviewed = [each for each in self._peers.values() if each.reviewed]
-        return max(reviewed, key=lambda each: len(each.reviewed)).oldest(reviewed=True) if reviewed else None
+        return max(reviewed, key=lambda each: len(each.reviewed)).oldest() if reviewed else None
 
     def overdue(self, now: float) -> list[Key]:
         """Return the silent ones whose time is over."""
@@ -130,8 +130,3 @@ class ConnectionTable(Generic[Key]):
     def _queue(self, entry: _ConnectionEntry[Key]) -> dict[Key, None]:
         peer = self._peers[entry.peer]
         return peer.reviewed if entry.reviewed else peer.silent
-
-
-def _oldest(peer: _Peer[Key]) -> Key | None:
-    first = peer.oldest(reviewed=False)
-    return first if first is not None else peer.oldest(reviewed=True)

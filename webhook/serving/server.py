@@ -10,15 +10,33 @@ from ssl import SSLContext
 from typing import Final, Protocol, TypeAlias
 from wsgiref.types import WSGIApplication
 
+import msgspec
 from gunicorn.app.base import BaseApplication
 
 from webhook.serving.timed_socket import TimedSocket
 from webhook.serving.worker import WAITING_THREADS, TimedWorker, note_review
-from webhook.settings import ServerSettings
 
+DEFAULT_PORT: Final = 9443
+"""The port that controller-runtime webhooks use, so network policies and firewalls know it."""
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 _HUNG_AFTER: Final = 60
 """Seconds without a heartbeat after which the worker is taken for hung; the API server waits 30 at most."""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate and gunicorn's figures.
+
+    `threads`: two, because more only worsen the tail under Python's lock (reference measurements in
+    docs/performance.md). `keep_alive` seconds: above the 90 s after which the API server's client drops idle
+    connections, so that it never posts into one that we have just closed.
+    """
+
+    certificate: Path
+    key: Path
+    threads: int = 2
+    keep_alive: int = 95
+    graceful_timeout: int = 25
+    backlog: int = 1024
 
 
 class _Arbiter(Protocol):
@@ -34,14 +52,14 @@ class _Worker(Protocol):
 
 
 Build: TypeAlias = Callable[[], WSGIApplication]
-"""Makes the application inside the worker process, after the fork, so that threads may be started there."""
+"""Builds the application inside the worker process, after the fork, so that threads may be started there."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Runs the application of `build` on a socket that is bound already.
 
     With `respawn` a worker that dies is replaced; without, the server ends with it, because what the worker
-    held in memory is gone. `on_ready` is called in a worker that is built and heeds signals, `on_leave` in
+    held in memory is lost. `on_ready` is called in a worker that is built and handles signals, `on_leave` in
     one that ends by itself, perhaps twice, and not in one that was killed.
     """
 
@@ -67,7 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         super().__init__()
 
     def draining(self) -> bool:
-        """Tell, in the worker, whether it is about to stop: connections then close after an answer."""
+        """Return, in the worker, whether it is about to stop: connections then close after an answer."""
         return self._worker is not None and not self._worker.alive
 
     def load_config(self) -> None:
@@ -84,14 +102,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "backlog": settings.backlog,
             "certfile": str(settings.certificate),
             "keyfile": str(settings.key),
-            "ssl_context": lambda _config, _default: _patient(self._tls()),
+            "ssl_context": lambda _config, _default: _with_timeouts(self._tls()),
             "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
             "worker_tmp_dir": str(_MEMORY_FOLDER) if _MEMORY_FOLDER.is_dir() else None,
             "loglevel": "error",
             "post_worker_init": self._remember,
             "child_exit": self._ended,
-            "worker_int": self._interrupted,
-            "worker_exit": self._leave,
+            # A second signal, of the terminal or the parent, may end the worker half way.
+            "worker_int": lambda _worker: self._leave(),
+            "worker_exit": lambda _arbiter, _worker: self._leave(),
             "post_request": note_review,
         }
         for name, value in options.items():
@@ -130,17 +149,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             arbiter.num_workers = 0
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _interrupted(self, worker: _Worker) -> None:
-        """Leave at once: a second signal, of the terminal or the parent, may end the worker half way."""
-        self._leave(None, worker)
-
-    def _leave(self, _arbiter: object, _worker: object) -> None:
+    def _leave(self) -> None:
         if self._on_leave is not None:
             self._on_leave()
 
 
-def _patient(context: SSLContext) -> SSLContext:
-    """Return the context, made to wrap connections in the socket that TimedWorker expects."""
+def _with_timeouts(context: SSLContext) -> SSLContext:
+    """Return the context, set to wrap connections in the socket that TimedWorker expects."""
     context.sslsocket_class = TimedSocket
     return context
 

@@ -10,7 +10,7 @@ from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Final
 
-from webhook.time_left import LongReviewPlaces, Permits
+from webhook.time_left import LongReviewSlots, Permits
 
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""
@@ -19,7 +19,7 @@ _SEND_SECONDS: Final = 5.0
 
 
 class WaitingThreads:
-    """Threads that wait for slow clients, at most so many: the one that has waited longest is hung up on."""
+    """Threads that wait for slow clients, at most so many: the longest waiting is disconnected."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -27,16 +27,16 @@ class WaitingThreads:
         self._sockets: dict[TimedSocket, None] = {}
 
     def begin(self, waiter: "TimedSocket") -> None:
-        """Take note of a thread that is to wait, and let another go where there are too many."""
+        """Record a thread that is to wait, and disconnect another where there are too many."""
         with self._lock:
             while len(self._sockets) >= self._most:
                 oldest = next(iter(self._sockets))
                 del self._sockets[oldest]
-                oldest.hang_up()
+                oldest.disconnect()
             self._sockets[waiter] = None
 
     def end(self, waiter: "TimedSocket") -> None:
-        """Take note that a thread waits no more; one that had to give way is forgotten already."""
+        """Record that a thread waits no more; one that was disconnected is removed already."""
         with self._lock:
             self._sockets.pop(waiter, None)
 
@@ -58,12 +58,12 @@ def without_permit(connection: object) -> Iterator[None]:
 class TimedSocket(ssl.SSLSocket):
     """The socket of a connection that TimedWorker serves.
 
-    gunicorn asks for blocking reads and writes. Here they take what is there at once; where they have to
+    gunicorn calls blocking reads and writes. Here they return at once what is there; where they have to
     wait, they do so without a permit and within the time of the request.
     """
 
     permits: Permits | None = None
-    long_reviews: LongReviewPlaces | None = None
+    long_reviews: LongReviewSlots | None = None
     waiting: WaitingThreads | None = None
     receive_by: float = 0.0
     send_by: float = 0.0
@@ -77,24 +77,21 @@ class TimedSocket(ssl.SSLSocket):
             self.send_by = 0.0
         super().settimeout(0.0)
 
-    def settimeout(self, value: float | None) -> None:
-        """Never block, whatever is asked for: only the times of this class count."""
-        del value
+    def settimeout(self, _value: float | None) -> None:
+        """Never block, whatever the caller sets: only the times of this class count."""
         super().settimeout(0.0)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Return what is there, or what comes in what is left of the time.
+        """Return what is there, or what arrives in the time that is left.
 
         Raises:
-            ConnectionResetError: the time is over; gunicorn takes it for a client that went away.
+            ConnectionResetError: the time is over; gunicorn handles it like a client that is gone.
         """
         while True:
             try:
                 return super().recv(buflen, flags)
-            except ssl.SSLWantReadError:
-                self._wait(POLLIN, self.receive_by, "the request did not arrive in time")
-            except ssl.SSLWantWriteError:
-                self._wait(POLLOUT, self.receive_by, "the request did not arrive in time")
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
+                self._wait(wanted, self.receive_by, "the request did not arrive in time")
 
     def recv_now(self, buflen: int) -> bytes | None:
         """Return what is there, b"" at the end, or None where nothing is. Raises OSError."""
@@ -115,18 +112,17 @@ class TimedSocket(ssl.SSLSocket):
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
                 if not self.send_by:
                     self.send_by = time.monotonic() + _SEND_SECONDS
-                mask = POLLIN if isinstance(wanted, ssl.SSLWantReadError) else POLLOUT
-                self._wait(mask, self.send_by, "the answer was not taken in time")
+                self._wait(wanted, self.send_by, "the answer was not taken in time")
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """End the connection under the thread that waits for it; closing it is that thread's."""
         try:
             # Not SSLSocket's own, which would take the TLS away from under the thread.
             socket.shutdown(self, SHUT_RDWR)
         except OSError:
-            return  # The client has gone by itself.
+            return  # The client has closed it already.
 
-    def _wait(self, mask: int, deadline: float, late: str) -> None:
+    def _wait(self, wanted: ssl.SSLError, deadline: float, late: str) -> None:
         """Wait without a permit until the socket is readable or writable."""
         left = deadline - time.monotonic()
         if left <= 0:
@@ -137,7 +133,7 @@ class TimedSocket(ssl.SSLSocket):
         self.waiting.begin(self)
         try:
             poller = poll()
-            poller.register(self.fileno(), mask)
+            poller.register(self.fileno(), POLLIN if isinstance(wanted, ssl.SSLWantReadError) else POLLOUT)
             ready = poller.poll(left * 1000)
         finally:
             self.waiting.end(self)

@@ -1,14 +1,14 @@
 """A gthread worker that silent and slow clients cannot stop (docs/adr/0006).
 
 gunicorn's own waits for a connection's first bytes, shakes hands and reads in its few threads, without a
-time limit. Two connections that say nothing would stop admission for everybody, and honest clients open
+time limit. Two silent connections would stop admission for everybody, and honest clients open
 such connections: Go's transport dials a spare one now and then and keeps it idle. Here
 
 - a connection costs no thread until the head of a request is there: the poller drives first byte, handshake
   and head, each within a time of its own, and a thread of its own does the arithmetic of handshakes;
 - a thread that must wait for a body, or for its answer to be taken, has no permit to compute meanwhile, of
-  which there are `threads`; where too many wait, the one that has waited longest gives way;
-- connections are bounded, all of them and those of one peer, and a silent one gives way to a new one.
+  which there are `threads`; where too many wait, the one that has waited longest is disconnected;
+- connections are bounded, all of them and those of one peer, and a silent one is closed for a new one.
 
 It overrides methods of gunicorn 27 by name; pyproject.toml pins the major version for that reason.
 """
@@ -29,18 +29,18 @@ from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, Threa
 
 from webhook.serving.connections import MOST, ConnectionTable, Stage
 from webhook.serving.timed_socket import RECEIVE_SECONDS, TimedSocket, WaitingThreads
-from webhook.time_left import LongReviewPlaces, Permits
+from webhook.time_left import LongReviewSlots, Permits
 
 _FIRST_BYTE_SECONDS: Final = 3.0
-"""From the connection to its first byte: a client of TLS speaks first, and at once."""
+"""From the connection to its first byte: a TLS client sends first, and at once."""
 WAITING_THREADS: Final = 64
-"""Threads beside those that compute: for clients who are slow with a body or in taking their answer."""
+"""Threads beside those that compute: for clients that are slow to send a body or to take their answer."""
 _SPARE_THREADS: Final = 2
-"""Of those, some that never wait: for heads, and for clients who have just been hung up on."""
+"""Of those, some that never wait: for heads, and for clients that have just been disconnected."""
 _LONGEST_HEAD: Final = 16 * 1024
 """Bytes of a request's head; the API server's are below 1 KiB."""
 _ACCEPTS: Final = 64
-"""Connections that are taken at once, when many come."""
+"""Connections that are accepted at once, when many arrive."""
 _DRAIN_SECONDS: Final = 0.5
 """For the rest of a body that was refused unread, so that its connection can be used again."""
 _SWEEP_SECONDS: Final = 0.5
@@ -51,19 +51,19 @@ _NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 
 
 class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A connection, with what was heard of its next request; `events` are what its handshake waits for."""
+    """A connection, with what was received of its next request; `events` are what its handshake waits for."""
 
     def __init__(self, cfg: object, sock: socket, client: object, server: object) -> None:
         super().__init__(cfg, sock, client, server)
         self.sock: Any
         self.initialized: bool
-        self.heard = bytearray()
+        self.received = bytearray()
         self.events = EVENT_READ
         self.done_by = time.monotonic() + RECEIVE_SECONDS
         """When the handshake, or the head that has begun, has to be there."""
 
-    def shake(self) -> bool:
-        """Take the handshake as far as it goes without waiting; tell whether it is done. Raises OSError."""
+    def continue_handshake(self) -> bool:
+        """Take the handshake as far as it goes without waiting; return whether it is done. Raises OSError."""
         if not self.initialized:
             self.initialized = True
             self.sock = ssl_wrap_socket(self.sock, self.cfg)
@@ -79,31 +79,31 @@ class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.parser = get_parser(self.cfg, self.sock, self.client)
         return True
 
-    def hear(self) -> bool:
-        """Read what is there of a request; tell whether all of its head is, which the parser has then.
+    def read_head(self) -> bool:
+        """Read what is there of a request; return whether all of its head is, which the parser has then.
 
         Raises:
-            EOFError: the client has gone, or its head is too long.
+            EOFError: the client is gone, or its head is too long.
             OSError: the connection broke.
         """
-        heard, unreader = self.heard, self.parser.unreader
-        began = bool(heard)
+        received, unreader = self.received, self.parser.unreader
+        began = bool(received)
         if unreader.buf.getvalue():
-            heard += unreader.take_buffered()
-        while _HEAD_END not in heard:
+            received += unreader.take_buffered()
+        while _HEAD_END not in received:
             chunk = self.sock.recv_now(_CHUNK)
-            if chunk == b"" or len(heard) > _LONGEST_HEAD:
+            if chunk == b"" or len(received) > _LONGEST_HEAD:
                 raise EOFError
-            if chunk and not heard and _HEAD_END in chunk:
-                unreader.unread(chunk)  # As nearly always: a head comes in one piece.
+            if chunk and not received and _HEAD_END in chunk:
+                unreader.unread(chunk)  # As nearly always: a head arrives in one piece.
                 return True
             if chunk is None:
-                if heard and not began:
+                if received and not began:
                     self.done_by = time.monotonic() + RECEIVE_SECONDS
                 return False
-            heard += chunk
-        unreader.unread(bytes(heard))
-        heard.clear()
+            received += chunk
+        unreader.unread(bytes(received))
+        received.clear()
         return True
 
     @property
@@ -116,14 +116,16 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gthread with the changes above; `cfg.threads` counts those that may wait as well."""
 
     def init_process(self) -> None:
-        """Make what bounds connections, threads and long reviews, then start as gthread does."""
+        """Create what bounds connections, threads and long reviews, then start as gthread does."""
         computing = max(1, self.cfg.threads - WAITING_THREADS)
         self.permits = Permits(computing)
-        self.long_reviews = LongReviewPlaces(self.permits, max(1, computing - 1))
+        self.long_reviews = LongReviewSlots(self.permits, max(1, computing - 1))
         self.waiting = WaitingThreads(WAITING_THREADS - _SPARE_THREADS)
         self.connections: ConnectionTable[ClientConnection] = ConnectionTable()
         self.handshakes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="handshakes")
-        self.worker_connections = 2 * MOST  # Never reached: silent ones give way, the others are in threads.
+        self.worker_connections = (
+            2 * MOST
+        )  # Never reached: silent ones are closed, the others are in threads.
         self._swept = 0.0
         super().init_process()
 
@@ -134,23 +136,23 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 client, address = listener.accept()
             except OSError as error:
                 if error.errno in _NO_MORE_FILES:
-                    self._make_way(self.connections.first_to_close())
+                    self._drop(self.connections.first_to_close())
                 elif error.errno not in _NOT_AN_ERROR:
                     raise
                 return
             self._take(client, address, listener)
 
     def _take(self, client: socket, address: object, listener: socket) -> None:
-        """Wait for the first byte of a connection, for which a silent one may have to give way."""
+        """Wait for the first byte of a connection, for which a silent one may be closed."""
         conn = ClientConnection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
-        self._make_way(self.connections.add(conn, _peer(address)))
+        self._drop(self.connections.add(conn, _peer(address)))
         self._await(conn, Stage.FIRST_BYTE, time.monotonic() + _FIRST_BYTE_SECONDS)
 
     def handle(self, conn: ClientConnection) -> object:
         """Serve a request if all of its head is there, with a permit to compute."""
         try:
-            if not conn.hear():
+            if not conn.read_head():
                 return _DEFER
         except (OSError, EOFError):
             return False
@@ -161,16 +163,16 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.permits.release()
 
     def finish_request(self, conn: ClientConnection, done: "Future[object]") -> None:
-        """Wait for the next request, or for the rest of one; close where nothing more is to come."""
+        """Wait for the next request, or for the rest of one; close where nothing more is expected."""
         try:
             self._go_on(conn, done.result())
         except Exception:  # noqa: BLE001 - as gunicorn has it: one connection ends, the worker does not
             self._drop(conn)
 
     def _go_on(self, conn: ClientConnection, result: object) -> None:
-        """Go on with a connection after a thread worked for it."""
+        """Continue with a connection after a thread worked on it."""
         if result is _DEFER:
-            if conn.heard:
+            if conn.received:
                 self._await(conn, Stage.HEAD, conn.done_by)
             else:
                 self._idle(conn)
@@ -201,11 +203,11 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Do nothing: there is one list of silent connections."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Look for silent connections more often than gthread does."""
+        """Check for silent connections more often than gthread does."""
         super().wait_for_and_dispatch_events(min(timeout, _SWEEP_SECONDS))
 
     def _keepalive_after(self, conn: ClientConnection, keepalive: object) -> bool:
-        """Wait for the rest of a body that nobody wanted, and briefly: the connection can close as well."""
+        """Wait for the rest of a body that was not read, and briefly: the connection can close as well."""
         conn.sock.receive_by = min(conn.sock.receive_by, time.monotonic() + _DRAIN_SECONDS)
         return bool(super()._keepalive_after(conn, keepalive))
 
@@ -215,8 +217,8 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _idle(self, conn: ClientConnection) -> None:
         """Keep a connection for its next request."""
-        patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
-        self._await(conn, Stage.IDLE, time.monotonic() + patience)
+        seconds = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        self._await(conn, Stage.IDLE, time.monotonic() + seconds)
 
     def _await(self, conn: ClientConnection, stage: Stage, until: float) -> None:
         """Have the poller wait for a connection, without a thread."""
@@ -224,20 +226,20 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.register(conn.sock, conn.events, partial(self._ready, conn))
 
     def _ready(self, conn: ClientConnection, _socket: object) -> None:
-        """Go on with a connection that can be read, or written where its handshake asks for that."""
+        """Continue with a connection that can be read, or written where its handshake asks for that."""
         stage = self.connections.stage(conn)
         if stage is None:
-            return  # It was closed by an event of the same turn of the poller.
+            return  # It was closed by an event of the same poll.
         self.poller.unregister(conn.sock)
         self.connections.set_busy(conn)
         if stage in (Stage.IDLE, Stage.HEAD):
             self.enqueue_req(conn)
         else:
-            done = self.handshakes.submit(conn.shake)
+            done = self.handshakes.submit(conn.continue_handshake)
             done.add_done_callback(lambda future: self.method_queue.defer(self._shaken, conn, future))
 
     def _shaken(self, conn: ClientConnection, done: "Future[bool]") -> None:
-        """Go on after a step of a handshake."""
+        """Continue after a step of a handshake."""
         try:
             if not done.result():
                 self._await(conn, Stage.HANDSHAKE, conn.done_by)
@@ -248,18 +250,16 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self.enqueue_req(conn)
             else:
                 self._idle(conn)
-        except (OSError, ValueError):  # A handshake that failed is the client's affair.
+        except (OSError, ValueError):  # A handshake that failed is the client's fault.
             self._drop(conn)
         except Exception:  # No certificate, for one: this connection ends, the worker does not.
             self.log.exception("a handshake failed")
             self._drop(conn)
 
-    def _make_way(self, conn: ClientConnection | None) -> None:
-        if conn is not None:
-            self._drop(conn)
-
-    def _drop(self, conn: ClientConnection, *, graceful: bool = False) -> None:
-        """Close a connection and forget it."""
+    def _drop(self, conn: ClientConnection | None, *, graceful: bool = False) -> None:
+        """Close a connection, if there is one, and remove it."""
+        if conn is None:
+            return
         if self.connections.stage(conn) is not None:
             with suppress(KeyError, ValueError, OSError):
                 self.poller.unregister(conn.sock)
@@ -278,5 +278,5 @@ def note_review(_worker: object, request: Any, environ: dict[str, Any], response
 
 
 def _peer(address: object) -> str:
-    """Return whose connection it is: an address without its port."""
+    """Return the address of a client, without its port."""
     return str(address[0]) if isinstance(address, tuple) and address else ""

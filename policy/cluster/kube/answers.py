@@ -1,10 +1,9 @@
 """Answers of the Kubernetes API: bytes to objects, pages, watch events and errors."""
 
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from policy.cluster.decoding import shaped
 from policy.cluster.errors import (
     AlreadyExists,
     ClusterError,
@@ -16,10 +15,9 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube.requests import ListScope
-from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
+from policy.cluster.protocol import EventType, Item_co, Selection, Shape, Unread, WatchEvent
+from policy.cluster.shaped_reads import shaped
 from policy.core.objects.json_patch import JsonObject
-from policy.core.values.prepared import prepare
 
 SUCCESSES: Final = range(200, 300)
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -38,18 +36,17 @@ _EXCERPT: Final = 300
 
 
 _Wanted = TypeVar("_Wanted")
-_Given_co = TypeVar("_Given_co", covariant=True)
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, Generic[Item_co], frozen=True):
     """One page of a list; `after` is the token for the next one, "" on the last."""
 
-    items: tuple[JsonObject, ...]
+    items: tuple[Item_co, ...]
     resource_version: str
     after: str
 
 
-class ListMetadata(
+class _ListMetadata(
     msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "after": "continue"}
 ):
     """The metadata of a list."""
@@ -58,45 +55,17 @@ class ListMetadata(
     after: str = ""
 
 
-class _ObjectList(msgspec.Struct, frozen=True):
-    """A list of whole objects. An empty list may be null."""
+class _ListOf(msgspec.Struct, Generic[Item_co], frozen=True):
+    """A list of objects. An empty one may be null."""
 
-    metadata: ListMetadata
-    items: tuple[dict[str, Any], ...] | None = None
-
-
-class _RawItems(msgspec.Struct, frozen=True):
-    """A list whose objects are not decoded yet."""
-
-    metadata: ListMetadata
-    items: tuple[msgspec.Raw, ...] | None = None
-
-
-class _PageAs(Protocol[_Given_co]):
-    """A list of objects in a shape."""
-
-    @property
-    def metadata(self) -> ListMetadata:
-        """The metadata of the list."""
-        ...
-
-    @property
-    def items(self) -> tuple[_Given_co, ...] | None:
-        """The objects."""
-        ...
+    metadata: _ListMetadata
+    items: tuple[Item_co, ...] | None = None
 
 
 class _MetadataOnly(msgspec.Struct, frozen=True):
     """An object of which only the metadata is read."""
 
     metadata: dict[str, Any]
-
-
-class _MetadataOnlyList(msgspec.Struct, frozen=True):
-    """A list of objects of which only the metadata is read."""
-
-    metadata: ListMetadata
-    items: tuple[_MetadataOnly, ...] | None = None
 
 
 class _WatchLine(msgspec.Struct, frozen=True):
@@ -126,35 +95,33 @@ class _ErrorStatus(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(
-    _ObjectList,
-    _RawItems,
-    _MetadataOnlyList,
-    _MetadataOnly,
-    _WatchLine,
-    _Bookmark,
-    _EventMetadata,
-    _ErrorStatus,
-)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_OBJECT_LIST: Final = msgspec.json.Decoder(_ListOf[dict[str, Any]])
+_RAW_LIST: Final = msgspec.json.Decoder(_ListOf[msgspec.Raw])
+_METADATA_ONLY: Final = msgspec.json.Decoder(_MetadataOnly)
+_METADATA_ONLY_LIST: Final = msgspec.json.Decoder(_ListOf[_MetadataOnly])
+_WATCH_LINE: Final = msgspec.json.Decoder(_WatchLine)
+_BOOKMARK: Final = msgspec.json.Decoder(_Bookmark)
+_ERROR_STATUS: Final = msgspec.json.Decoder(_ErrorStatus)
 
 
 def decoded_object(body: bytes) -> JsonObject:
     """Return the object that an answer is. Raises Unavailable when it is none."""
-    return _decoded(body, dict[str, Any])
+    return _decoded(body, _OBJECT)
 
 
-def decoded_page(body: bytes, scope: ListScope) -> Page:
+def decoded_page(body: bytes, selection: Selection) -> Page[JsonObject]:
     """Return one page of a list. Raises Unavailable when the answer is none."""
-    if scope.metadata_only:
-        parts = _decoded(body, _MetadataOnlyList)
-        items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
+    if selection.metadata_only:
+        parts = _decoded(body, _METADATA_ONLY_LIST)
+        items = tuple(_partial(item.metadata, selection) for item in parts.items or ())
         return Page(items, parts.metadata.resource_version, parts.metadata.after)
-    whole = _decoded(body, _ObjectList)
-    items = tuple(_named(item, scope) for item in whole.items or ())
+    whole = _decoded(body, _OBJECT_LIST)
+    items = tuple(_named(item, selection) for item in whole.items or ())
     return Page(items, whole.metadata.resource_version, whole.metadata.after)
 
 
-def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
+def decoded_event(line: bytes, selection: Selection) -> WatchEvent[JsonObject]:
     """Return the event that one line of a watch is.
 
     Raises:
@@ -162,9 +129,9 @@ def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
-    if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(obj, _MetadataOnly).metadata, scope), version)
-    return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
+    if selection.metadata_only:
+        return WatchEvent(kind, _partial(_decoded(obj, _METADATA_ONLY).metadata, selection), version)
+    return WatchEvent(kind, _named(_decoded(obj, _OBJECT), selection), version)
 
 
 class PagesAs(Generic[Shape]):
@@ -172,12 +139,12 @@ class PagesAs(Generic[Shape]):
 
     def __init__(self, shape: type[Shape]) -> None:
         self._shape = shape
-        # A type of this list's own, not a generic one: threads may not share what is not prepared.
+        # A type of this list's own, not `_ListOf`: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
-        page = msgspec.defstruct("PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
-        self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
+        page = msgspec.defstruct("PageAs", [("metadata", _ListMetadata), ("items", items, None)], frozen=True)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
 
-    def decoded(self, body: bytes) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
+    def decoded(self, body: bytes) -> Page[Shape | Unread]:
         """Return one page. Raises Unavailable when the answer is none.
 
         Where one of the objects does not fit, each is decoded by itself.
@@ -185,12 +152,13 @@ class PagesAs(Generic[Shape]):
         try:
             page = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            whole = _decoded(body, _RawItems)
-            return tuple(shaped(item, self._shape) for item in whole.items or ()), whole.metadata
-        return page.items or (), page.metadata
+            raw = _decoded(body, _RAW_LIST)
+            items = tuple(shaped(item, self._shape) for item in raw.items or ())
+            return Page(items, raw.metadata.resource_version, raw.metadata.after)
+        return Page(page.items or (), page.metadata.resource_version, page.metadata.after)
 
 
-def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
+def decoded_event_as(line: bytes, shape: type[Shape]) -> WatchEvent[Shape | Unread]:
     """Return the event that one line of a watch is, in a shape.
 
     Raises:
@@ -198,14 +166,14 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
-    found = None if kind is EventType.BOOKMARK else shaped(obj, shape)
-    return EventOf(kind, found, version)
+    found = Unread() if kind is EventType.BOOKMARK else shaped(obj, shape)
+    return WatchEvent(kind, found, version)
 
 
 def failure(code: int, body: bytes) -> ClusterError:
     """Return the error that an answer with this HTTP status means."""
     try:
-        status = msgspec.json.decode(body, type=_ErrorStatus)
+        status = _ERROR_STATUS.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         status = _ErrorStatus(body[:_EXCERPT].decode(errors="replace"))
     message = f"{status.message or 'no reason given'} (HTTP {code})"
@@ -216,32 +184,36 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     """Return what one line of a watch has: the type, the object, and its version."""
-    said = _decoded(line, _WatchLine)
-    if said.type == "ERROR":
-        status = _decoded(said.object, _ErrorStatus)
-        raise failure(status.code, bytes(said.object))
+    sent = _decoded(line, _WATCH_LINE)
+    if sent.type == "ERROR":
+        status = _decoded(sent.object, _ERROR_STATUS)
+        raise failure(status.code, bytes(sent.object))
     try:
-        kind = EventType(said.type)
+        kind = EventType(sent.type)
     except ValueError:
-        raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
-    return kind, said.object, _decoded(said.object, _Bookmark).metadata.resource_version
+        raise Unavailable(f"the API server sent a watch event of an unknown type: {sent.type}") from None
+    return kind, sent.object, _decoded(sent.object, _BOOKMARK).metadata.resource_version
 
 
-def _named(item: dict[str, Any], scope: ListScope) -> JsonObject:
+def _named(item: dict[str, Any], selection: Selection) -> JsonObject:
     """Return the item with its kind: the built-in kinds leave that out in lists."""
-    item.setdefault("apiVersion", scope.resource.api_version)
-    item.setdefault("kind", scope.resource.kind)
+    item.setdefault("apiVersion", selection.resource.api_version)
+    item.setdefault("kind", selection.resource.kind)
     return item
 
 
-def _partial(metadata: dict[str, Any], scope: ListScope) -> JsonObject:
-    """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
-    return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
+def _partial(metadata: dict[str, Any], selection: Selection) -> JsonObject:
+    """Return an object of its metadata alone; its kind is that of the resource, not PartialObjectMetadata."""
+    return {
+        "apiVersion": selection.resource.api_version,
+        "kind": selection.resource.kind,
+        "metadata": metadata,
+    }
 
 
-def _decoded(body: bytes | msgspec.Raw, wanted: type[_Wanted]) -> _Wanted:
+def _decoded(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_Wanted]) -> _Wanted:
     """Decode an answer. Raises Unavailable when it is something else: a proxy in between, for instance."""
     try:
-        return msgspec.json.decode(body, type=wanted)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unavailable(f"the API server answered something that cannot be read: {error}") from error

@@ -8,6 +8,7 @@ receives bytes; the client's models are slow, and know nothing of our kinds.
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPMethod
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -23,7 +24,7 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.answers import SUCCESSES, failure
-from policy.cluster.kube.requests import KubeRequest, Method
+from policy.cluster.kube.requests import KubeRequest
 
 _USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
@@ -40,28 +41,20 @@ _READ_RETRY: Final = urllib3.Retry(
     raise_on_redirect=False,
     respect_retry_after_header=False,
 )
-_WRITE_RETRY: Final = urllib3.Retry(
-    connect=1,
-    read=0,
-    redirect=0,
-    status=0,
-    other=0,
-    raise_on_redirect=False,
-    respect_retry_after_header=False,
-)
+_WRITE_RETRY: Final = _READ_RETRY.new(read=0)
 """A write is sent again only where no connection was made; otherwise it may have happened already."""
 
 
 class ClosingSocket(ssl.SSLSocket):
     """A TLS socket that closes itself when the other side resets it before the handshake.
 
-    `ssl` makes its socket out of the plain one and then looks whether that is still connected. Where a dying
-    API server has reset it by then, this raises, and nobody else can close the half-made socket: it stays
-    open until the garbage collector comes, which reports a leak.
+    `ssl` creates its socket from the plain one and then checks whether that is still connected. Where an API
+    server that ends has reset it by then, this raises, and no other code can close the incomplete socket: it
+    stays open until the garbage collector runs, which reports a leak.
     """
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Receive some bytes; it is how `ssl` looks at a socket that is connected no more."""
+        """Receive some bytes: this is how `ssl` checks a socket that is no longer connected."""
         try:
             return super().recv(buflen, flags)
         except ConnectionResetError:
@@ -70,10 +63,10 @@ class ClosingSocket(ssl.SSLSocket):
 
 
 class _ClosingConnection(HTTPSConnection):
-    """A connection as urllib3 makes it, over a socket of ours."""
+    """A connection of urllib3 over a `ClosingSocket`."""
 
     def connect(self) -> None:
-        """Connect in a context of its own, as without us: threads may not change a shared one."""
+        """Connect in a context of its own, as urllib3 does: threads may not change a shared one."""
         context = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
         context.sslsocket_class = ClosingSocket
         if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
@@ -89,13 +82,13 @@ class _ClosingPool(urllib3.HTTPSConnectionPool):
 
 
 def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
-    """Let a pool make connections over `ClosingSocket`; one through a SOCKS proxy keeps those of its own."""
+    """Let a pool connect over `ClosingSocket`; one through a SOCKS proxy keeps its own connections."""
     if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
         manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
 
 
 class ClusterSettingsError(Exception):
-    """The settings that lead to a cluster cannot be used; `source` says where they are from."""
+    """The settings that lead to a cluster cannot be used; `source` is where they are from."""
 
     def __init__(self, source: str, why: str) -> None:
         super().__init__(source, why)
@@ -120,7 +113,7 @@ class KubeTransport:
     def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
-            response = self._ask(request, silence=_READ_TIMEOUT, whole=True)
+            response = self._send(request, silence=_READ_TIMEOUT, whole=True)
         if response.status not in SUCCESSES:
             raise failure(response.status, response.data)
         return response.data
@@ -132,14 +125,14 @@ class KubeTransport:
         Raises Unavailable when it breaks or nothing arrives for `silence` seconds; otherwise as `send`.
         """
         with _as_unavailable():
-            response = self._ask(request, silence=silence, whole=False)
+            response = self._send(request, silence=silence, whole=False)
         try:
             if response.status not in SUCCESSES:
                 with _as_unavailable():
-                    said = response.data
-                raise failure(response.status, said)
+                    body = response.data
+                raise failure(response.status, body)
             with self._streams_lock:
-                if self._closed:  # While we waited for the answer; nothing would break this stream off again.
+                if self._closed:  # During the request; nothing would break this stream off later.
                     raise Unavailable("the connection to the API server was closed")
                 self._streams.add(response)
             yield _pieces(response)
@@ -159,12 +152,12 @@ class KubeTransport:
                 response.shutdown()
         self._pool.clear()
 
-    def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _send(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with our credentials; return the answer, with its body where `whole`."""
         headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        # It reads the configuration each time, which reads a token again when it is about to expire.
+        # It reads the configuration each time, which reads a token again when that is about to expire.
         self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
         return self._pool.request(
             request.method.value,
@@ -172,7 +165,7 @@ class KubeTransport:
             headers=headers,
             body=request.body,
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
-            retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
+            retries=_READ_RETRY if request.method is HTTPMethod.GET else _WRITE_RETRY,
             redirect=False,
             preload_content=whole,
         )
@@ -195,7 +188,7 @@ def connection(kubeconfig: Path | None) -> KubeTransport:
     except (ConfigException, OSError) as error:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
-    configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is lost.
+    configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
     return KubeTransport(client=ApiClient(configuration))
 
 

@@ -1,15 +1,17 @@
 """The Cluster protocol over the Kubernetes API."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random, SystemRandom
 from threading import Event
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from policy.cluster.errors import Gone
 from policy.cluster.kube import requests
 from policy.cluster.kube.answers import (
+    Page,
     PagesAs,
     decoded_event,
     decoded_event_as,
@@ -19,19 +21,20 @@ from policy.cluster.kube.answers import (
 from policy.cluster.kube.connection import connection
 from policy.cluster.kube.lasting_watch import Watcher
 from policy.cluster.kube.observed import ObservedTransport, Observer
-from policy.cluster.kube.requests import ListScope, Transport
+from policy.cluster.kube.requests import Transport
 from policy.cluster.protocol import (
-    EventOf,
     Listing,
-    ListingOf,
     Patch,
     Preconditions,
     Resource,
+    Selection,
     Shape,
     Unread,
     WatchEvent,
 )
 from policy.core.objects.json_patch import JsonObject
+
+Item = TypeVar("Item")
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl requests them; a page of Workflows is some MB."""
@@ -80,15 +83,10 @@ class KubeCluster:
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return all objects of a namespace, consistent at one version. Raises Invalid for a bad selector."""
-        scope = ListScope(resource, namespace, labels, metadata_only, name)
-        for _ in range(_PAGED_ATTEMPTS):
-            try:
-                return _listing(self._transport, scope, limit=PAGE_SIZE)
-            except Gone:  # Etcd compacted the version of the first page away before we had the last one.
-                continue
-        return _listing(self._transport, scope, limit=0)
+        selection = Selection(resource, namespace, labels, metadata_only, name)
+        return self._all(selection, lambda body: decoded_page(body, selection), limit=PAGE_SIZE)
 
     def watch(
         self,
@@ -100,64 +98,37 @@ class KubeCluster:
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield every change after version `since` until `timeout` seconds have passed, or `close`.
 
         The server counts whole seconds: a watch lasts up to one longer, and with a timeout of 0 one.
 
         Raises:
-            Gone: `since` is older than what the server keeps.
+            Gone: `since` is older than what the server stores.
             Invalid: a bad selector.
             Unavailable: there was no connection when the time was over, nor for a while before.
         """
-        scope = ListScope(resource, namespace, labels, metadata_only, name)
+        selection = Selection(resource, namespace, labels, metadata_only, name)
         return self._watcher.follow(
-            scope, since=since, timeout=timeout, decoded=lambda line: decoded_event(line, scope)
+            selection, since=since, timeout=timeout, decoded=lambda line: decoded_event(line, selection)
         )
 
-    def list_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-    ) -> ListingOf[Shape]:
-        """Return all objects of a namespace in a shape; whole ones in short pages, for they are large."""
-        scope = ListScope(resource, namespace, labels, metadata_only)
-        limit = PAGE_SIZE if metadata_only else _LARGE_PAGE_SIZE
-        for _ in range(_PAGED_ATTEMPTS):
-            try:
-                return _listing_as(self._transport, scope, shape, limit=limit)
-            except Gone:
-                continue
-        return _listing_as(self._transport, scope, shape, limit=0)
+    def list_as(self, selection: Selection, shape: type[Shape]) -> Listing[Shape | Unread]:
+        """Return the selected objects in a shape; whole ones in short pages, for they are large."""
+        limit = PAGE_SIZE if selection.metadata_only else _LARGE_PAGE_SIZE
+        return self._all(selection, PagesAs(shape).decoded, limit=limit)
 
-    def pages_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
-    ) -> Iterator[ListingOf[Shape]]:
-        """Yield all objects of a namespace in a shape, page by page. Raises Gone when a page expires."""
-        scope = ListScope(resource, namespace, name=name)
-        return _pages_as(self._transport, scope, shape, limit=SMALL_PAGE_SIZE)
+    def pages_as(self, selection: Selection, shape: type[Shape]) -> Iterator[Listing[Shape | Unread]]:
+        """Yield the selected objects in a shape, page by page. Raises Gone when a page expires."""
+        for page in self._pages(selection, PagesAs(shape).decoded, limit=SMALL_PAGE_SIZE):
+            yield Listing(page.items, page.resource_version)
 
     def watch_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        since: str,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-        timeout: float = 60.0,
-    ) -> Iterator[EventOf[Shape]]:
+        self, selection: Selection, shape: type[Shape], *, since: str, timeout: float = 60.0
+    ) -> Iterator[WatchEvent[Shape | Unread]]:
         """Yield every change as `watch` does, in a shape."""
         return self._watcher.follow(
-            ListScope(resource, namespace, labels, metadata_only),
-            since=since,
-            timeout=timeout,
-            decoded=lambda line: decoded_event_as(line, shape),
+            selection, since=since, timeout=timeout, decoded=lambda line: decoded_event_as(line, shape)
         )
 
     def create(
@@ -182,22 +153,14 @@ class KubeCluster:
         return decoded_object(self._transport.send(request))
 
     def apply(
-        self,
-        resource: Resource,
-        obj: JsonObject,
-        *,
-        field_manager: str,
-        force: bool = False,
-        subresource: str = "",
+        self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
     ) -> JsonObject:
         """Apply an object on the server: create it, or set the fields that it gives and own them.
 
         Raises:
             Conflict: another manager owns one of the fields, and `force` is not set.
         """
-        request = requests.apply(
-            resource, obj, field_manager=field_manager, force=force, subresource=subresource
-        )
+        request = requests.apply(resource, obj, field_manager=field_manager, force=force)
         return decoded_object(self._transport.send(request))
 
     def delete(
@@ -216,40 +179,34 @@ class KubeCluster:
         self._closed.set()
         self._transport.close()
 
+    def _all(
+        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
+    ) -> Listing[Item]:
+        """Return a list, read page by page; `decoded` returns the page of an answer."""
+        for _ in range(_PAGED_ATTEMPTS):
+            with suppress(Gone):  # Etcd compacted the version of the first page before the last one was read.
+                return self._joined(selection, decoded, limit=limit)
+        return self._joined(selection, decoded, limit=0)
 
-def _listing(transport: Transport, scope: ListScope, *, limit: int) -> Listing:
-    """Return a list, page by page. Raises Gone when the pages expire on the way."""
-    items: list[JsonObject] = []
-    after = ""
-    while True:
-        page = decoded_page(transport.send(requests.page(scope, limit=limit, after=after)), scope)
-        items.extend(page.items)
-        after = page.after
-        if not after:
-            return Listing(tuple(items), page.resource_version)
+    def _joined(
+        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
+    ) -> Listing[Item]:
+        """Return all pages as one list. Raises Gone when they expire on the way."""
+        items: list[Item] = []
+        version = ""
+        for page in self._pages(selection, decoded, limit=limit):
+            items.extend(page.items)
+            version = page.resource_version
+        return Listing(tuple(items), version)
 
-
-def _listing_as(
-    transport: Transport, scope: ListScope, shape: type[Shape], *, limit: int
-) -> ListingOf[Shape]:
-    """Return a list in a shape, page by page. Raises Gone when the pages expire on the way."""
-    items: list[Shape | Unread] = []
-    version = ""
-    for page in _pages_as(transport, scope, shape, limit=limit):
-        items.extend(page.items)
-        version = page.resource_version
-    return ListingOf(tuple(items), version)
-
-
-def _pages_as(
-    transport: Transport, scope: ListScope, shape: type[Shape], *, limit: int
-) -> Iterator[ListingOf[Shape]]:
-    """Yield the pages of a list in a shape. Raises Gone when they expire on the way."""
-    pages = PagesAs(shape)
-    after = ""
-    while True:
-        page, metadata = pages.decoded(transport.send(requests.page(scope, limit=limit, after=after)))
-        yield ListingOf(page, metadata.resource_version)
-        after = metadata.after
-        if not after:
-            return
+    def _pages(
+        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
+    ) -> Iterator[Page[Item]]:
+        """Yield the pages of a list. Raises Gone when they expire on the way."""
+        after = ""
+        while True:
+            page = decoded(self._transport.send(requests.page(selection, limit=limit, after=after)))
+            yield page
+            after = page.after
+            if not after:
+                return

@@ -9,15 +9,16 @@ from math import ceil
 from random import Random
 from threading import Event
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube import requests
-from policy.cluster.kube.requests import ListScope, Transport
+from policy.cluster.kube.requests import Transport
+from policy.cluster.protocol import Selection, WatchEvent
 from policy.core.values.backoff import backoff
 
 _SILENCE: Final = 150.0
-"""Seconds without even a bookmark (one a minute is usual) after which a connection counts as dead."""
+"""Seconds without even a bookmark (one a minute is usual) after which a connection counts as lost."""
 _FIRST_DELAY: Final = 0.25
 _LAST_DELAY: Final = 4.0
 """Seconds between two attempts to connect: the first, doubled each time up to the last.
@@ -28,20 +29,11 @@ _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
 
-class _AnyEvent(Protocol):
-    """An event, in whatever form."""
-
-    @property
-    def resource_version(self) -> str:
-        """The version to go on from."""
-        ...
-
-
-Seen = TypeVar("Seen", bound=_AnyEvent)
+Item = TypeVar("Item")
 
 
 class Watcher:
-    """Follows changes of one scope; `closed` ends every wait and every watch when it is set."""
+    """Follows changes of one selection; `closed` ends every wait and every watch when it is set."""
 
     def __init__(self, *, transport: Transport, rng: Random, closed: Event) -> None:
         self._transport = transport
@@ -49,12 +41,17 @@ class Watcher:
         self._closed = closed
 
     def follow(
-        self, scope: ListScope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
-    ) -> Iterator[Seen]:
-        """Yield every change after a version until the time is over; `decoded` makes it of a line.
+        self,
+        selection: Selection,
+        *,
+        since: str,
+        timeout: float,
+        decoded: Callable[[bytes], WatchEvent[Item]],
+    ) -> Iterator[WatchEvent[Item]]:
+        """Yield every change after a version until the time is over; `decoded` returns the event of a line.
 
         Raises:
-            Gone: the version is older than what the server keeps.
+            Gone: the version is older than what the server stores.
             Unavailable: there was no connection when the time was over, nor for a while before.
             TooManyRequests: the same, because the server was too busy.
         """
@@ -64,7 +61,7 @@ class Watcher:
             left = deadline - monotonic()
             broken: Unavailable | TooManyRequests | None = None
             try:
-                for event in self._connected(scope, version, left, decoded):
+                for event in self._connected(selection, version, left, decoded):
                     version, fruitless = event.resource_version, 0
                     yield event
             except (Unavailable, TooManyRequests) as error:
@@ -79,10 +76,10 @@ class Watcher:
             self._closed.wait(delay)
 
     def _connected(
-        self, scope: ListScope, version: str, left: float, decoded: Callable[[bytes], Seen]
-    ) -> Iterator[Seen]:
+        self, selection: Selection, version: str, left: float, decoded: Callable[[bytes], WatchEvent[Item]]
+    ) -> Iterator[WatchEvent[Item]]:
         """Yield the events of one connection."""
-        request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
+        request = requests.watch(selection, since=version, seconds=max(1, ceil(left)))
         with self._transport.stream(request, silence=min(_SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
             for line in lines(pieces):
                 yield decoded(line)

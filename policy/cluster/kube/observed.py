@@ -6,17 +6,18 @@ list, and every time that a watch connects again.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPMethod
 from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube.requests import KubeRequest, Method, Transport
+from policy.cluster.kube.requests import KubeRequest, Transport
 
 _OK: Final = "ok"
 _BY_METHOD: Final = {
-    Method.POST: "create",
-    Method.PUT: "update",
-    Method.PATCH: "patch",
-    Method.DELETE: "delete",
+    HTTPMethod.POST: "create",
+    HTTPMethod.PUT: "update",
+    HTTPMethod.PATCH: "patch",
+    HTTPMethod.DELETE: "delete",
 }
 
 
@@ -60,11 +61,11 @@ class ObservedTransport:
             result = type(error).__name__
             raise
         finally:
-            verb, resource = asked(request)
+            verb, resource = verb_and_resource(request)
             self._observer.answered(verb, resource, result, self._stopwatch() - begun)
 
 
-def asked(request: KubeRequest) -> tuple[str, str]:
+def verb_and_resource(request: KubeRequest) -> tuple[str, str]:
     """Return the verb and the resource of a request, as access control names them."""
     # Paths are /api/v1/..., or /apis/GROUP/VERSION/..., then [namespaces/NAME/]PLURAL[/NAME[/SUBRESOURCE]].
     parts = request.path.strip("/").split("/")
@@ -72,7 +73,7 @@ def asked(request: KubeRequest) -> tuple[str, str]:
     if rest[:1] == ["namespaces"] and len(rest) > 2:  # noqa: PLR2004 - more than a namespace by its name
         rest = rest[2:]
     resource = "/".join([*rest[:1], *rest[2:]])
-    if request.method is not Method.GET:
+    if request.method is not HTTPMethod.GET:
         return _BY_METHOD[request.method], resource
     if ("watch", "true") in request.query:
         return "watch", resource

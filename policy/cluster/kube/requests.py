@@ -1,19 +1,19 @@
 """Requests to the Kubernetes API as data: the path, query, headers and body of each operation.
 
-Building them touches nothing, and sending them (`Transport`) knows nothing of what they mean, so tests can
-put scripted answers in the place of a server.
+Building them has no effects, and sending them (`Transport`) does not depend on what they mean, so tests can
+replace a server by scripted answers.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from enum import StrEnum
+from http import HTTPMethod
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from policy.cluster.errors import Invalid, NotFound
-from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource
+from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource, Selection
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _JSON: Final = "application/json"
@@ -23,28 +23,18 @@ _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 
 _LENIENT: Final = (("fieldValidation", "Ignore"),)
-"""Of every field that a schema does not know the API server would warn in a header of its own, and an answer
-with more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
+"""The API server would warn of every field that a schema does not know in a header of its own, and an answer
+with more than 100 headers cannot be read here. What we write back of others' objects is unchanged."""
 
 
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 """As a part of a path these lead to a collection, or above it; connections take the dots out of a path."""
 
 
-class Method(StrEnum):
-    """The HTTP methods that the API takes."""
-
-    GET = "GET"
-    POST = "POST"
-    PUT = "PUT"
-    PATCH = "PATCH"
-    DELETE = "DELETE"
-
-
 class KubeRequest(msgspec.Struct, frozen=True):
     """One request; `path` is escaped, and relative to the server's address."""
 
-    method: Method
+    method: HTTPMethod
     path: str
     query: tuple[tuple[str, str], ...] = ()
     accept: str = _JSON
@@ -73,27 +63,17 @@ class Transport(Protocol):
         ...
 
 
-class ListScope(msgspec.Struct, frozen=True):
-    """Which objects a list or a watch is about."""
-
-    resource: Resource
-    namespace: str = ""
-    labels: str = ""
-    metadata_only: bool = False
-    name: str = ""
-
-
 def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
-    """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
+    """Return the request that reads one object. Raises NotFound for what is a path and no name.
 
-    Others give the names of owners, and no user should make us read a whole collection by them.
+    Users write the names of owners, and must not make us read a whole collection by them.
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
-    return KubeRequest(Method.GET, _path(resource, namespace, name))
+    return KubeRequest(HTTPMethod.GET, _path(resource, namespace, name))
 
 
-def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
+def page(selection: Selection, *, limit: int, after: str) -> KubeRequest:
     """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
 
     No resourceVersion is requested, which makes the list consistent: it holds every write that was answered
@@ -101,11 +81,13 @@ def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
     """
     query = [("limit", str(limit))] if limit else []
     query += [("continue", after)] if after else []
-    accept = _METADATA_LIST if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    accept = _METADATA_LIST if selection.metadata_only else _JSON
+    return KubeRequest(
+        HTTPMethod.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+    )
 
 
-def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
+def watch(selection: Selection, *, since: str, seconds: int) -> KubeRequest:
     """Return the request that watches from a version for some time."""
     query = [
         ("watch", "true"),
@@ -113,24 +95,26 @@ def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
         ("resourceVersion", since),
         ("timeoutSeconds", str(seconds)),
     ]
-    accept = _METADATA if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    accept = _METADATA if selection.metadata_only else _JSON
+    return KubeRequest(
+        HTTPMethod.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+    )
 
 
 def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> KubeRequest:
     """Return the request that stores a new object. Raises Invalid without a namespace, or with a version."""
-    if _said(obj, "resourceVersion"):
+    if _metadata_field(obj, "resourceVersion"):
         # The API server answers 500 to this, which would read as an outcome that is unknown.
         raise Invalid("resourceVersion should not be set on objects to be created")
-    path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
+    path = _path(resource, namespace or _metadata_field(obj, "namespace"), to_one=True)
     query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
-    return KubeRequest(Method.POST, path, query, body=_encode(obj))
+    return KubeRequest(HTTPMethod.POST, path, query, body=msgspec.json.encode(obj))
 
 
 def replace(resource: Resource, obj: JsonObject) -> KubeRequest:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
-    path = _path(resource, _said(obj, "namespace"), _name(obj))
-    return KubeRequest(Method.PUT, path, _LENIENT, body=_encode(obj))
+    path = _path(resource, _metadata_field(obj, "namespace"), _name(obj))
+    return KubeRequest(HTTPMethod.PUT, path, _LENIENT, body=msgspec.json.encode(obj))
 
 
 def patch(
@@ -139,24 +123,22 @@ def patch(
     """Return the request that applies a patch."""
     merge = isinstance(change, MergePatch)
     return KubeRequest(
-        Method.PATCH,
-        _below(_path(resource, namespace, name), subresource),
+        HTTPMethod.PATCH,
+        _path(resource, namespace, name) + (f"/{quote(subresource, safe='')}" if subresource else ""),
         _LENIENT,
         content_type="application/merge-patch+json" if merge else "application/json-patch+json",
         body=msgspec.json.encode(change.value if isinstance(change, MergePatch) else change.operations),
     )
 
 
-def apply(
-    resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
-) -> KubeRequest:
+def apply(resource: Resource, obj: JsonObject, *, field_manager: str, force: bool) -> KubeRequest:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
     return KubeRequest(
-        Method.PATCH,
-        _below(_path(resource, _said(obj, "namespace"), _name(obj)), subresource),
+        HTTPMethod.PATCH,
+        _path(resource, _metadata_field(obj, "namespace"), _name(obj)),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
         content_type="application/apply-patch+yaml",  # JSON is YAML.
-        body=_encode(obj),
+        body=msgspec.json.encode(obj),
     )
 
 
@@ -170,7 +152,7 @@ def delete(resource: Resource, namespace: str, name: str, conditions: Preconditi
         wanted["resourceVersion"] = conditions.resource_version
     if wanted:
         options["preconditions"] = wanted
-    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
+    return KubeRequest(HTTPMethod.DELETE, _path(resource, namespace, name), body=msgspec.json.encode(options))
 
 
 def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:
@@ -189,39 +171,30 @@ def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = 
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def _below(path: str, subresource: str) -> str:
-    """Return the path of a subresource, or the object's own where there is none."""
-    return f"{path}/{quote(subresource, safe='')}" if subresource else path
-
-
-def _selected(scope: ListScope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _selected(selection: Selection, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the query of a list or watch with its selectors, where there are any.
 
     By name it is a field selector on the path of the collection: access control takes that for a request for
     the one object, so a role with resourceNames allows it.
     """
     selected = list(query)
-    if scope.labels:
-        selected.append(("labelSelector", scope.labels))
-    if scope.name:
-        selected.append(("fieldSelector", f"metadata.name={scope.name}"))
+    if selection.labels:
+        selected.append(("labelSelector", selection.labels))
+    if selection.name:
+        selected.append(("fieldSelector", f"metadata.name={selection.name}"))
     return tuple(selected)
 
 
 def _name(obj: JsonObject) -> str:
     """Return the name of an object. Raises Invalid where it has none."""
-    name = _said(obj, "name")
+    name = _metadata_field(obj, "name")
     if not name:
         raise Invalid("metadata.name: name is required")
     return name
 
 
-def _said(obj: JsonObject, field: str) -> str:
+def _metadata_field(obj: JsonObject, field: str) -> str:
     """Return a string of the object's metadata, "" where there is none."""
     metadata: JsonValue = obj.get("metadata")
     found = metadata.get(field) if isinstance(metadata, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _encode(obj: JsonObject) -> bytes:
-    return msgspec.json.encode(obj)

@@ -1,7 +1,7 @@
 """The change log of the in-memory cluster, and the watches that follow it.
 
 Every write is one change with the next version, so the log is dense and a version is a position in it.
-A change keeps the object before and after; each watch decides for itself what the change means to it.
+A change has the object before and after; each watch decides for itself what the change means to it.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ import msgspec
 
 from policy.cluster.errors import Gone
 from policy.cluster.memory.stored_objects import StoredObject
-from policy.cluster.protocol import EventType, Resource, WatchEvent
+from policy.cluster.protocol import EventType, Selection, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import Predicate
 
@@ -28,30 +28,27 @@ class StoredChange(msgspec.Struct, frozen=True):
 
 
 class WatchedObjects(msgspec.Struct, frozen=True):
-    """What a list or a watch requests; namespace "" is all of them, and so is name ""."""
+    """What a list or a watch requests, with its label selector parsed."""
 
-    resource: Resource
-    namespace: str
-    name: str
+    selection: Selection
     matches: Predicate
-    metadata_only: bool
 
     def covers(self, stored: StoredObject | None) -> bool:
         """Return whether an object is there and requested."""
         return (
             stored is not None
-            and stored.resource == self.resource
-            and self.namespace in ("", stored.facts.namespace)
-            and self.name in ("", stored.facts.name)
+            and stored.resource == self.selection.resource
+            and self.selection.namespace in ("", stored.facts.namespace)
+            and self.selection.name in ("", stored.facts.name)
             and self.matches(stored.facts.labels)
         )
 
     def shown(self, stored: StoredObject) -> JsonObject:
         """Return a new copy of the object, or of its metadata where no more is requested."""
-        return stored.partial() if self.metadata_only else stored.full()
+        return stored.partial() if self.selection.metadata_only else stored.full()
 
-    def event(self, change: StoredChange) -> WatchEvent | None:
-        """Return what the change means to a watch of this view, None where it is not concerned."""
+    def event(self, change: StoredChange) -> WatchEvent[JsonObject] | None:
+        """Return what the change means to a watch of this view, None for a change of other objects."""
         version = str(change.version)
         if change.after is not None and self.covers(change.after):
             kind = EventType.MODIFIED if self.covers(change.before) else EventType.ADDED
@@ -99,7 +96,7 @@ class ChangeLog:
             self._moved.notify_all()
 
     def position(self, since: str) -> int:
-        """Return the version to follow from. Raises Gone for one too old, not given out yet, or malformed."""
+        """Return the version to follow from. Raises Gone for one too old, not reached yet, or malformed."""
         with self._moved:
             oldest = self._version - len(self._changes)
             position = int(since) if since.isdecimal() and len(since) <= len(str(self._version)) else -1
@@ -107,11 +104,12 @@ class ChangeLog:
                 raise Gone(f"too old or unknown resource version: {since!r} (oldest kept: {oldest})")
             return position
 
-    def follow(self, view: WatchedObjects, *, position: int, deadline: float) -> Iterator[WatchEvent]:
+    def follow(
+        self, view: WatchedObjects, *, position: int, deadline: float
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield the view's events after a version until the deadline (of `time.monotonic`) or `close`.
 
-        What is there already is yielded even with the deadline passed. Raises Gone when the log outran the
-        reader.
+        What is there already is yielded even after the deadline. Raises Gone when the reader is too slow.
         """
         while changes := self._take(position, deadline):
             for change in changes:
@@ -128,8 +126,8 @@ class ChangeLog:
     def _take(self, position: int, deadline: float) -> tuple[StoredChange, ...]:
         """Return all changes after a version, waiting for the first; none at the deadline or when closed."""
         with self._moved:
-            patience = min(max(0.0, deadline - monotonic()), TIMEOUT_MAX)
-            self._moved.wait_for(lambda: self._closed or self._version > position, patience)
+            seconds = min(max(0.0, deadline - monotonic()), TIMEOUT_MAX)
+            self._moved.wait_for(lambda: self._closed or self._version > position, seconds)
             if self._closed:
                 return ()
             skipped = len(self._changes) - (self._version - position)

@@ -1,9 +1,9 @@
-"""Who owns which fields of an object of the in-memory cluster, as server-side apply has it.
+"""Which manager owns which fields of an object of the in-memory cluster, as server-side apply has it.
 
-The same record as in Kubernetes, `metadata.managedFields`, without times. It is kept from the first apply on:
-what was there before belongs to `before-first-apply`, and every later write that is no apply takes the
-fields that it changes. Owned are leaves; a list is one leaf. Of the metadata only labels and annotations
-count, and the status does not.
+It is the record of Kubernetes, `metadata.managedFields`, without times, written from the first apply on:
+earlier fields belong to `before-first-apply`, and every later write that is no apply owns the fields that it
+changes. Owned are leaves; a list is one leaf. Of the metadata only labels and annotations count, and the
+status does not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _Path: TypeAlias = tuple[str, ...]
 _BEFORE: Final = "before-first-apply"
-_SOMEBODY: Final = "somebody"
-"""Who writes without apply; callers of the in-memory cluster have no names."""
+_WRITER: Final = "somebody"
+"""The manager of a write that is no apply; callers of the in-memory cluster have no names."""
 _APPLY: Final = "Apply"
 _UPDATE: Final = "Update"
 _OWNABLE_METADATA: Final = ("labels", "annotations")
@@ -43,23 +43,23 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
         Conflict: another manager owns a field that would become another value, and `force` is not set.
     """
     wanted = _leaves(config)
-    standing = _leaves(current)
-    everyone = _managed(current) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(standing))]
+    present = _leaves(current)
+    owners = _managed(current) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(present))]
     mine = _OwnedFields(manager, _APPLY, frozenset())
     others: list[_OwnedFields] = []
-    for each in everyone:
+    for each in owners:
         if (each.manager, each.operation) == (manager, _APPLY):
             mine = each
         else:
             others.append(each)
-    changed = {path for path, value in wanted.items() if path in standing and standing[path] != value}
-    taken = [(each.manager, path) for each in others for path in sorted(each.fields & changed)]
-    if taken and not force:
-        said = ", ".join(f'conflict with "{owner}": .{".".join(path)}' for owner, path in taken)
-        raise Conflict(f"Apply failed with {len(taken)} conflicts: {said}")
+    changed = {path for path, value in wanted.items() if path in present and present[path] != value}
+    conflicts = [(each.manager, path) for each in others for path in sorted(each.fields & changed)]
+    if conflicts and not force:
+        listed = ", ".join(f'conflict with "{owner}": .{".".join(path)}' for owner, path in conflicts)
+        raise Conflict(f"Apply failed with {len(conflicts)} conflicts: {listed}")
     others = [msgspec.structs.replace(each, fields=each.fields - changed) for each in others]
-    kept = frozenset(wanted).union(*(each.fields for each in others))
-    for path in mine.fields - kept:
+    remaining = frozenset(wanted).union(*(each.fields for each in others))
+    for path in mine.fields - remaining:
         _remove(current, path)
     for path, value in wanted.items():
         _set(current, path, value)
@@ -75,16 +75,16 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
     """Return the record of ownership after a write that was no apply."""
     old, new = _leaves(before), _leaves(after)
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
-    kept = [
+    remaining = [
         msgspec.structs.replace(
             each, fields=frozenset(p for p in each.fields if p in new and p not in changed)
         )
         for each in _managed(before)
     ]
-    everybody = {(each.manager, each.operation): each for each in kept}
-    own = everybody.get((_SOMEBODY, _UPDATE), _OwnedFields(_SOMEBODY, _UPDATE, frozenset()))
-    everybody[_SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
-    return _record(everybody.values())
+    owners = {(each.manager, each.operation): each for each in remaining}
+    own = owners.get((_WRITER, _UPDATE), _OwnedFields(_WRITER, _UPDATE, frozenset()))
+    owners[_WRITER, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    return _record(owners.values())
 
 
 def _with(obj: JsonObject, managed: Iterable[_OwnedFields]) -> JsonObject:

@@ -13,22 +13,23 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from policy.cluster.decoding import Shaping
+import msgspec
+
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
-from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory.change_log import ChangeLog, WatchedObjects
 from policy.cluster.memory.managed_fields import applied, first_applied, is_managed, rewritten
-from policy.cluster.memory.object_table import ObjectTable
+from policy.cluster.memory.patching import apply_patch
+from policy.cluster.memory.selector_syntax import parse_selector
 from policy.cluster.memory.stored_objects import (
+    ObjectTable,
     StoredMetadata,
     StoredObject,
+    created,
+    encoded,
     has_status_apart,
-    home,
     marked_deleted,
-    newborn,
+    namespace_of,
     revised,
-    seal,
-    with_status_of,
     without_owner,
 )
 from policy.cluster.protocol import (
@@ -37,13 +38,14 @@ from policy.cluster.protocol import (
     Patch,
     Preconditions,
     Resource,
+    Selection,
     WatchEvent,
 )
-from policy.cluster.selector_syntax import parse_selector
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""What Kubernetes makes name suffixes of: no vowels and no look-alikes."""
+"""The letters of name suffixes in Kubernetes: no vowels and none that look alike."""
 _SUFFIX_LENGTH: Final = 5
 _NAME_ATTEMPTS: Final = 8
 """How many generated names the API server tries before it answers AlreadyExists."""
@@ -52,7 +54,7 @@ _NAME_ATTEMPTS: Final = 8
 class MemoryCluster(Shaping):
     """A cluster in memory; safe for any number of threads.
 
-    `clock` gives aware times for creation and deletion stamps, `rng` makes uids and generated names, and
+    `clock` gives aware times for creation and deletion stamps, `rng` gives uids and generated names, and
     `log_size` is how many changes a watch may lag behind before it is Gone.
     """
 
@@ -77,9 +79,9 @@ class MemoryCluster(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return the objects, sorted by namespace and name. Raises Invalid for a bad selector."""
-        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
+        view = _view(Selection(resource, namespace, labels, metadata_only, name))
         with self._lock:
             present = self._table.every(resource)
             version = self._log.version
@@ -96,13 +98,13 @@ class MemoryCluster(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield every change after version `since` until `timeout` seconds from now, or `close`.
 
         With a timeout of 0 it yields what there is. Raises Gone (here, or later when the reader is outrun)
         and Invalid for a bad selector.
         """
-        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
+        view = _view(Selection(resource, namespace, labels, metadata_only, name))
         return self._log.follow(view, position=self._log.position(since), deadline=monotonic() + timeout)
 
     def create(
@@ -112,11 +114,11 @@ class MemoryCluster(Shaping):
 
         Raises AlreadyExists, Invalid.
         """
-        draft = seal(resource, obj)
+        draft = encoded(resource, obj)
         with self._lock:
-            name = self._free_name(resource, home(draft, namespace), draft.facts)
+            name = self._free_name(resource, namespace_of(draft, namespace), draft.facts)
             uid = str(UUID(int=self._rng.getrandbits(128), version=4))
-            new = newborn(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
+            new = created(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
             stored = new if dry_run else self._put(new, before=None)
         return stored.full()
 
@@ -125,11 +127,11 @@ class MemoryCluster(Shaping):
 
         Raises NotFound, Conflict when version or uid are others, Invalid.
         """
-        draft = seal(resource, obj)
+        draft = encoded(resource, obj)
         if not draft.facts.name:
             raise Invalid("metadata.name: name is required")
         with self._lock:
-            old = self._find(resource, home(draft), draft.facts.name)
+            old = self._find(resource, namespace_of(draft), draft.facts.name)
             _require(old, uid=draft.facts.uid)
             stored = self._update(old, draft)
         return stored.full()
@@ -142,7 +144,7 @@ class MemoryCluster(Shaping):
             old = self._find(resource, namespace, name)
             if subresource and not (subresource == STATUS and has_status_apart(old)):
                 raise NotFound(f"{resource.plural} have no subresource {subresource!r}")
-            draft = seal(resource, apply_patch(old.full(), patch))
+            draft = encoded(resource, apply_patch(old.full(), patch))
             _keeps_identity(old.facts, draft.facts)
             stored = self._update_status(old, draft) if subresource else self._update(old, draft)
         return stored.full()
@@ -151,14 +153,14 @@ class MemoryCluster(Shaping):
         self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
     ) -> JsonObject:
         """Apply an object: create it, or set the fields that it gives and own them. Raises Conflict."""
-        config = seal(resource, obj)
+        config = encoded(resource, obj)
         if not config.facts.name:
             raise Invalid("metadata.name: name is required")
         with self._lock:
-            old = self._table.find(resource, home(config), config.facts.name)
+            old = self._table.find(resource, namespace_of(config), config.facts.name)
             if old is None:
                 return self.create(resource, first_applied(obj, field_manager))
-            draft = seal(resource, applied(old.full(), obj, field_manager, force=force))
+            draft = encoded(resource, applied(old.full(), obj, field_manager, force=force))
             stored = self._update(old, draft, owned=True)
         return stored.full()
 
@@ -184,7 +186,7 @@ class MemoryCluster(Shaping):
                 self._remove(old)
 
     def close(self) -> None:
-        """End every watch, now and later; reads and writes go on."""
+        """End every watch, now and later; reads and writes still work."""
         self._log.close()
 
     def _find(self, resource: Resource, namespace: str, name: str) -> StoredObject:
@@ -195,7 +197,7 @@ class MemoryCluster(Shaping):
         return stored
 
     def _free_name(self, resource: Resource, namespace: str, facts: StoredMetadata) -> str:
-        """Return the name that the object requests, or one made from its generateName, if it is free."""
+        """Return the name that the object requests, or one generated from its generateName, if it is free."""
         if not (facts.name or facts.generate_name):
             raise Invalid("metadata.name: name or generateName is required")
         name = facts.name
@@ -207,7 +209,7 @@ class MemoryCluster(Shaping):
         raise AlreadyExists(f'{resource.plural} "{name}" already exists')
 
     def _update(self, old: StoredObject, draft: StoredObject, *, owned: bool = False) -> StoredObject:
-        """Store the draft over the object, or let the object go when that took its last finalizer away.
+        """Store the draft over the object, or remove the object when the draft has no finalizer left.
 
         `owned` means that the draft already has the owners of its fields.
         """
@@ -223,10 +225,11 @@ class MemoryCluster(Shaping):
         return self._put(new, before=old)
 
     def _update_status(self, old: StoredObject, draft: StoredObject) -> StoredObject:
-        """Store the draft's status; whatever else it would change is passed over, as the API server does."""
+        """Store the draft's status; all else that it would change is ignored, as the API server does."""
         _require(old, version=draft.facts.resource_version)
-        new = with_status_of(old, draft)
-        return old if new is old else self._put(new, before=old)
+        if draft.status == old.status:
+            return old
+        return self._put(msgspec.structs.replace(old, status=draft.status), before=old)
 
     def _put(self, new: StoredObject, *, before: StoredObject | None) -> StoredObject:
         """Store an object at the next version and log the change."""
@@ -236,7 +239,7 @@ class MemoryCluster(Shaping):
         return stored
 
     def _mark_deleted(self, old: StoredObject) -> None:
-        """Ask for the deletion of an object that finalizers still keep."""
+        """Request the deletion of an object that still has finalizers."""
         new = marked_deleted(old, at=self._clock())
         if new is not old:
             self._put(new, before=old)
@@ -245,24 +248,22 @@ class MemoryCluster(Shaping):
         """Remove an object and, as the garbage collector does, what only it owned."""
         leaving = [old]
         while leaving:
-            gone = leaving.pop()
-            self._table.drop(gone)
-            self._log.append(before=gone, after=None)
-            for dependant in self._table.dependants(gone.facts.uid):
-                if any(self._table.lives(owner.uid) for owner in dependant.facts.owner_references):
-                    self._put(without_owner(dependant, gone.facts.uid), before=dependant)
+            removed = leaving.pop()
+            self._table.drop(removed)
+            self._log.append(before=removed, after=None)
+            for dependant in self._table.dependants(removed.facts.uid):
+                if any(self._table.exists(owner.uid) for owner in dependant.facts.owner_references):
+                    self._put(without_owner(dependant, removed.facts.uid), before=dependant)
                 elif dependant.facts.finalizers:
                     self._mark_deleted(dependant)
                 else:
                     leaving.append(dependant)
 
 
-def _view(
-    resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool
-) -> WatchedObjects:
+def _view(selection: Selection) -> WatchedObjects:
     """Return what a list or watch requests. Raises Invalid for a bad selector."""
     try:
-        return WatchedObjects(resource, namespace, name, parse_selector(labels), metadata_only)
+        return WatchedObjects(selection, parse_selector(selection.labels))
     except ValueError as error:
         raise Invalid(str(error)) from error
 

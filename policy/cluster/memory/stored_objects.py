@@ -1,13 +1,13 @@
-"""Objects of the in-memory cluster, and what the API server does to their metadata on a write.
+"""Objects of the in-memory cluster: how they are stored and found, and how a write changes their metadata.
 
-A stored object is bytes. So no caller can reach stored state through what it was given or what it gave,
-whatever is handed out needs no lock, and "did this write change anything" is an exact comparison
+A stored object is bytes. So no caller can change stored state through what it got or gave, what is
+returned needs no lock, and "did this write change anything" is an exact comparison
 (Python would call 1, 1.0 and True equal).
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -102,7 +102,7 @@ class StoredObject(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, facts=facts, metadata=encoded)
 
 
-def seal(resource: Resource, obj: JsonObject) -> StoredObject:
+def encoded(resource: Resource, obj: JsonObject) -> StoredObject:
     """Return the object as bytes, its metadata as sent. Raises Invalid for a wrong kind or metadata."""
     if (obj.get("apiVersion"), obj.get("kind")) != (resource.api_version, resource.kind):
         raise Invalid(
@@ -115,7 +115,7 @@ def seal(resource: Resource, obj: JsonObject) -> StoredObject:
     return StoredObject(resource, facts, encoded, _ENCODER.encode(content), _ENCODER.encode(status))
 
 
-def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: datetime) -> StoredObject:
+def created(draft: StoredObject, *, namespace: str, name: str, uid: str, at: datetime) -> StoredObject:
     """Return the object to store for a create: the draft with its identity, and nothing else server-owned.
 
     `namespace` is that of the request; it and the object's own must agree. Raises Invalid.
@@ -124,7 +124,7 @@ def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
         raise Invalid("resourceVersion should not be set on objects to be created")
     identity: JsonObject = {
         "name": name,
-        "namespace": home(draft, namespace),
+        "namespace": namespace_of(draft, namespace),
         "uid": uid,
         "creationTimestamp": _timestamp(at),
         "generation": 1,
@@ -138,13 +138,8 @@ def has_status_apart(stored: StoredObject) -> bool:
     return stored.resource in _STATUS_APART
 
 
-def with_status_of(old: StoredObject, draft: StoredObject) -> StoredObject:
-    """Return the object with the draft's status, or `old` itself where that is the same."""
-    return old if draft.status == old.status else msgspec.structs.replace(old, status=draft.status)
-
-
-def home(draft: StoredObject, namespace: str = "") -> str:
-    """Return the namespace an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
+def namespace_of(draft: StoredObject, namespace: str = "") -> str:
+    """Return the namespace that an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
     own = draft.facts.namespace
     if not draft.resource.namespaced:
         if own or namespace:
@@ -194,8 +189,8 @@ def without_owner(dependant: StoredObject, uid: str) -> StoredObject:
     references = metadata.get("ownerReferences")
     if not isinstance(references, list):
         return dependant
-    kept: list[JsonValue] = [r for r in references if not (isinstance(r, dict) and r.get("uid") == uid)]
-    return dependant.with_metadata({"ownerReferences": kept})
+    others: list[JsonValue] = [r for r in references if not (isinstance(r, dict) and r.get("uid") == uid)]
+    return dependant.with_metadata({"ownerReferences": others})
 
 
 def _timestamp(at: datetime) -> str:
@@ -213,3 +208,64 @@ def _read_metadata(metadata: JsonValue) -> tuple[StoredMetadata, bytes]:
     except msgspec.ValidationError as error:
         raise Invalid(f"metadata: {error}") from error
     return facts, _ENCODER.encode(tidy)
+
+
+_Address: TypeAlias = tuple[Resource, str, str]
+"""Resource, namespace ("" for cluster-scoped kinds) and name."""
+
+
+class ObjectTable:
+    """Objects by address, with an index from an owner's uid to what it owns."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Resource, dict[tuple[str, str], StoredObject]] = {}
+        self._uids: set[str] = set()
+        # Ordered by insertion and not a set, because a cascade has to run in the same order in every process.
+        self._owned: dict[str, dict[_Address, None]] = {}
+
+    def find(self, resource: Resource, namespace: str, name: str) -> StoredObject | None:
+        """Return the object at an address, or None."""
+        return self._objects.get(resource, {}).get((namespace, name))
+
+    def every(self, resource: Resource) -> tuple[StoredObject, ...]:
+        """Return all objects of a kind, in no particular order."""
+        return tuple(self._objects.get(resource, {}).values())
+
+    def exists(self, uid: str) -> bool:
+        """Return whether an object of that uid exists."""
+        return uid in self._uids
+
+    def dependants(self, uid: str) -> tuple[StoredObject, ...]:
+        """Return the objects, of any kind, whose owner references name the uid, oldest reference first."""
+        found = (self.find(*address) for address in self._owned.get(uid, ()))
+        return tuple(stored for stored in found if stored is not None)
+
+    def put(self, stored: StoredObject) -> None:
+        """Store the object at its address, over the one that is there."""
+        facts = stored.facts
+        before = self.find(stored.resource, facts.namespace, facts.name)
+        if before is not None:
+            self._forget_owners(before)
+        self._objects.setdefault(stored.resource, {})[facts.namespace, facts.name] = stored
+        self._uids.add(facts.uid)
+        for owner in facts.owner_references:
+            self._owned.setdefault(owner.uid, {})[_address(stored)] = None
+
+    def drop(self, stored: StoredObject) -> None:
+        """Remove the object from its address."""
+        self._forget_owners(stored)
+        self._uids.discard(stored.facts.uid)
+        del self._objects[stored.resource][stored.facts.namespace, stored.facts.name]
+
+    def _forget_owners(self, stored: StoredObject) -> None:
+        """Take the object out of the index of its owners."""
+        for owner in stored.facts.owner_references:
+            owned = self._owned.get(owner.uid, {})
+            owned.pop(_address(stored), None)
+            if not owned:
+                self._owned.pop(owner.uid, None)
+
+
+def _address(stored: StoredObject) -> _Address:
+    """Return the address of the object."""
+    return stored.resource, stored.facts.namespace, stored.facts.name

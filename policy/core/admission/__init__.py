@@ -1,8 +1,10 @@
-"""The decision on one admission review: create, update and retry, by quota and by locks.
+"""The decision on one admission review: create, update and retry, by quotas and by locks.
 
-A `Review`, the `Snapshot` and the time come in; one `Decision` goes out. `decide` is the whole order of it on
-one screen. `quota` says what the quotas of the namespace make of a Workflow: run, wait or refuse; `update_*`
-and `retry` say what may be edited while it waits or runs; `child_exemption` and `cron_runs` say who counts
-under somebody else. Called by the webhook, the linter, `lockkeeper review` and the simulation, all with the
-same function. Next: `webhook.review` reserves what the decision asks for and encodes the answer.
+A `Review`, the `Snapshot` and the time come in; one `Decision` goes out. `decide` lists all that can refuse,
+in order. `quota` decides how quotas let a Workflow run, wait or be refused, with its `tasks_and_priority`
+(counted again at its release by `task_recount`); `child_exemption` which children run under the slot of
+another, `cron_runs` which runs of a CronWorkflow may wait; `update` and `update_*` what may be edited.
+`cron_schedules` finds schedules that Argo would never run. Called by the webhook, the linter, `lockkeeper
+review` and the simulation, all with the same function; the controller calls the rules that it applies again
+at a release. Next: `webhook.review` reserves what the decision asks for and encodes the answer.
 """

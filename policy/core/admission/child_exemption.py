@@ -1,17 +1,18 @@
-"""Children: a Workflow that a running one creates and waits for runs under the slot of its root Workflow.
+"""Which children run under the slot of their root Workflow, and are exempt from its quotas.
 
-If it counted as well, parent and child could wait for each other for ever. But a rule that exempts is a way
-around a limit, so all of this has to hold (docs/security.md):
+A running Workflow may create another and wait for it. If that child counted as well, parent and child could
+wait for each other for ever. But a rule that exempts is a way around a limit, so all of this has to hold
+(docs/security.md):
 
-- the parent is there with that very uid, runs, and was admitted by us;
-- so does the root: the Workflow under whose slot the parent runs, or the parent itself where it has its own;
+- the parent exists with that very uid, runs, and was admitted by us;
+- so does the root: the Workflow under whose slot the parent runs, or the parent itself if it has its own;
 - the Pods of the parent create the child: the user is one of the parent's own ServiceAccounts;
-- all that run under the root, on whatever level, have together no more tasks than the root was admitted with,
-  and there are at most MAX_CHILDREN of them;
+- all descendants that run under the root have together no more tasks than the root was admitted with, and
+  there are at most MAX_CHILDREN of them;
 - at most MAX_DEPTH of them are each the child of the one before.
 
-A child is exempt from the quotas that its root counts for, and from no others. One that is not exempt is no
-fault: it counts for itself. Where only capacity is missing, and a quota queues, it waits for a slot of its
+A child is exempt from the quotas that its root counts for, and from no others. A child that is not exempt is
+not refused: it counts for itself. If only capacity is missing, and a quota queues, it waits for a slot of its
 own or for capacity under the root, whichever is first: the root may wait for it, and would block both for
 ever.
 """
@@ -31,17 +32,17 @@ from policy.core.values.amounts import Amount
 
 MAX_DEPTH: Final = 5
 MAX_CHILDREN: Final = 50
-"""How many may run under one slot, on all levels together and whatever their tasks are."""
-MAX_LINE: Final = 100
-"""How many may run or wait under one slot; a later one waits for a slot of its own alone."""
+"""Descendants that may run under one slot, however many tasks they have."""
+MAX_DESCENDANTS: Final = 100
+"""Descendants that may run or wait under one slot; a later one waits only for a slot of its own."""
 NO_SLOT: Final = "the slot that this runs under is not known any more"
 
 
 class Exemption(msgspec.Struct, frozen=True):
     """From which quotas a child is exempt, and under whose slot it runs; `why` it is not, in part or at all.
 
-    `root` is the uid of that Workflow and `name` its name. One that is exempt from no quota and has a root
-    may run under it when there is capacity.
+    `root` is the uid of that Workflow and `name` its name. A child with a root that is exempt from no quota
+    may run under the root when there is capacity.
     """
 
     quotas: frozenset[str] = frozenset()
@@ -59,12 +60,12 @@ class Exemption(msgspec.Struct, frozen=True):
 NOT_EXEMPT: Final = Exemption()
 
 
-class Newcomer(msgspec.Struct, frozen=True):
-    """A Workflow that is to run: who makes it run, and how many tasks it may have at once.
+class ChildCandidate(msgspec.Struct, frozen=True):
+    """A Workflow that is to run and may be a child: which user runs it, with how many tasks at once.
 
     `admitted` is the uid of the root that the mutating side has charged it to, and `held` whether it is held.
     The validating side does not check the capacity again: another child may have been created or ended
-    in between, and the leader counts whatever is too much.
+    in between, and the leader counts those that are too many.
     """
 
     metadata: Metadata
@@ -74,40 +75,44 @@ class Newcomer(msgspec.Struct, frozen=True):
     held: bool = False
 
 
-def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuota]) -> Exemption:
+def exemption(child: ChildCandidate, related: Related, quotas: Sequence[CompiledQuota]) -> Exemption:
     """Return from which of the quotas that govern it a Workflow is exempt."""
-    owner = owner_of(newcomer.metadata, "Workflow")
+    owner = owner_of(child.metadata, "Workflow")
     if owner is None:
         return NOT_EXEMPT
     parent, root = related.parent, related.root
-    why = _why_no_child(newcomer, parent, owner)
+    why = _why_no_child(child, parent, owner)
     if parent is not None and not why:
         why = _why_no_slot(metadata_of(parent), root)
     if parent is None or root is None or why:
         return Exemption(why=why)
     shared = governing(quotas, hold.original_labels(root))
     if not shared:
-        return NOT_EXEMPT  # They do not wait for each other; it is a root Workflow itself.
+        return NOT_EXEMPT  # Root and child do not wait for each other; the child is a root Workflow itself.
     above = metadata_of(parent)
     exempt = frozenset(quota.source for quota in shared)
-    apart = _apart(quotas, exempt, above, root)
-    found = Exemption(exempt, root.uid or "", root.name or "", _depth_of(above) + 1, apart)
-    if newcomer.admitted == root.uid:
-        return msgspec.structs.replace(found, quotas=frozenset()) if newcomer.held else found
-    return _with_room(found, newcomer.tasks, root, related.descendants)
+    still = _why_still_counted(quotas, exempt, above, root)
+    found = Exemption(exempt, root.uid or "", root.name or "", _depth_of(above) + 1, still)
+    if child.admitted == root.uid:
+        return msgspec.structs.replace(found, quotas=frozenset()) if child.held else found
+    return _if_capacity(found, child.tasks, root, related.descendants)
 
 
-def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> Exemption:
-    """Return the exemption where there is capacity, else to wait for it, or nothing if it never fits."""
-    why = _why_no_room(tasks, root, line)
+def _if_capacity(
+    found: Exemption, tasks: Amount, root: Metadata, descendants: Sequence[Metadata]
+) -> Exemption:
+    """Return the exemption if there is capacity, else one to wait for it, or none if it never fits."""
+    why = _why_no_capacity(tasks, root, descendants)
     if not why:
         return found
-    if len(line) >= MAX_LINE or not all(within(hold.quota_marks_of(root).tasks, [tasks])):
+    if len(descendants) >= MAX_DESCENDANTS or not all(
+        fit_under_root(hold.quota_marks_of(root).tasks, [tasks])
+    ):
         return Exemption(why=why)
     return msgspec.structs.replace(found, quotas=frozenset(), why=why)
 
 
-def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerReference) -> str:
+def _why_no_child(child: ChildCandidate, parent: Workflow | None, owner: OwnerReference) -> str:
     """Return why a Workflow is not the child of its owner, or nothing."""
     above = metadata_of(parent) if parent is not None else EMPTY_METADATA
     if parent is None or above.uid != owner.uid or not is_running(above):
@@ -115,7 +120,7 @@ def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerRefer
     if well_known.TASKS not in (above.annotations or {}):
         return f"{owner.name} was not admitted under a quota, and has no slot to share"
     accounts = {f"{SERVICE_ACCOUNT}{above.namespace}:{name}" for name in accounts_of(parent)}
-    if newcomer.user not in accounts:
+    if child.user not in accounts:
         return "who created this one is not a ServiceAccount of its Pods: let a step of it create this one"
     if _depth_of(above) >= MAX_DEPTH:
         return f"it is the {MAX_DEPTH}th in a line already: do not wait for this one"
@@ -135,11 +140,11 @@ def _why_no_slot(parent: Metadata, root: Metadata | None) -> str:
     return ""
 
 
-def _why_no_room(tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> str:
+def _why_no_capacity(tasks: Amount, root: Metadata, descendants: Sequence[Metadata]) -> str:
     """Return why a child does not fit under a root with those that run there already, or nothing."""
-    if len(line) >= MAX_CHILDREN:
+    if len(descendants) >= MAX_CHILDREN:
         return (
-            f"{len(line)} run under the slot of {root.name} already, and the most is {MAX_CHILDREN}: "
+            f"{len(descendants)} run under the slot of {root.name} already, and the most is {MAX_CHILDREN}: "
             "run fewer at once"
         )
     bound = hold.quota_marks_of(root).tasks
@@ -147,8 +152,8 @@ def _why_no_room(tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> str
         return ""
     if tasks.value is None:
         return f"its tasks have no bound, and {root.name} was admitted with {bound}: give it spec.parallelism"
-    taken = [hold.quota_marks_of(each).tasks.value for each in line]
-    used = sum(bound.value if each is None else each for each in taken)
+    counts = [hold.quota_marks_of(each).tasks.value for each in descendants]
+    used = sum(bound.value if each is None else each for each in counts)
     if used + tasks.value <= bound.value:
         return ""
     return (
@@ -157,8 +162,10 @@ def _why_no_room(tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> str
     )
 
 
-def _apart(quotas: Sequence[CompiledQuota], exempt: frozenset[str], parent: Metadata, root: Metadata) -> str:
-    """Return what a child counts for although its parent does too: the root of both does not."""
+def _why_still_counted(
+    quotas: Sequence[CompiledQuota], exempt: frozenset[str], parent: Metadata, root: Metadata
+) -> str:
+    """Return which quotas a child counts for although its parent does too: those the root does not."""
     if parent.uid == root.uid:
         return ""
     both = governing(quotas, hold.original_labels(parent))
@@ -172,19 +179,20 @@ def _apart(quotas: Sequence[CompiledQuota], exempt: frozenset[str], parent: Meta
 
 
 def _depth_of(metadata: Metadata) -> int:
-    """Return how many Workflows above this one are parents, as it was admitted."""
+    """Return how many ancestors a Workflow had when it was admitted."""
     text = (metadata.annotations or {}).get(well_known.DEPTH, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) == 1 else 0
 
 
-def within(bound: Amount, line: Iterable[Amount]) -> Iterator[bool]:
-    """Return for each of a list whether it may run under the slot of a root with these tasks, in that order.
+def fit_under_root(bound: Amount, descendants: Iterable[Amount]) -> Iterator[bool]:
+    """Yield for each descendant, by its tasks and in order, whether it may run under the slot of a root.
 
-    Admission checks before it admits a child. The leader checks all the time: several may have been created
-    in the same instant, and a root that is retried may be admitted with less than before.
+    `bound` is the number of tasks of the root. Admission checks before it admits a child. The leader checks
+    all the time: several may have been created in the same instant, and a root that is retried may be
+    admitted with less than before.
     """
     number, used = 0, 0
-    for tasks in line:
+    for tasks in descendants:
         fits = number < MAX_CHILDREN and (
             bound.value is None or (tasks.value is not None and used + tasks.value <= bound.value)
         )

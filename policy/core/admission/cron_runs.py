@@ -1,11 +1,11 @@
-"""Runs of a CronWorkflow: Forbid and Replace keep their meaning although Argo does not see a run that waits.
+"""Which runs of a CronWorkflow may wait: Forbid and Replace keep their meaning in the queue.
 
-A queued run drops out of the CronWorkflow's list of active ones within seconds, so its controller starts one
-more at every tick (argo-verified 2).
+Argo does not see a run that waits: a queued run drops out of the CronWorkflow's list of active ones within
+seconds, so its controller starts one more at every tick (argo-verified 2).
 
 - Forbid: a run is refused while an earlier one waits or runs.
 - Replace: of the runs that wait only the newest stays. At the tick Argo ends the one that runs, so the new
-  one inherits its slot: in a full queue no run would ever finish otherwise.
+  one takes over its slot: in a full queue no run would ever finish otherwise.
 - Allow: every run waits in the queue.
 """
 
@@ -24,8 +24,8 @@ _REPLACE: Final = "Replace"
 _BEGINNING: Final = datetime.fromtimestamp(0, UTC)
 
 
-def refusal(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, ...]:
-    """Return why a CronWorkflow may not start another run, where it forbids that."""
+def forbidden_run(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, ...]:
+    """Return why a CronWorkflow may not start another run, if it forbids that."""
     if policy != _FORBID:
         return ()
     for run in runs:
@@ -39,40 +39,40 @@ def refusal(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, .
 
 
 def marks_of_run(policy: str, runs: Iterable[Metadata]) -> Mapping[str, str]:
-    """Return the annotations of a run: under which policy it was started, and whose slot it inherits."""
+    """Return the annotations of a run: the policy that it was started under, and whose slot it takes over."""
     found = {well_known.CRON: policy}
-    heirs = [_inherited(run) for run in sorted(runs, key=_age)]
-    left = [uid for uid in heirs if uid]
-    if policy == _REPLACE and left:
-        found[well_known.INHERITS] = left[-1]
+    if policy == _REPLACE:
+        slots = [slot for run in sorted(runs, key=_age) if (slot := _slot_left_by(run))]
+        if slots:
+            found[well_known.INHERITS] = slots[-1]
     return found
 
 
-def _inherited(run: Metadata) -> str:
-    """Return whose slot a successor of this run takes: its own if it runs, else what it inherits itself."""
+def _slot_left_by(run: Metadata) -> str:
+    """Return whose slot the successor of a run takes over: its own if it runs, else the one it would take."""
     if hold.is_held(run.labels):
         return (run.annotations or {}).get(well_known.INHERITS, "")
     return run.uid or ""
 
 
-def superseded(live: Iterable[Metadata]) -> list[Metadata]:
-    """Return the runs that wait and are to be dropped, a newer one having taken their place."""
+def replaced_runs(runs: Iterable[Metadata]) -> list[Metadata]:
+    """Return the runs that wait and are to be deleted, because a newer one replaces them."""
     waiting: dict[tuple[str, str], list[Metadata]] = {}
-    for run in live:
+    for run in runs:
         owner = scheduled_by(run)
         if owner is not None and is_replaceable(run):
             waiting.setdefault((run.namespace or "", owner.uid), []).append(run)
-    return [run for runs in waiting.values() for run in sorted(runs, key=_age)[:-1]]
+    return [run for each in waiting.values() for run in sorted(each, key=_age)[:-1]]
 
 
 def is_replaceable(run: Metadata) -> bool:
-    """Return whether a run waits that a newer one would replace."""
+    """Return whether a newer run would replace this one, which waits."""
     replaces = (run.annotations or {}).get(well_known.CRON) == _REPLACE
     return replaces and hold.is_held(run.labels) and not is_completed(run)
 
 
-def is_heir(metadata: Metadata) -> bool:
-    """Return whether a Workflow that waits takes over the slot of another: it is released first."""
+def takes_over_slot(metadata: Metadata) -> bool:
+    """Return whether a Workflow that waits takes over the slot of another run: it is released first."""
     return well_known.INHERITS in (metadata.annotations or {})
 
 

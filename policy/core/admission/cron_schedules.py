@@ -1,7 +1,7 @@
-"""What keeps a CronWorkflow from ever running: what Argo's controller refuses of it once it is stored.
+"""Why a CronWorkflow would never run: what Argo's controller refuses in it once it is stored.
 
 Argo reports it in a condition that is easily overlooked (workflow/validate `CronWorkflow`, and the schedule
-fields of each version). Judged by the parser's own rules (`policy.core.values.cron_schedule`).
+fields of each version). The rules are those of its parser (`policy.core.values.cron_schedule`).
 """
 
 import re
@@ -17,11 +17,11 @@ _FIRST_WITH_LIST: Final = ArgoVersion(3, 6)
 _FIRST_WITHOUT_SINGLE: Final = ArgoVersion(4, 0)
 _POLICIES: Final = ("Allow", "Forbid", "Replace")
 _LONGEST_NAME: Final = 52
-"""A run is called after its CronWorkflow, with eleven characters of its time behind it."""
+"""The name of a run is that of its CronWorkflow, and eleven characters of its time."""
 _DURATION: Final = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 """A duration as Go reads it (`time.ParseDuration`)."""
 _MOST_SCHEDULES: Final = 100
-"""Of one CronWorkflow that are looked at."""
+"""Schedules of one CronWorkflow that are checked."""
 
 
 def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem]:
@@ -32,7 +32,10 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
         message = f"has {len(name)} characters: Argo runs no CronWorkflow with more than {_LONGEST_NAME}"
         yield Problem("metadata.name", message)
     yield from _forms(spec, argo)
-    yield from _zone(spec)
+    try:
+        zone_named(spec.timezone or "UTC")
+    except ValueError as error:
+        yield Problem("spec.timezone", f"{error}; Argo never runs it")
     for path, schedule in _schedules(spec, argo):
         yield from _schedule(schedule, path, spec.timezone or "")
     if spec.concurrency_policy and spec.concurrency_policy not in _POLICIES:
@@ -42,7 +45,7 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
 
 
 def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
-    """Yield where the schedule is in a field that this version does not read, or nowhere."""
+    """Yield that the schedule is in a field that this version does not read, or missing."""
     if argo >= _FIRST_WITHOUT_SINGLE:
         if spec.schedule and not spec.schedules:
             message = (
@@ -61,21 +64,12 @@ def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
 
 
 def _schedules(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[tuple[str, str]]:
-    """Yield the schedules that are read, with their paths; the single one is before the list."""
+    """Yield the schedules that Argo reads, with their paths; the single one has precedence over the list."""
     if spec.schedule and argo < _FIRST_WITHOUT_SINGLE:
         yield "spec.schedule", spec.schedule
     elif argo >= _FIRST_WITH_LIST:
         for index, each in enumerate((spec.schedules or ())[:_MOST_SCHEDULES]):
             yield f"spec.schedules[{index}]", each
-
-
-def _zone(spec: CronWorkflowSpec) -> Iterator[Problem]:
-    if not spec.timezone:
-        return
-    try:
-        zone_named(spec.timezone)
-    except ValueError as error:
-        yield Problem("spec.timezone", f"{error}; Argo never runs it")
 
 
 def _schedule(schedule: str, path: str, timezone: str) -> Iterator[Problem]:

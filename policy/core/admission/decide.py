@@ -1,21 +1,22 @@
-"""The decision: a review, a snapshot and the time make a Decision. Nothing is read, written or remembered.
+"""THE DECISION about one review: a review, a snapshot and the time make a Decision.
 
-The mutating side turns a Workflow into what policies want. The validating side, which sees the final object,
-decides the same again and refuses whatever the mutating side would still have to change; so the two cannot
-drift apart, and a mutating webhook that was skipped is noticed.
+Nothing is read, written or remembered. The mutating side turns a Workflow into what policies want. The
+validating side, which sees the final object, decides the same again and refuses what the mutating side would
+still have to change; so the two cannot drift apart, and a mutating webhook that was skipped is noticed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from policy.core.admission.quota import NO_QUOTAS, QuotaPart, Subject, apply_quotas
-from policy.core.admission.task_bounds import stored_in
-from policy.core.admission.task_reweighing import cap_faults
-from policy.core.admission.update import Update, guard, guard_retry, origin_of, reactivates, update_of
+from policy.core.admission.quota import GovernedWorkflow, QuotaPart, apply_quotas
+from policy.core.admission.task_recount import cap_faults
+from policy.core.admission.tasks_and_priority import stored_in
+from policy.core.admission.update import Update, guard, reactivates, update_of
 from policy.core.admission.update_metadata import metadata_faults
+from policy.core.admission.update_status import retry_faults
 from policy.core.decision.decision import (
     IGNORED,
     UNGOVERNED,
@@ -26,7 +27,7 @@ from policy.core.decision.decision import (
     Reason,
     Review,
     denied,
-    settled,
+    for_side,
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.lock_review.left_out import left_out_faults
@@ -37,42 +38,54 @@ from policy.core.objects import hold
 from policy.core.objects.identities import requester
 from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.well_known import USER
-from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC
+from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
 from policy.core.policies.governing import governing
 from policy.core.policies.snapshot import Snapshot
 
-_BRINGS_STATUS: Final = (
-    Reason(
-        Code.FOREIGN_STATUS,
-        "status",
-        "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
-        "(argo resubmit without --memoized does)",
-    ),
+_BRINGS_STATUS: Final = Reason(
+    Code.FOREIGN_STATUS,
+    "status",
+    "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
+    "(argo resubmit without --memoized does)",
 )
 
 
 def apply_policies(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
-    """Return what the policies say of one admission request, as far as that can be known without the ledger.
+    """Return what the policies decide about one admission request, as far as that needs no ledger.
 
-    A Workflow is judged when it is created and when it is made to run again; other updates of it are guarded.
-    One that a quota with `onExceed: Deny` governs is allowed here with the `reservation` that it needs, and
-    who asks the ledger for that (`webhook.review`) refuses it where there is no room. `now` is the time of
-    the decision: windows are open or not, and no decision may read a clock.
+    What can refuse, in this order. A Workflow that is to run, because it is new or runs again (`_admit`):
+
+    1. `retry_faults`: a retry leaves another status than `argo retry` does.
+    2. `has_own_status`: a new Workflow brings a status.
+    3. `metadata_faults`: Argo is to write labels or annotations that decide something.
+    4. `left_out_faults`: it leads to a template that may be left out of the snapshot.
+    5. `apply_quotas`: its number of tasks, its priority, a CronWorkflow that forbids it, a full queue.
+    6. `review_workflow_locks`: its locks.
+
+    Another update of a Workflow (`guard`): its metadata, status, spec and locks. A template or a CronWorkflow
+    (`_decide_template`): its locks, and its number of tasks where it alone decides that. At last, for all of
+    them, `for_side`: the validating side finds something that the mutating side would still change.
+
+    A Workflow that a quota with `onExceed: Deny` governs is allowed here with the `reservation` that it
+    needs; `webhook.review` asks the ledger for that, and refuses if there is no capacity. `now` is the time
+    of the decision: windows are open or not, and no decision may read a clock.
     """
     if review.template is not None or review.cron is not None:
-        return _of_template(review, snapshot)
+        return _decide_template(review, snapshot)
     if review.operation is Operation.UPDATE:
         update = update_of(review)
         if update is None or review.user in snapshot.identities.ours:
             return IGNORED
-        return _admit(review, update, snapshot, now) if reactivates(update) else guard(update, snapshot, now)
+        if reactivates(update):
+            return _admit(review, update.new, update, snapshot, now)
+        return guard(update, snapshot, now)
     if review.workflow is None or review.operation is not Operation.CREATE or review.sub_resource:
         return IGNORED
-    return _admit(review, None, snapshot, now)
+    return _admit(review, review.workflow, None, snapshot, now)
 
 
-def _of_template(review: Review, snapshot: Snapshot) -> Decision:
-    """Decide about a template or a schedule: by lock policies, and by quotas where it alone sets tasks."""
+def _decide_template(review: Review, snapshot: Snapshot) -> Decision:
+    """Decide about a template or a CronWorkflow: by lock policies, and by quotas if it alone sets tasks."""
     decision = review_template(review, snapshot)
     faults = tuple(cap_faults(review, snapshot))
     if not faults:
@@ -82,17 +95,15 @@ def _of_template(review: Review, snapshot: Snapshot) -> Decision:
     return denied(decision, (*decision.reasons, *faults))
 
 
-def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: datetime) -> Decision:
-    """Decide about a Workflow that is to run: a new one, or one that is made to run `again`.
-
-    What says no, in the order of the answer: the object itself, the quotas that govern it, its locks.
-    """
-    policies, workflow = snapshot.policies(review.namespace), review.workflow
-    if workflow is None or not policies.governed:
+def _admit(
+    review: Review, workflow: Workflow, again: Update | None, snapshot: Snapshot, now: datetime
+) -> Decision:
+    """Decide about a Workflow that is to run: a new one, or one that is made to run `again`."""
+    policies = snapshot.policies(review.namespace)
+    if not policies.governed:
         return UNGOVERNED
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = hold.original_labels(metadata)
-    own = _BRINGS_STATUS if again is None and hold.has_own_status(workflow) else ()
     governed_by = governing(policies.quotas, labels)
     locks = review_workflow_locks(
         spec,
@@ -104,65 +115,68 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         again=again is not None,
         budget=review.budget,
     )
-    if not governed_by:
-        quotas = msgspec.structs.replace(NO_QUOTAS, patch=tuple(hold.unmark_patch(metadata)))
+    if governed_by:
+        governed = _governed_workflow(review, workflow, again, locks, snapshot)
+        quotas = apply_quotas(governed, governed_by, policies=policies, snapshot=snapshot, now=now)
+    else:
+        quotas = QuotaPart(patch=tuple(hold.unmark_patch(metadata)))
         if locks is NO_LOCK_PART:
             unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch)
-            return settled(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
-    else:
-        subject = Subject(
-            review=review,
-            workflow=workflow,
-            spec=spec if locks.redirect is None else locks.redirect.spec,
-            user=(
-                requester(review.user, metadata.labels or {}, snapshot.identities)
-                if again is None
-                else _user_again(again, snapshot)
-            ),
-            origin=hold.NEW if again is None else origin_of(again),
-            version="" if again is None else again.before.resource_version or "",
-        )
-        quotas = apply_quotas(subject, governed_by, policies=policies, snapshot=snapshot, now=now)
-    faults = [*own, *metadata_faults(spec, metadata, policies, snapshot)]
-    if again is not None:
-        faults = [*guard_retry(again, snapshot), *faults]
+            return for_side(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
+    faults = [
+        *_status_faults(workflow, again, snapshot),
+        *metadata_faults(spec, metadata, policies, snapshot),
+    ]
     if snapshot.extent.left_out:
         stored = again is not None and stored_in(workflow.status) is not None
         faults += left_out_faults(spec, review.namespace, snapshot, stored=stored)
-    return _joined(review, quotas, locks, faults)
-
-
-def _joined(review: Review, quotas: QuotaPart, locks: LockPart, faults: Sequence[Reason]) -> Decision:
-    """Put both halves together with the `faults` of the object itself."""
-    policies = tuple(dict.fromkeys(quotas.policies + locks.policies))
+    sources = tuple(dict.fromkeys([quota.source for quota in governed_by] + [*locks.policies]))
     reasons = quotas.reasons + locks.reasons
     if faults:
-        reasons = (*(msgspec.structs.replace(each, policy=policies[0]) for each in faults), *reasons)
+        reasons = (*(msgspec.structs.replace(each, policy=sources[0]) for each in faults), *reasons)
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
-        patch=_whole_patch(review, quotas, locks),
+        patch=_whole_patch(workflow, quotas, locks),
         injected=locks.injected,
-        policies=policies,
+        policies=sources,
         reservation=quotas.reservation,
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
-def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:
+def _governed_workflow(
+    review: Review, workflow: Workflow, again: Update | None, locks: LockPart, snapshot: Snapshot
+) -> GovernedWorkflow:
+    """Return a Workflow as quotas review it; one that runs again counts for the same user as before."""
+    spec = workflow.spec or EMPTY_SPEC if locks.redirect is None else locks.redirect.spec
+    if again is None:
+        labels = (workflow.metadata or EMPTY_METADATA).labels or {}
+        user = requester(review.user, labels, snapshot.identities)
+        return GovernedWorkflow(review, workflow, spec, user)
+    before = again.before
+    marked = (before.annotations or {}).get(USER)
+    user = requester(review.user, {}, snapshot.identities) if marked is None else marked
+    origin = hold.HoldOrigin(hold.holds_of(before), retried=hold.has_own_status(workflow))
+    return GovernedWorkflow(review, workflow, spec, user, origin, before.resource_version or "")
+
+
+def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot) -> Iterable[Reason]:
+    """Return what is wrong with the status of a Workflow that is to run."""
+    if again is None:
+        return (_BRINGS_STATUS,) if hold.has_own_status(workflow) else ()
+    server = again.review.user in snapshot.identities.argo_servers
+    return retry_faults(again.old.status, workflow.status, again.review.budget, server=server)
+
+
+def _whole_patch(workflow: Workflow, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:
+    """Return the patch of both parts, with the marks and the note of locks."""
     patch = locks.patch + quotas.patch
-    if not quotas.queued and review.workflow is not None and hold.shows_hold(review.workflow.status):
-        # Argo looks at what it starts only where the phase says nothing yet.
+    if not quotas.queued and hold.shows_hold(workflow.status):
+        # Argo starts a Workflow only while it has no phase.
         patch = (*patch, PatchOp(Op.REMOVE, hold.STATUS))
-    if locks is NO_LOCK_PART or review.workflow is None:
+    if locks is NO_LOCK_PART:
         return patch
-    metadata = review.workflow.metadata
     if locks.redirect is not None:
-        patch = with_marks(patch, metadata or EMPTY_METADATA, locks.redirect)
-    return with_note(patch, metadata, locks.note)
-
-
-def _user_again(again: Update, snapshot: Snapshot) -> str:
-    """Return whom a Workflow counts for that runs again: for whom it counted before."""
-    before = (again.before.annotations or {}).get(USER)
-    return requester(again.review.user, {}, snapshot.identities) if before is None else before
+        patch = with_marks(patch, workflow.metadata or EMPTY_METADATA, locks.redirect)
+    return with_note(patch, workflow.metadata, locks.note)

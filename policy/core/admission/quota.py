@@ -1,4 +1,4 @@
-"""What the quotas of a namespace say of a Workflow: marks, the hold, what is to be reserved, and faults."""
+"""What the quotas of a namespace decide about a Workflow: marks, the hold, what is reserved, and faults."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -6,10 +6,9 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.child_exemption import NOT_EXEMPT, Exemption, Newcomer, exemption
-from policy.core.admission.cron_runs import marks_of_run, refusal
-from policy.core.admission.priorities import Priority, priority_of
-from policy.core.admission.task_bounds import Tasks, stored_in, tasks_of
+from policy.core.admission.child_exemption import NOT_EXEMPT, ChildCandidate, Exemption, exemption
+from policy.core.admission.cron_runs import forbidden_run, marks_of_run
+from policy.core.admission.tasks_and_priority import Priority, Tasks, priority_of, stored_in, tasks_of
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Code, Reason, ReservationRequest, Review, Side
 from policy.core.objects import hold, well_known
@@ -22,41 +21,35 @@ from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue import wait_messages
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.compiled_quota import CompiledQuota, QueueRules
 from policy.core.quota.demands import Demand, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
 from policy.core.quota.pools import share_demand
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Amount, Usage, withheld
 
-GENERATED: Final = 12
-"""Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
-MAX_PREFIX: Final = 63 - GENERATED
-"""What is kept of a prefix, so that the name stays within the 63 characters that the API server makes."""
+SUFFIX_LENGTH: Final = 12
+"""The suffix is the end of an admission uid, random enough not to occur twice."""
+MAX_PREFIX_LENGTH: Final = 63 - SUFFIX_LENGTH
+"""A longer prefix is cut, so that the name has at most the 63 characters that the API server generates."""
 _PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
 class QuotaPart(msgspec.Struct, frozen=True):
-    """The quotas' part of a decision; `outlook` are warnings of how it will wait and run, if it is let in."""
+    """The quotas' part of a decision; `outlook` are warnings that matter only if the Workflow is admitted."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
     outlook: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
-    policies: tuple[str, ...] = ()
     queued: bool = False
     reservation: ReservationRequest | None = None
 
 
-NO_QUOTAS: Final = QuotaPart()
-"""Of a Workflow that no quota selects."""
+class GovernedWorkflow(msgspec.Struct, frozen=True):
+    """A Workflow that is to run under quotas: which user it counts for, and where it comes from.
 
-
-class Subject(msgspec.Struct, frozen=True):
-    """The Workflow that is judged: whom it counts for, and where it comes from.
-
-    `spec` is its spec as it is led to the template that it is to run. `version` is the resourceVersion of one
-    that is to run again: it tells this run from those before, whose reservation may still stand under the
-    same name.
+    `spec` is its spec after lock policies redirected it to other templates. `version` is the resourceVersion
+    of one that is to run again: it distinguishes this run from earlier ones, whose reservation may still
+    exist under the same name.
     """
 
     review: Review
@@ -67,51 +60,54 @@ class Subject(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class _Wanted(msgspec.Struct, frozen=True):
+class _Demanded(msgspec.Struct, frozen=True):
     """What a Workflow demands: of accounts, and of a pool that borrows."""
 
     demands: tuple[Demand, ...]
     share: ShareDemand | None
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """A Workflow as quotas look at it, and the moment."""
+class _QuotaCheck(msgspec.Struct, frozen=True):
+    """What quotas check of a Workflow: its own usage and its marks, by one snapshot at one time."""
 
     namespace: str
-    weight: Usage
-    weighed: hold.QuotaMarks
+    usage: Usage
+    marks: hold.QuotaMarks
     snapshot: Snapshot
     now: datetime
 
-    def wanted(self, quotas: Sequence[CompiledQuota]) -> _Wanted:
-        """Return what it demands of these quotas, and of a pool that borrows where one of them is its."""
-        user, priority = self.weighed.user, self.weighed.priority
+    def demanded(self, quotas: Sequence[CompiledQuota]) -> _Demanded:
+        """Return what it demands of these quotas, and of a pool that borrows if one of them is its quota."""
+        user, priority = self.marks.user, self.marks.priority
         pool = borrowed_from(quotas, self.namespace, self.snapshot)
         share = None if pool is None else share_demand(pool, self.namespace, priority, self.now)
-        return _Wanted(demands(quotas, user, now=self.now, priority=priority), share)
+        return _Demanded(demands(quotas, user, now=self.now, priority=priority), share)
 
-    def short(self, taken: Mapping[Account, Usage], wanted: _Wanted) -> list[Shortfall]:
-        """Return what is short where so much is taken."""
-        found = shortfalls(taken, self.weight, wanted.demands)
-        if wanted.share is None:
+    def short(self, used: Mapping[Account, Usage], demanded: _Demanded) -> list[Shortfall]:
+        """Return what is short where so much is used."""
+        found = shortfalls(used, self.usage, demanded.demands)
+        if demanded.share is None:
             return found
-        return found + share_shortfalls(taken, self.weight, wanted.share)
+        return found + share_shortfalls(used, self.usage, demanded.share)
 
-    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: _Wanted) -> list[Shortfall]:
-        """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
+    def short_behind(
+        self, count: int, quotas: Sequence[CompiledQuota], demanded: _Demanded
+    ) -> list[Shortfall]:
+        """Return what is short once the `count` Workflows ahead in the queue run, each taken to use the same.
 
-        By figures of statuses some of them may have been let go since, so a wait is foreseen only where there
-        is no room beside them. Whose they are is not known: no user's own limit is the fuller for them.
+        The figures of statuses are some seconds old, and some of these may have been released since: so a
+        wait is foreseen only where there is no capacity beside all of them. Their users are unknown, so the
+        limit of no single user is taken to be used more.
         """
         if not count:
             return []
-        taken, more = self.snapshot.usage.taken, self.weight.times(count)
-        accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
-        ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
-        return self.short({**taken, **ahead}, wanted)
+        used, more = self.snapshot.usage.used, self.usage.times(count)
+        accounts = accounts_of(quotas, self.namespace, self.marks.user, self.snapshot)
+        ahead = {each: used.get(each, ZERO) + more for each in accounts if not each.user}
+        return self.short({**used, **ahead}, demanded)
 
 
-class _Claim(msgspec.Struct, frozen=True):
+class _ReservationPart(msgspec.Struct, frozen=True):
     """What is to be reserved, the id that the Workflow then carries, and the patch that gives it a name."""
 
     id: str = ""
@@ -119,32 +115,27 @@ class _Claim(msgspec.Struct, frozen=True):
     reservation: ReservationRequest | None = None
 
 
-_NO_CLAIM: Final = _Claim()
-
-
-class _Wait(msgspec.Struct, frozen=True):
-    """How a Workflow shows that it waits, what its creator is warned of, and why the queue takes nobody."""
+class _QueuePart(msgspec.Struct, frozen=True):
+    """How a Workflow shows that it waits, what its creator is warned of, and why the queue refuses it."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
 
 
-_NO_WAIT: Final = _Wait()
-
-
 def apply_quotas(
-    subject: Subject,
+    subject: GovernedWorkflow,
     quotas: Sequence[CompiledQuota],
     *,
     policies: NamespacePolicies,
     snapshot: Snapshot,
     now: datetime,
 ) -> QuotaPart:
-    """Return what the quotas that govern a Workflow say of it that is new, or made to run again.
+    """Return what the quotas that govern a Workflow decide about it; it is new, or made to run again.
 
-    `policies` are those of its namespace. Whether a quota that denies has room is not said here: only the
-    ledger knows, and it is asked for the `reservation` afterwards.
+    `policies` are those of its namespace. What refuses it, in this order: its number of tasks, its priority,
+    the CronWorkflow that forbids this run, a queue that is full or drains. Whether a quota that denies has
+    capacity is not decided here: only the ledger knows, and receives the `reservation` afterwards.
     """
     review, workflow, spec = subject.review, subject.workflow, subject.spec
     metadata = workflow.metadata or EMPTY_METADATA
@@ -153,121 +144,114 @@ def apply_quotas(
     priority = priority_of(spec, review.namespace, quotas, snapshot)
     child, counted = NOT_EXEMPT, quotas
     if metadata.owner_references:
-        child = exemption(_newcomer(review, metadata, tasks.amount, quotas), review.related, quotas)
+        child = exemption(_child_candidate(review, metadata, tasks.amount, quotas), review.related, quotas)
         counted = [quota for quota in quotas if quota.source not in child.quotas]
     effects = by_effect(counted)
     queueing = effects[OnExceed.QUEUE]
-    weighed = hold.QuotaMarks(tasks.amount, priority.value, subject.user)
-    asked = _Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
-    warned = _exceeded(asked, effects[OnExceed.WARN])
-    claim = _claim(asked, effects[OnExceed.DENY], subject, policies.root)
-    run = scheduled_by(metadata) if queueing and review.related.policy else None
-    origin = _origin(subject, child, run, tasks.by, queued=bool(queueing))
-    spec_patch = _spec_patch(workflow, tasks, priority)
-    sources = tuple([quota.source for quota in quotas])
-    wait = _wait(asked, queueing, policies.rules, subject, run) if queueing else _NO_WAIT
-    marked = hold.mark_patch(
-        workflow.metadata, weighed, reservation=claim.id, hold=bool(queueing), origin=origin
-    )
-    reasons = tasks.faults + priority.faults + wait.reasons
+    queued = bool(queueing)
+    marks = hold.QuotaMarks(tasks.amount, priority.value, subject.user)
+    check = _QuotaCheck(review.namespace, Usage.of(tasks.amount), marks, snapshot, now)
+    exceeded = _exceeded(check, effects[OnExceed.WARN])
+    reserved = _reservation(check, effects[OnExceed.DENY], subject, policies.root)
+    run = scheduled_by(metadata) if queued and review.related.policy else None
+    origin = _origin(subject, child, run, tasks.by, queued=queued)
+    queue = _queue_part(check, queueing, policies.rules, subject, run) if queued else _QueuePart()
+    marked = hold.mark_patch(workflow.metadata, marks, reservation=reserved.id, hold=queued, origin=origin)
+    reasons = tasks.faults + priority.faults + queue.reasons
     return QuotaPart(
         reasons=reasons,
-        warnings=_told_of_child(child, metadata, queued=bool(queueing) and not reasons) if child.why else (),
-        outlook=(*warned, *tasks.warnings, *priority.warnings, *wait.warnings),
-        patch=(*marked, *spec_patch, *wait.patch, *claim.patch),
-        policies=sources,
-        queued=bool(queueing),
-        reservation=claim.reservation,
+        warnings=(_child_warning(child, metadata, queued=queued and not reasons),) if child.why else (),
+        outlook=(*exceeded, *tasks.warnings, *priority.warnings, *queue.warnings),
+        patch=(*marked, *_spec_patch(workflow, tasks, priority), *queue.patch, *reserved.patch),
+        queued=queued,
+        reservation=reserved.reservation,
     )
 
 
 def by_effect(quotas: Iterable[CompiledQuota]) -> Mapping[OnExceed, Sequence[CompiledQuota]]:
-    """Return the quotas by their `onExceed`, those of each in the order in which they came."""
+    """Return the quotas by their `onExceed`; the order is kept."""
     found: dict[OnExceed, list[CompiledQuota]] = {OnExceed.QUEUE: [], OnExceed.DENY: [], OnExceed.WARN: []}
     for quota in quotas:
         found[quota.on_exceed].append(quota)
     return found
 
 
-def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequence[CompiledQuota]) -> Newcomer:
-    """Return a Workflow as a child is judged; the validating side goes by what the mutating one made of it.
+def _child_candidate(
+    review: Review, metadata: Metadata, tasks: Amount, quotas: Sequence[CompiledQuota]
+) -> ChildCandidate:
+    """Return a Workflow that may be a child; the validating side follows what the mutating side decided.
 
-    That is told by the hold and, where quotas deny, by the reservation: who is exempt makes none.
+    It sees that by the hold and, where quotas deny, by the reservation: an exempt child makes none.
     """
-    if review.side is not Side.VALIDATE:
-        return Newcomer(metadata, tasks, review.user)
-    labels = metadata.labels or {}
+    labels = (metadata.labels or {}) if review.side is Side.VALIDATE else {}
     counts = RESERVATION in labels or not by_effect(quotas)[OnExceed.DENY]
-    return Newcomer(
-        metadata,
-        tasks,
-        review.user,
-        admitted=labels.get(well_known.CHILD_OF, ""),
-        held=counts and hold.is_held(labels),
-    )
+    admitted, held = labels.get(well_known.CHILD_OF, ""), counts and hold.is_held(labels)
+    return ChildCandidate(metadata, tasks, review.user, admitted, held)
 
 
-def _exceeded(asked: _Asked, warning: Sequence[CompiledQuota]) -> list[str]:
+def _exceeded(check: _QuotaCheck, warning: Sequence[CompiledQuota]) -> list[str]:
     """Return the warnings of quotas that only warn, by the latest view of usage."""
     if not warning:
         return []
     return [
         f"lockkeeper: {quota_messages.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
-        for short in asked.short(asked.snapshot.usage.taken, asked.wanted(warning))
+        for short in check.short(check.snapshot.usage.used, check.demanded(warning))
     ]
 
 
-def _claim(asked: _Asked, denying: Sequence[CompiledQuota], subject: Subject, root: Root) -> _Claim:
-    """Return what is to be reserved; with no quota that denies, what the object claims already.
+def _reservation(
+    check: _QuotaCheck, denying: Sequence[CompiledQuota], subject: GovernedWorkflow, root: Root
+) -> _ReservationPart:
+    """Return what is to be reserved; without a quota that denies, what the object has reserved already.
 
-    The mutating side names a reservation after its own request, over whatever came with the object
-    (docs/adr/0003). The API server gives each webhook call a uid of its own, so the validating side takes the
-    id as it stands; the ledger knows which ones are real.
+    The mutating side names a reservation after its own request, and overwrites any id that the object came
+    with (docs/adr/0003). The API server gives each webhook call a uid of its own, so the validating side
+    takes the id that it finds; the ledger knows which ones are real.
     """
     review, metadata = subject.review, subject.workflow.metadata or EMPTY_METADATA
     mutates = review.side is Side.MUTATE
     carried = "" if mutates else (metadata.labels or {}).get(RESERVATION, "")
     if not denying and not carried:
-        return _NO_CLAIM
+        return _ReservationPart()
     name, patch = metadata.name or "", list[PatchOp]()
     if mutates and not name and metadata.generate_name:
-        # The reservation is bound to the name, which the API server would make only after this call.
+        # The reservation is bound to the name, which the API server would generate only after this call.
         name = generated_name(metadata.generate_name, review.uid)
         patch.append(PatchOp(Op.ADD, "/metadata/name", name))
-    weighed, wanted = asked.weighed, asked.wanted(denying)
-    pool, nodes = asked.snapshot.pool(asked.namespace), None
+    marks, demanded = check.marks, check.demanded(denying)
+    pool, nodes = check.snapshot.pool(check.namespace), None
     if pool is not None and pool.capacity is not None and pool.quota.account in {q.account for q in denying}:
-        kept = withheld(pool.quota.reserves, weighed.priority)
-        nodes = NodeBound(pool.quota.account, pool.capacity.lowest, kept)
+        reserved = withheld(pool.quota.reserves, marks.priority)
+        nodes = NodeBound(pool.quota.account, pool.capacity.lowest, reserved)
     reservation = ReservationRequest(
         root=root,
         id=carried or review.uid,
-        namespace=asked.namespace,
+        namespace=check.namespace,
         workflow=f"{name}@{subject.version}" if subject.version else name,
-        weight=asked.weight,
-        demands=wanted.demands,
-        share=wanted.share,
+        requested=check.usage,
+        demands=demanded.demands,
+        share=demanded.share,
         nodes=nodes,
-        user=weighed.user,
+        user=marks.user,
     )
-    return _Claim(reservation.id if denying else "", tuple(patch), reservation)
+    return _ReservationPart(reservation.id if denying else "", tuple(patch), reservation)
 
 
 def generated_name(prefix: str, uid: str) -> str:
-    """Return a name as the API server makes it: the prefix, cut to fit, and a suffix of its own."""
-    return f"{prefix[:MAX_PREFIX]}{uid.replace('-', '')[-GENERATED:]}"
+    """Return a name as the API server generates it: the prefix, cut to fit, and a suffix of its own."""
+    return f"{prefix[:MAX_PREFIX_LENGTH]}{uid.replace('-', '')[-SUFFIX_LENGTH:]}"
 
 
 def _origin(
-    subject: Subject, child: Exemption, run: OwnerReference | None, by: str, *, queued: bool
+    subject: GovernedWorkflow, child: Exemption, run: OwnerReference | None, by: str, *, queued: bool
 ) -> hold.HoldOrigin:
-    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
+    """Return where a Workflow comes from: the root it is a child of, or the CronWorkflow it is a run of.
 
-    `by` is the template that weighs it.
+    `by` is the template that decides its number of tasks.
     """
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {well_known.WEIGHED_BY: by} if by else {}
-    if child.root and (queued or child.quotas):  # Who is exempt from nothing waits for room under its root.
+    if child.root and (queued or child.quotas):  # Exempt from no quota, it waits for capacity under its root.
         labels[well_known.CHILD_OF] = child.root
         annotations[well_known.ROOT] = child.name
         annotations[well_known.DEPTH] = str(child.depth)
@@ -278,73 +262,75 @@ def _origin(
 
 
 def _spec_patch(workflow: Workflow, tasks: Tasks, priority: Priority) -> tuple[PatchOp, ...]:
-    """Return what is written into the spec, so that nobody changes it from outside while it waits."""
+    """Return what is written into the spec, so that an edit of a template does not change it later."""
     injected = tasks.injected
     number = () if injected is None else (PatchOp(Op.ADD, _PARALLELISM_POINTER, injected),)
     patch = number + priority.patch
     return (PatchOp(Op.ADD, "/spec", {}), *patch) if patch and workflow.spec is None else patch
 
 
-def _told_of_child(child: Exemption, metadata: Metadata, *, queued: bool) -> tuple[str, ...]:
-    """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
+def _child_warning(child: Exemption, metadata: Metadata, *, queued: bool) -> str:
+    """Return why a Workflow does not run under the slot of its owner, for a user who expects it."""
     if child.waits and queued:
-        text = f"it waits for a slot of its own, or for room under {child.name}: {child.why}"
-    elif child.quotas:
-        text = f"it runs under the slot of {child.name}, but not for all quotas: {child.why}"
-    else:
-        owner = owner_of(metadata, "Workflow")
-        text = (
-            f"it counts for itself and not under its owner {owner.name if owner is not None else ''}: "
-            f"{child.why}"
-        )
-    return (f"lockkeeper: {text}",)
+        return f"lockkeeper: it waits for a slot of its own, or for room under {child.name}: {child.why}"
+    if child.quotas:
+        return f"lockkeeper: it runs under the slot of {child.name}, but not for all quotas: {child.why}"
+    owner = owner_of(metadata, "Workflow")
+    name = owner.name if owner is not None else ""
+    return f"lockkeeper: it counts for itself and not under its owner {name}: {child.why}"
 
 
-def _wait(
-    asked: _Asked,
+def _queue_part(
+    check: _QuotaCheck,
     queueing: Sequence[CompiledQuota],
     rules: QueueRules,
-    subject: Subject,
+    subject: GovernedWorkflow,
     run: OwnerReference | None,
-) -> _Wait:
+) -> _QueuePart:
     """Return how a Workflow waits for quotas that queue, in the queue of its namespace with these `rules`.
 
-    Nobody is warned of a wait that the view does not foresee. Whether the queue is full the mutating side
-    decides: by the time of the validating one the newcomer is counted.
+    Only the mutating side decides whether the queue is full: at the validating side the Workflow itself may
+    already be counted.
     """
-    namespace, view, review = asked.namespace, asked.snapshot.usage, subject.review
-    drains = any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing)
-    wanted = asked.wanted(queueing)
-    short = asked.short(view.taken, wanted)
-    # Who fits beside all that run would fit without them.
-    alone = asked.short({}, wanted) if short else ()
-    position, depth = view.newcomer_place(namespace, asked.weighed.priority)
-    known = view.knows(namespace)
+    namespace, view, review = check.namespace, check.snapshot.usage, subject.review
+    position, depth = view.position_of_new(namespace, check.marks.priority)
     place = f"waiting for a slot in {namespace}"
-    if known:
+    if view.knows(namespace):
         place = quota_messages.queue_message(
-            namespace, queueing, view, asked.now, position=position, depth=depth
+            namespace, queueing, view, check.now, position=position, depth=depth
         )
-    warning = ""
-    if alone and (never := [each for each in alone if each.never_fits]):
-        warning = f"lockkeeper: queued, but {quota_messages.never_fits(never[0])}"
-    elif alone and (later := [each for each in alone if each.must_rise]):
-        warning = f"lockkeeper: queued, {place}; {quota_messages.must_rise(later[0])}"
-    elif known and (
-        short or (asked.short_behind(position - 1, queueing, wanted) if view.partial else depth > 1)
-    ):
-        warning = f"lockkeeper: queued, {place}"
-    if drains:
+    if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
     elif review.side is not Side.MUTATE:
         rules = msgspec.structs.replace(rules, max_length=None)
-    reasons = () if run is None else refusal(review.related.policy, run.name, review.related.runs)
+    reasons = () if run is None else forbidden_run(review.related.policy, run.name, review.related.runs)
     if rules.max_length is not None or rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
         full = wait_messages.refusal(namespace, depth - 1, rules)
         if full is not None:
             reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
-    return _Wait(
+    warning = _wait_warning(check, queueing, place, position, depth)
+    return _QueuePart(
         reasons=reasons,
         warnings=(warning,) if warning else (),
         patch=tuple(hold.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),
     )
+
+
+def _wait_warning(
+    check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: str, position: int, depth: int
+) -> str:
+    """Return the warning of a wait that the view of usage foresees, or that a Workflow never fits, or ""."""
+    view, demanded = check.snapshot.usage, check.demanded(queueing)
+    short = check.short(view.used, demanded)
+    # What fits beside all that run would fit without them.
+    alone = check.short({}, demanded) if short else ()
+    for each in alone:
+        if each.never_fits:
+            return f"lockkeeper: queued, but {quota_messages.never_fits(each)}"
+    for each in alone:
+        if each.must_rise:
+            return f"lockkeeper: queued, {place}; {quota_messages.must_rise(each)}"
+    if not view.knows(check.namespace):
+        return ""
+    waits = short or (check.short_behind(position - 1, queueing, demanded) if view.partial else depth > 1)
+    return f"lockkeeper: queued, {place}" if waits else ""

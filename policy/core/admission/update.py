@@ -1,9 +1,9 @@
-"""Judging the UPDATE of a Workflow: nobody undoes by an edit what was decided at the create.
+"""Decides about the UPDATE of a Workflow: no edit undoes what was decided at the create.
 
-Argo's controller writes every Workflow again and again, so its writes come first and are only looked at for
-what `spec.workflowMetadata` could have made it write. Everybody else's are judged for what is new in them.
-Stopping, deleting, finalizers and labels that mean nothing to us are never held up. One that is being deleted
-is judged like any other: while a finalizer keeps it, Argo goes on with it.
+Argo's controller writes every Workflow again and again, so its writes come first and are checked only for
+what `spec.workflowMetadata` could have made it write. Those of every other client are checked for what is new
+in them. Stopping, deleting, finalizers and labels that mean nothing to us are never refused. A Workflow that
+is being deleted is checked like any other: while a finalizer holds it, Argo continues with it.
 """
 
 from collections.abc import Iterator
@@ -15,23 +15,15 @@ import msgspec
 from policy.core.admission.update_metadata import (
     TERMINAL,
     differing,
+    governing_names,
     mark_faults,
+    moving_keys,
     relabel_faults,
-    selected,
-    selecting_keys,
-    sight_faults,
+    visibility_faults,
 )
-from policy.core.admission.update_spec import UNCHANGED, judge_edit, spec_changes
-from policy.core.admission.update_status import phase_of, retry_faults, status_faults
-from policy.core.decision.decision import (
-    IGNORED,
-    UNGOVERNED,
-    Decision,
-    Outcome,
-    Reason,
-    Review,
-    settled,
-)
+from policy.core.admission.update_spec import UNCHANGED, review_edit, spec_changes
+from policy.core.admission.update_status import phase_of, status_faults
+from policy.core.decision.decision import IGNORED, UNGOVERNED, Decision, Outcome, Review, for_side
 from policy.core.objects import hold, well_known
 from policy.core.objects.hold import ANNOTATIONS, LABELS, is_completed
 from policy.core.objects.json_patch import Op, PatchOp, pointer, set_entries
@@ -39,11 +31,11 @@ from policy.core.objects.workflow import EMPTY_METADATA, Metadata, Workflow
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 
 SUBRESOURCES: Final = frozenset({"", "status"})
-"""What an update of a Workflow may go through; Argo's own kind has no subresource, others' might."""
+"""Subresources that a Workflow is updated by; Argo's own kind has none, a CRD of others might."""
 
 
 class Update(msgspec.Struct, frozen=True):
-    """An update of a Workflow, both versions of which are there."""
+    """An update of a Workflow, with both versions."""
 
     review: Review
     old: Workflow
@@ -68,9 +60,9 @@ def update_of(review: Review) -> Update | None:
 
 
 def reactivates(update: Update) -> bool:
-    """Tell whether an update makes a Workflow that is over run again, as `argo retry` does.
+    """Return whether an update makes a Workflow that is over run again, as `argo retry` does.
 
-    It takes the completed label away and clears the phase (argo-verified 11).
+    It removes the completed label and clears the phase (argo-verified 11).
     """
     if is_completed(update.after):
         return False
@@ -80,45 +72,32 @@ def reactivates(update: Update) -> bool:
 
 
 def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
-    """Decide about an update that does not make a Workflow run again."""
-    policies = snapshot.policies(update.review.namespace)
+    """Decide about an update that does not make a Workflow run again, by what is new in it.
+
+    What refuses it, in this order: our marks, what hides it from controllers, labels by which policies select
+    it, its status, its spec (`review_edit`). What Argo's controller sends is restored instead.
+    """
+    policies, review = snapshot.policies(update.review.namespace), update.review
+    old, new, before, after = update.old, update.new, update.before, update.after
     if not (
-        _marked(update.before)
-        or _marked(update.after)
-        or (policies.governed and selected(policies, hold.original_labels(update.before)))
+        _marked(before)
+        or _marked(after)
+        or (policies.governed and governing_names(policies, hold.original_labels(before)))
     ):
         return UNGOVERNED
-    if update.review.user in snapshot.identities.argo_controllers:
+    user, budget = review.user, review.budget
+    if user in snapshot.identities.argo_controllers:
         return _restore(update, policies)
-    return _judge(update, policies, snapshot, now)
-
-
-def origin_of(update: Update) -> hold.HoldOrigin:
-    """Return where a Workflow comes from that is made to run again."""
-    return hold.HoldOrigin(hold.holds_of(update.before), retried=hold.has_own_status(update.new))
-
-
-def guard_retry(update: Update, snapshot: Snapshot) -> tuple[Reason, ...]:
-    """Return what is wrong with a Workflow that is made to run again, besides what a create is judged by."""
-    review = update.review
-    server = review.user in snapshot.identities.argo_servers
-    return tuple(retry_faults(update.old.status, update.new.status, review.budget, server=server))
-
-
-def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime) -> Decision:
-    old, new, before, after = update.old, update.new, update.before, update.after
-    over = is_completed(before)  # A spec that nobody runs is judged when it is made to run again.
+    over = is_completed(before)  # Its spec is reviewed when it is made to run again.
     edit = UNCHANGED
-    if not over and spec_changes(update.review):
-        edit = judge_edit(old, new, policies, snapshot, now, budget=update.review.budget)
-    server = update.review.user in snapshot.identities.argo_servers
+    if not over and spec_changes(review):
+        edit = review_edit(old, new, policies, snapshot, now, budget=budget)
+    server = user in snapshot.identities.argo_servers
     reasons = (
         *mark_faults(before, after, edit.due),
-        *sight_faults(before, after, phase_of(new.status)),
+        *visibility_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
-        *status_faults(
-            old.status, new.status, update.review.user, server=server, budget=update.review.budget
-        ),
+        *status_faults(old.status, new.status, user, server=server, budget=budget),
         *edit.reasons,
     )
     patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, edit.due.items()))
@@ -129,39 +108,33 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
         warnings=edit.warnings,
         patch=patch,
         injected=edit.injected,
-        policies=selected(policies, hold.original_labels(before)),
+        policies=governing_names(policies, hold.original_labels(before)),
     )
-    return settled(decision, update.review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _restore(update: Update, policies: NamespacePolicies) -> Decision:
-    """Put back what Argo's controller changed because a Workflow or its template told it to.
+    """Restore what Argo's controller changed because the spec of a Workflow or its template made it.
 
-    To refuse would leave the Workflow as it was in the cluster and its Pods running, for ever.
+    A refusal would leave the Workflow as it was in the cluster and its Pods running, for ever.
     """
     before, after = update.before, update.after
-    labels, annotations = (
-        differing(before.labels or {}, after.labels or {}),
-        differing(before.annotations or {}, after.annotations or {}),
-    )
+    labels = differing(before.labels or {}, after.labels or {})
+    annotations = differing(before.annotations or {}, after.annotations or {})
     wrong = {key for key in labels if key.startswith(well_known.PREFIX) or key == well_known.INSTANCE_ID}
     if well_known.COMPLETED in labels and is_completed(after) and phase_of(update.new.status) not in TERMINAL:
         wrong.add(well_known.COMPLETED)
-    if labels and _moves(policies, before, after):
-        wrong |= labels & selecting_keys(policies)
+    if labels:
+        wrong |= labels & moving_keys(policies, before, after)
     foreign = {key for key in annotations if key.startswith(well_known.PREFIX)}
     patch = (
-        *_put_back(LABELS, before.labels, after.labels, wrong),
-        *_put_back(ANNOTATIONS, before.annotations, after.annotations, foreign),
+        *_restored(LABELS, before.labels, after.labels, wrong),
+        *_restored(ANNOTATIONS, before.annotations, after.annotations, foreign),
     )
-    return settled(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
+    return for_side(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
 
 
-def _moves(policies: NamespacePolicies, before: Metadata, after: Metadata) -> bool:
-    return selected(policies, hold.original_labels(before)) != selected(policies, hold.original_labels(after))
-
-
-def _put_back(
+def _restored(
     path: str, before: dict[str, str] | None, after: dict[str, str] | None, keys: set[str]
 ) -> Iterator[PatchOp]:
     had, has = before or {}, after or {}
@@ -171,6 +144,6 @@ def _put_back(
 
 
 def _marked(metadata: Metadata) -> bool:
-    """Tell whether a Workflow carries our hold or a mark of ours."""
+    """Return whether a Workflow carries our hold or a mark of ours."""
     labels, annotations = metadata.labels or {}, metadata.annotations or {}
     return hold.is_held(labels) or any(key.startswith(well_known.PREFIX) for key in (*labels, *annotations))

@@ -1,4 +1,4 @@
-"""Guarding a Workflow's metadata: the hold, our marks, and the labels by which controllers select it."""
+"""Guards a Workflow's metadata: the hold, our marks, and the labels by which controllers select it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -15,13 +15,12 @@ TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
 """Phases of a Workflow that is over."""
 _LABELS: Final = "metadata.labels"
 _ANNOTATIONS: Final = "metadata.annotations"
-Entries = Mapping[str, str]
 _FIELD: Final = "spec.workflowMetadata"
-_ARGOS: Final = frozenset({well_known.INSTANCE_ID, well_known.COMPLETED, well_known.PHASE})
+_ARGOS_LABELS: Final = frozenset({well_known.INSTANCE_ID, well_known.COMPLETED, well_known.PHASE})
 
 
-def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
-    """Yield the marks of ours that an update removes, changes or invents.
+def mark_faults(old: Metadata, new: Metadata, due: Mapping[str, str]) -> Iterator[Reason]:
+    """Yield the marks of ours that an update removes, changes or adds.
 
     `due` are the annotations that we write ourselves because of this update.
     """
@@ -31,13 +30,13 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
     ):
         for key in sorted(differing(before, after)):
             if key.startswith(well_known.PREFIX) and (key not in due or after.get(key) != due[key]):
-                verb = _verb(before, after, key)
+                verb = "removes" if key not in after else "changes" if key in before else "adds"
                 message = f"is written by Lockkeeper alone, and this update {verb} it: leave it as it is"
                 yield Reason(Code.GUARDED_MARK, f"{field}[{key}]", message)
 
 
-def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
-    """Yield what would take a Workflow out of the queue, or a running one out of Argo's watch and ours."""
+def visibility_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
+    """Yield what would remove a Workflow from the queue, or make a running one invisible to controllers."""
     before, after = old.labels or {}, new.labels or {}
     field = f"{_LABELS}[{well_known.INSTANCE_ID}]"
     if before.get(well_known.INSTANCE_ID) != after.get(well_known.INSTANCE_ID) and not (
@@ -59,26 +58,30 @@ def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
 
 def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
     """Yield the labels by which a running Workflow would leave the policies that it was admitted under."""
-    before, after = hold.original_labels(old), hold.original_labels(new)
-    if selected(policies, before) == selected(policies, after):
-        return
-    keys = sorted(differing(before, after) & selecting_keys(policies))
     message = (
         "decides which policies govern the Workflow, and may not change before it is over: delete the "
         "Workflow and create it anew"
     )
-    for key in keys:
+    for key in sorted(moving_keys(policies, old, new)):
         yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{key}]", message)
 
 
-def selected(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:
+def moving_keys(policies: NamespacePolicies, old: Metadata, new: Metadata) -> frozenset[str]:
+    """Return the labels by which an update would move a Workflow to other policies."""
+    before, after = hold.original_labels(old), hold.original_labels(new)
+    if governing_names(policies, before) == governing_names(policies, after):
+        return frozenset()
+    return differing(before, after) & _selecting_keys(policies)
+
+
+def governing_names(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:
     """Return the names of the policies of a namespace that govern a Workflow with these labels."""
     quotas = tuple(quota.source for quota in governing(policies.quotas, labels))
     locks = policies.locks.active(labels) if policies.locks is not None else ()
     return quotas + tuple(policy.source for policy in locks)
 
 
-def selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
+def _selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
     """Return the labels that the policies of a namespace select by."""
     selectors = [quota.selector for quota in policies.quotas]
     if policies.locks is not None:
@@ -88,15 +91,9 @@ def selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
     return frozenset(keys)
 
 
-def differing(before: Entries, after: Entries) -> frozenset[str]:
-    """Return the keys whose values are not the same in two maps."""
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
+    """Return the keys whose values differ between two maps."""
     return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-
-
-def _verb(before: Entries, after: Entries, key: str) -> str:
-    if key not in after:
-        return "removes"
-    return "changes" if key in before else "adds"
 
 
 def metadata_faults(
@@ -104,14 +101,16 @@ def metadata_faults(
 ) -> Iterator[Reason]:
     """Yield what is wrong with the metadata that Argo is to write, the Workflow's own and its template's."""
     if spec.workflow_metadata is not None:
-        yield from _faults(spec.workflow_metadata, metadata, policies, "")
+        yield from _written_faults(spec.workflow_metadata, metadata, policies, "")
     ref = spec.workflow_template_ref
-    template = snapshot.template(policies.namespace, ref) if ref is not None else None
+    template = snapshot.template(policies.namespace, ref)
     if ref is not None and template is not None and template.workflow_metadata is not None:
-        yield from _faults(template.workflow_metadata, metadata, policies, f" in the template {ref.name}")
+        yield from _written_faults(
+            template.workflow_metadata, metadata, policies, f" in the template {ref.name}"
+        )
 
 
-def _faults(
+def _written_faults(
     written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
 ) -> Iterator[Reason]:
     labels = written.labels or {}
@@ -124,22 +123,23 @@ def _faults(
         for key in sorted(keys):
             if kind == "labels" and key == well_known.INSTANCE_ID and labels[key] == original:
                 continue
-            if key.startswith(well_known.PREFIX) or (kind != "annotations" and key in _ARGOS):
+            if key.startswith(well_known.PREFIX) or (kind != "annotations" and key in _ARGOS_LABELS):
                 message = f"is not for Workflows to set{where}: leave it out"
                 yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)
-    yield from _moves(written, metadata, policies, where)
+    yield from _moving_faults(written, metadata, policies, where)
 
 
-def _moves(
+def _moving_faults(
     written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
 ) -> Iterator[Reason]:
     """Yield the labels by which the Workflow would move to other policies than it is admitted under."""
     before = hold.original_labels(metadata)
     after = {**before, **(written.labels or {})}
     computed = frozenset(written.labels_from or {})
-    moving = computed if selected(policies, before) == selected(policies, after) else {*computed, *after}
+    moves = governing_names(policies, before) != governing_names(policies, after)
+    moving = {*computed, *after} if moves else computed
     message = f"decides which policies govern the Workflow: set it in metadata.labels, not{where or ' here'}"
-    for key in sorted(selecting_keys(policies).intersection(moving)):
+    for key in sorted(_selecting_keys(policies).intersection(moving)):
         if key in computed or before.get(key) != after.get(key):
             kind = "labelsFrom" if key in computed else "labels"
             yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)

@@ -1,4 +1,4 @@
-"""Guarding the spec of a Workflow that waits or runs: an edit is checked for what is new in it.
+"""Guards the spec of a Workflow that waits or runs: an edit is checked for what is new in it.
 
 What was wrong before the edit is no fault of it, and must not prevent the correction of something else.
 """
@@ -9,12 +9,19 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.priorities import Priority, priority_of
-from policy.core.admission.task_bounds import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
+from policy.core.admission.tasks_and_priority import (
+    PARALLELISM,
+    REFERENCE,
+    Priority,
+    Tasks,
+    is_restricted,
+    priority_of,
+    tasks_of,
+)
 from policy.core.admission.update_metadata import metadata_faults
-from policy.core.decision.decision import Code, Injection, Reason, Review, brought
+from policy.core.decision.decision import Code, Injection, Reason, Review, new_reasons
 from policy.core.lock_review.left_out import left_out_faults
-from policy.core.lock_review.redirect import Redirect, kept_redirect, redirect_faults
+from policy.core.lock_review.redirect import Redirect, redirect_faults, retained_redirect
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import Op, PatchOp, pointer
@@ -28,11 +35,11 @@ from policy.core.values.budget import Budget
 from policy.core.values.prepared import prepare
 
 _FREE: Final = frozenset({"shutdown", "suspend"})
-"""Parts of a spec that stop or pause a Workflow: never held up."""
+"""Parts of a spec that stop or pause a Workflow: never refused."""
 
 
 class _RawSpec(Read, frozen=True):
-    """The parts of a Workflow's spec, left as they came."""
+    """The parts of a Workflow's spec, not decoded."""
 
     spec: dict[str, msgspec.Raw] | None = None
 
@@ -42,7 +49,7 @@ prepare(_RawSpec)
 
 
 class SpecPart(msgspec.Struct, frozen=True):
-    """What an edit of a spec gives: reasons against it, what has to be put right, and marks that follow."""
+    """What an edit of a spec leads to: reasons against it, a patch that restores, and `due` annotations."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -55,7 +62,7 @@ UNCHANGED: Final = SpecPart()
 
 
 def spec_changes(review: Review) -> frozenset[str]:
-    """Return which parts of the spec an update changes, those that stop or pause it left out."""
+    """Return which parts of the spec an update changes, without those that stop or pause it."""
     return changed(_parts_of(review.old_raw), _parts_of(review.raw), review.budget) - _FREE
 
 
@@ -80,36 +87,30 @@ class _EditContext(msgspec.Struct, frozen=True):
     budget: Budget
 
     def tasks(self, spec: WorkflowSpec) -> Tasks:
-        """Return how many tasks a spec may run at once."""
         return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot, self.now)
 
     def priority(self, spec: WorkflowSpec) -> Priority:
-        """Return which priority a spec may have."""
         return priority_of(spec, self.policies.namespace, self.quotas, self.snapshot)
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
-        """Return the result of lock policies for a spec."""
         return review_workflow_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
 
-    def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:
-        """Return where the Workflow is led after an edit."""
-        stays = kept_redirect(before, after, self.metadata, self.policies.namespace)
+    def redirect(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:
+        """Return which template the Workflow refers to after an edit."""
+        stays = retained_redirect(before, after, self.metadata, self.policies.namespace)
         locks = self.policies.locks
         if stays is not None or locks is None:
             return stays or Redirect(after)
         reasons = redirect_faults(before, after, locks.active(self.labels), locks, self.snapshot)
         return Redirect(after, reasons=reasons)
 
-    def hostile(self, spec: WorkflowSpec) -> Iterator[Reason]:
-        """Yield what is wrong with the metadata that Argo is to write."""
-        return metadata_faults(spec, self.metadata, self.policies, self.snapshot)
-
-    def unknown(self, spec: WorkflowSpec) -> Iterator[Reason]:
-        """Yield what leads to a template that may be left out of the snapshot."""
-        return left_out_faults(spec, self.policies.namespace, self.snapshot)
+    def object_faults(self, spec: WorkflowSpec) -> Iterator[Reason]:
+        """Yield what is wrong with a spec itself: metadata that Argo is to write, templates left out."""
+        yield from metadata_faults(spec, self.metadata, self.policies, self.snapshot)
+        yield from left_out_faults(spec, self.policies.namespace, self.snapshot)
 
 
-def judge_edit(
+def review_edit(
     old: Workflow,
     new: Workflow,
     policies: NamespacePolicies,
@@ -122,39 +123,41 @@ def judge_edit(
     before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
     metadata = old.metadata or EMPTY_METADATA
     labels = hold.original_labels(metadata)
-    ground = _EditContext(
+    context = _EditContext(
         metadata, labels, governing(policies.quotas, labels), policies, snapshot, now, budget
     )
-    served = ground.served(before, after)
-    after, bound = _bound_kept(before, served.spec, ground)
-    was, now_ = ground.tasks(before), ground.tasks(after)
-    has = ground.locks(after)
-    # What was wrong before the edit matters only where something is to be reported of what is there now.
-    had = ground.locks(before) if has.says_anything else NO_LOCK_PART
+    redirect = context.redirect(before, after)
+    after, bound = _with_bound(before, redirect.spec, context)
+    had_tasks, has_tasks = context.tasks(before), context.tasks(after)
+    had_priority, has_priority = context.priority(before), context.priority(after)
+    has = context.locks(after)
+    # The locks before the edit matter only if there is something to report of those after it.
+    had = context.locks(before) if has.has_effect else NO_LOCK_PART
     dropped, patch = _injections(had, has)
-    priority = _priority(before, after, ground)
+    due = _due_annotations(metadata, had_tasks, has_tasks, had_priority, has_priority)
+    if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
+        has_priority = Priority(has_priority.value)  # The edit leaves it alone, whatever is wrong with it.
     return SpecPart(
         reasons=(
-            *_task_faults(was, now_, ground),
-            *priority.faults,
-            *served.reasons,
-            *brought(had.reasons, has.reasons),
+            *_task_faults(had_tasks, has_tasks, context),
+            *new_reasons(had_priority.faults, has_priority.faults),
+            *redirect.reasons,
+            *new_reasons(had.reasons, has.reasons),
             *dropped,
-            *brought(ground.hostile(before), ground.hostile(after)),
-            *brought(ground.unknown(before), ground.unknown(after)),
+            *new_reasons(context.object_faults(before), context.object_faults(after)),
         ),
-        warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
-        patch=(*patch, *served.patch, *bound, *priority.patch),
+        warnings=(*(text for text in has.warnings if text not in had.warnings), *has_priority.warnings),
+        patch=(*patch, *redirect.patch, *bound, *has_priority.patch),
         injected=has.injected if patch else (),
-        due=_due_marks(before, after, ground),
+        due=due,
     )
 
 
 def _injections(had: LockPart, has: LockPart) -> tuple[tuple[Reason, ...], tuple[PatchOp, ...]]:
-    """Return reasons for locks that an edit drops, or the operations that put them back.
+    """Return reasons for locks that an edit drops, or the operations that restore them.
 
-    They are put back, as at the create, where all of the old spec had been injected. A Workflow from before
-    its policy lacks locks, and is not given them while it runs; there the edit may not take more away.
+    They are restored, as at the create, if all of the old spec had been injected. A Workflow from before its
+    policy lacks locks, and is not given them while it runs; there the edit may not remove more.
     """
     if not had.injected:
         return (), has.patch
@@ -172,60 +175,52 @@ def _injections(had: LockPart, has: LockPart) -> tuple[tuple[Reason, ...], tuple
     return reasons, ()
 
 
-def _task_faults(was: Tasks, now: Tasks, ground: _EditContext) -> tuple[Reason, ...]:
+def _task_faults(had: Tasks, has: Tasks, context: _EditContext) -> tuple[Reason, ...]:
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
-    if now.amount == was.amount and now.injected == was.injected:
+    if has.amount == had.amount and has.injected == had.injected:
         return ()
-    faults = brought(was.faults, now.faults)
-    admitted = hold.quota_marks_of(ground.metadata).tasks
-    if faults or now.amount == now.amount.tightest(admitted):
+    faults = new_reasons(had.faults, has.faults)
+    admitted = hold.quota_marks_of(context.metadata).tasks
+    if faults or has.amount == has.amount.tightest(admitted):
         return faults
     message = (
-        f"{now.amount} is more than the {admitted} tasks that the Workflow was admitted with: keep it, or "
+        f"{has.amount} is more than the {admitted} tasks that the Workflow was admitted with: keep it, or "
         "delete the Workflow and create it with the higher number"
     )
-    field = REFERENCE if now.by else PARALLELISM
+    field = REFERENCE if has.by else PARALLELISM
     return tuple(
         Reason(Code.TASKS_RAISED, field, message, quota.source)
-        for quota in ground.quotas
+        for quota in context.quotas
         if quota.bounds_tasks
     )
 
 
-def _bound_kept(
-    before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext
+def _with_bound(
+    before: WorkflowSpec, after: WorkflowSpec, context: _EditContext
 ) -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
-    """Return an edited spec with the bound of its tasks put back, where the edit takes it away.
+    """Return an edited spec with the bound of its tasks restored, if the edit removes it.
 
-    So does a user who applies a file again which never had one.
+    A user does that by applying a file again which never had one.
     """
     bound = before.parallelism
-    if bound is None or after.parallelism is not None or is_restricted(after, ground.snapshot):
+    if bound is None or after.parallelism is not None or is_restricted(after, context.snapshot):
         return after, ()
-    if not any(quota.counts_tasks for quota in ground.quotas):
+    if not any(quota.counts_tasks for quota in context.quotas):
         return after, ()
-    kept = msgspec.structs.replace(after, parallelism=bound)
-    return kept, (PatchOp(Op.ADD, pointer("spec", "parallelism"), bound),)
+    patch = (PatchOp(Op.ADD, pointer("spec", "parallelism"), bound),)
+    return msgspec.structs.replace(after, parallelism=bound), patch
 
 
-def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> Priority:
-    """Return what an edit makes of the priority; one that it leaves alone is as right as it was."""
-    now = ground.priority(after)
-    if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
-        return Priority(now.value)
-    return msgspec.structs.replace(now, faults=brought(ground.priority(before).faults, now.faults))
-
-
-def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> dict[str, str]:
+def _due_annotations(
+    metadata: Metadata, had: Tasks, has: Tasks, had_priority: Priority, has_priority: Priority
+) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit.
 
     A Workflow waits by its new priority, and counts with the tasks of its new template.
     """
-    annotations, due = ground.metadata.annotations or {}, {}
-    priority = ground.priority(after).value
-    if well_known.PRIORITY in annotations and ground.priority(before).value != priority:
-        due[well_known.PRIORITY] = str(priority)
-    by = ground.tasks(after).by
-    if well_known.WEIGHED_BY in annotations and by and ground.tasks(before).by != by:
-        due[well_known.WEIGHED_BY] = by
+    annotations, due = metadata.annotations or {}, {}
+    if well_known.PRIORITY in annotations and had_priority.value != has_priority.value:
+        due[well_known.PRIORITY] = str(has_priority.value)
+    if well_known.WEIGHED_BY in annotations and has.by and had.by != has.by:
+        due[well_known.WEIGHED_BY] = has.by
     return due

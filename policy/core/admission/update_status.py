@@ -1,11 +1,12 @@
-"""Guarding the status of a Workflow, which Argo trusts: it decides what runs next, and what is completed.
+"""Guards the status of a Workflow, which Argo trusts: it decides what runs next, and what is completed.
 
 Argo's kind has no status subresource, so every user who may write a Workflow may write its status. Argo's
-command line does so under the user's own name to resume a suspended step and to retry; nothing else is for
-users.
+command line does so under the user's own name to resume a suspended step and to retry; users may change
+nothing else.
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -29,14 +30,14 @@ _RESUMED: Final = frozenset({"phase", "message", "finishedAt", "outputs", "progr
 """Parts of a suspended step that `argo resume`, `argo stop` and `argo node set` change."""
 _SUSPENDED: Final = b'"Suspend"'
 _ADVICE: Final = "is written by Argo's controller alone: leave it as it is"
-_BEGUN_ANEW: Final = frozenset({"", "Running"})
-"""What versions of Argo set the phase to."""
+_STARTED_AGAIN: Final = frozenset({"", "Running"})
+"""Phases that a retry sets, by the version of Argo."""
 _CLEARED: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
 _STORED_SPECS: Final = frozenset({"storedWorkflowTemplateSpec", "storedWorkflowSpec"})
 _SPEC_CHANGES: Final = frozenset({"shutdown", "suspend", "activeDeadlineSeconds", "arguments"})
 """Parts of a stored spec that a retry resets."""
 _CONDITIONS: Final = "conditions"
-_CLAIMS: Final = "persistentVolumeClaims"
+_VOLUME_CLAIMS: Final = "persistentVolumeClaims"
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _LIST: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
 _COMPLETED: Final = b'"Completed"'
@@ -65,7 +66,7 @@ def status_faults(
 
 
 def _hint(user: str) -> str:
-    """Return what to do where this is Argo after all, which would otherwise stop without a message."""
+    """Return what to do if this is Argo after all, which would otherwise stop without a message."""
     if not user.startswith(SERVICE_ACCOUNT):
         return ""
     account = user.removeprefix(SERVICE_ACCOUNT)
@@ -102,7 +103,7 @@ def retry_faults(
     if phase in TERMINAL:
         message = f"still says {phase}, so Argo would not run it again: use argo retry"
         yield Reason(Code.FORGED_STATUS, "status.phase", message)
-    elif phase not in _BEGUN_ANEW:
+    elif phase not in _STARTED_AGAIN:
         yield Reason(Code.FORGED_STATUS, "status.phase", _ADVICE)
     for name in sorted(changed(_beside_nodes(before), _beside_nodes(after), budget) - _CLEARED):
         if not _as_a_retry_leaves_it(name, before.get(name), after.get(name), budget):
@@ -120,7 +121,7 @@ def _as_a_retry_leaves_it(
 ) -> bool:
     if name in _STORED_SPECS:
         return _reset(old, new, budget)
-    if name == _CLAIMS:
+    if name == _VOLUME_CLAIMS:
         return bytes(new or b"") in _EMPTY  # Argo creates them again.
     return name == _CONDITIONS and _only_not_completed(old, new, budget)
 
@@ -135,7 +136,7 @@ def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> 
 
 
 def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
-    """Return whether conditions change in anything but that the Workflow is not completed."""
+    """Return whether conditions change only in that the Workflow is not completed any more."""
     try:
         before, after = (
             [
@@ -147,20 +148,14 @@ def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget
         )
     except msgspec.ValidationError:
         return False
-    had, has = (
-        [each for each in conditions if bytes(each.get("type", b"")) != _COMPLETED]
-        for conditions in (before, after)
-    )
-    return len(had) == len(has) and not any(
-        changed(one, other, budget) for one, other in zip(had, has, strict=True)
-    )
+    return len(before) == len(after) and not any(map(changed, before, after, repeat(budget)))
 
 
 def _node_faults(before: Parts, after: Parts, budget: Budget, *, server: bool) -> Iterator[Reason]:
-    """Yield which node is none that a retry leaves.
+    """Yield the node that is not as a retry leaves it.
 
-    What is in Argo's database was written by Argo alone. A record that cannot be read was written by
-    Argo, too, and is not compared; but none that can be may be replaced by one that cannot.
+    What is in Argo's database was written by Argo alone. An old record that cannot be read was written by
+    Argo, too, and is not compared; but one that can be read may not be replaced by one that cannot.
     """
     had = nodes_in(before)
     if had is None:

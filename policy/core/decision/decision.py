@@ -1,4 +1,4 @@
-"""A decision is a value: what was decided, every reason with its field path, warnings, patch, policies."""
+"""What is reviewed, and what is decided about it: outcome, all reasons with their fields, warnings, patch."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -19,7 +19,7 @@ NO_OBJECT: Final = msgspec.Raw(b"null")
 
 
 class Side(StrEnum):
-    """Which webhook asks: the mutating one, which may patch, the validating one, or that of policies."""
+    """Which webhook is called: the mutating one, which may patch, the validating one, or that of policies."""
 
     MUTATE = "mutate"
     VALIDATE = "validate"
@@ -36,9 +36,9 @@ class Operation(StrEnum):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """An admission request as the core sees it: who does what to which object.
+    """An admission request, decoded: who does what to which object.
 
-    The object stands in the field of its kind: `workflow` (and `old`, as it was before an UPDATE), `template`
+    The object is in the field of its kind: `workflow` (and `old`, as it was before an UPDATE), `template`
     for both kinds of template, or `cron`. `raw` and `old_raw` are the bytes, `null` where there is none.
     """
 
@@ -63,7 +63,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """What became of a review; also the label of its metric."""
+    """The result of a review; also the label of its metric."""
 
     IGNORED = "ignored"
     UNGOVERNED = "ungoverned"
@@ -106,7 +106,7 @@ class Code(StrEnum):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One reason of a denial: what, where in the object, which policy says so, and what to do."""
+    """One reason of a denial: what, where in the object, by which policy, and what to do."""
 
     code: Code
     field: str
@@ -115,7 +115,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Injection(msgspec.Struct, frozen=True):
-    """A lock that was put on a template: for people to read."""
+    """A lock that was put on a template, as users read it."""
 
     template: str
     lock: str
@@ -124,13 +124,13 @@ class Injection(msgspec.Struct, frozen=True):
 
 
 class ReservationRequest(msgspec.Struct, frozen=True):
-    """What must be reserved in the ledger of `root` before the answer may be yes (onExceed: Deny)."""
+    """What must be reserved in the ledger of `root` before the object may be allowed (onExceed: Deny)."""
 
     root: Root
     id: str
     namespace: str
     workflow: str
-    weight: Usage
+    requested: Usage
     demands: tuple[Demand, ...]
     share: ShareDemand | None = None
     nodes: NodeBound | None = None
@@ -138,7 +138,7 @@ class ReservationRequest(msgspec.Struct, frozen=True):
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """The accounts that it counts on."""
+        """The accounts on which it counts."""
         shared = () if self.share is None else (self.share.account,)
         return (*(demand.account for demand in self.demands), *shared)
 
@@ -167,19 +167,16 @@ UNGOVERNED = Decision(Outcome.UNGOVERNED)
 def denied(decision: Decision, reasons: tuple[Reason, ...]) -> Decision:
     """Return the decision turned into a denial: nothing is patched or reserved.
 
-    The reservation stays named, so that one made for the same create can be given back.
+    The reservation request stays in it, so that a reservation for the same create can be cancelled.
     """
-    return Decision(
-        Outcome.DENIED,
-        reasons,
-        decision.warnings,
-        policies=decision.policies,
-        reservation=decision.reservation,
-    )
+    return msgspec.structs.replace(decision, outcome=Outcome.DENIED, reasons=reasons, patch=(), injected=())
 
 
-def settled(decision: Decision, side: Side, reasons: tuple[Reason, ...]) -> Decision:
-    """Return the decision for one side: any reason refuses, otherwise the patch is made or demanded."""
+def for_side(decision: Decision, side: Side, reasons: tuple[Reason, ...]) -> Decision:
+    """Return the decision for one webhook: any reason denies; else only MUTATE may patch.
+
+    An object that still needs a patch in another webhook is denied: it was not mutated as decided.
+    """
     if reasons:
         return denied(decision, reasons)
     if side is Side.MUTATE:
@@ -197,7 +194,7 @@ def _not_mutated(operation: PatchOp) -> Reason:
     return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
 
 
-def brought(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Return the reasons that an edit brings; where a template stands in its list is no part of a reason."""
+def new_reasons(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons that an edit adds; a template that only moved in its list adds none."""
     known = {(reason.code, reason.message) for reason in before}
     return tuple(reason for reason in after if (reason.code, reason.message) not in known)

@@ -1,18 +1,39 @@
-"""Sentences for people: what, which object, limit, usage, request, and the next thing to do."""
+"""The sentences about limits: which limit, its usage, what was requested, and what the user can do next."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Shortfall
 from policy.core.quota.usage_view import UsageView
-from policy.core.values.amounts import ZERO, Limits, Usage
+from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 
 MAX_REASONS: Final = 10
 """Reasons shown in one message; the API server and terminals cut longer ones."""
+
+
+class ShortResource(msgspec.Struct, frozen=True):
+    """A resource ("workflows" or "tasks") of which a limit has not enough left."""
+
+    name: str
+    requested: int | Amount
+    used: int | Amount
+    limit: Amount
+
+
+def short_resources(limits: Limits, used: Usage, requested: Usage) -> list[ShortResource]:
+    """Return the resources of which limits do not admit what is requested on top of what is used."""
+    total, found = used + requested, []
+    if not limits.workflows.covers(total.workflows):
+        found.append(ShortResource("workflows", requested.workflows, used.workflows, limits.workflows))
+    if not Limits(tasks=limits.tasks).admits(total):
+        found.append(ShortResource("tasks", requested.task_amount, used.task_amount, limits.tasks))
+    return found
 
 
 def denial(reasons: Sequence[Reason]) -> str:
@@ -36,9 +57,10 @@ def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
     The first part has ResourceQuota's shape, which Argo and people match on (`isTransientErr` in
     util/errors/errors.go).
     """
-    requested, used, limited = _columns(short.demand.limits, short.used, short.requested)
+    rows = short_resources(short.demand.limits, short.used, short.requested)
+    used = ",".join(f"{each.name}={each.used}" for each in rows)
     name = short.demand.source.partition(" ")[2]
-    text = f"exceeded quota: {name}, requested: {requested}, used: {used}, limited: {limited}"
+    text = f"exceeded quota: {name}, requested: {_requested(rows)}, used: {used}, limited: {_limited(rows)}"
     if short.never_fits:
         return f"{text}. It can never fit: {_shrink(short)}"
     if short.must_rise:
@@ -55,41 +77,35 @@ def exceeded_reason(short: Shortfall) -> Reason:
 
 def never_fits(short: Shortfall) -> str:
     """Return the warning for a Workflow that is queued and that present policies never release."""
-    requested, _, limited = _columns(short.demand.most, ZERO, short.requested)
-    needs = f"it needs {requested} and {short.demand.source} allows {limited}"
+    rows = short_resources(short.demand.most, ZERO, short.requested)
+    needs = f"it needs {_requested(rows)} and {short.demand.source} allows {_limited(rows)}"
     return f"it can never start: {needs}; {_shrink(short)}"
 
 
 def must_rise(short: Shortfall) -> str:
     """Return the warning for a Workflow that fits at another time, and not now, even if nothing else runs."""
-    requested, _, limited = _columns(short.demand.limits, ZERO, short.requested)
-    needs = f"it needs {requested} and {short.demand.source} allows {limited} now"
+    rows = short_resources(short.demand.limits, ZERO, short.requested)
+    needs = f"it needs {_requested(rows)} and {short.demand.source} allows {_limited(rows)} now"
     return f"{needs}: it starts only when {short.demand.rises}{_up_to(short)}"
 
 
 def _up_to(short: Shortfall) -> str:
-    """Return how much is allowed at the most, for what the limits of now do not allow."""
-    _, _, most = _columns(short.demand.limits, ZERO, short.requested, shown=short.demand.most)
+    """Return the highest limits at any time, of the resources that are above the limits of now."""
+    rows = short_resources(short.demand.limits, ZERO, short.requested)
+    most = ",".join(f"{each.name}={getattr(short.demand.most, each.name)}" for each in rows)
     return f" (up to {most})" if most else ""
 
 
-def _columns(
-    limits: Limits, used: Usage, weight: Usage, *, shown: Limits | None = None
-) -> tuple[str, str, str]:
-    """Return requested, used and limited for the resources that are short; of other limits if `shown`."""
-    said = limits if shown is None else shown
-    rows: list[tuple[str, str, str]] = []
-    if not limits.workflows.covers(used.workflows + weight.workflows):
-        rows.append(("workflows", str(weight.workflows), f"{used.workflows}|{said.workflows}"))
-    if not Limits(tasks=limits.tasks).admits(used + weight):
-        rows.append(("tasks", str(weight.task_amount), f"{used.task_amount}|{said.tasks}"))
-    requested = ",".join(f"{name}={asked}" for name, asked, _ in rows)
-    taken = ",".join(f"{name}={both.partition('|')[0]}" for name, _, both in rows)
-    limited = ",".join(f"{name}={both.partition('|')[2]}" for name, _, both in rows)
-    return requested, taken, limited
+def _requested(rows: Iterable[ShortResource]) -> str:
+    return ",".join(f"{each.name}={each.requested}" for each in rows)
+
+
+def _limited(rows: Iterable[ShortResource]) -> str:
+    return ",".join(f"{each.name}={each.limit}" for each in rows)
 
 
 def _shrink(short: Shortfall) -> str:
+    """Return what to change where a limit can never admit a Workflow."""
     limits = short.demand.most
     if not limits.workflows.covers(short.requested.workflows):
         return "the limit is 0, nothing may run until it is raised"
@@ -107,9 +123,9 @@ def queue_message(
     position: int,
     depth: int,
 ) -> str:
-    """Return the sentence that a held Workflow carries: its position and how full the tightest limit is.
+    """Return the text on a held Workflow: its position, and the usage of the limit with the least left.
 
-    Figures of statuses are some seconds old: they give the position approximately, and no more.
+    Figures that come from a status are some seconds old: they give an approximate position, and no usage.
     """
     if view.partial:
         return f"about position {position} of {depth} in {namespace}"
@@ -119,14 +135,14 @@ def queue_message(
 def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str:
     """Return ` (10/10 running)` for the limit on Workflows with the least free capacity, or nothing.
 
-    A share of a pool that borrows is no limit: the pool may give more than the quota says, or less.
+    A share of a pool that borrows is no limit: the pool may allow more than the share, or less.
     """
     tightest: tuple[int, str] | None = None
     for quota in quotas:
         limit = (quota.constant or quota.limits_at(now)).workflows
         if limit.value is None or quota.is_share:
             continue
-        running = view.taken.get(quota.account, ZERO).workflows
+        running = view.used.get(quota.account, ZERO).workflows
         candidate = (limit.value - running, f" ({running}/{limit.value} running)")
         tightest = candidate if tightest is None or candidate < tightest else tightest
     return tightest[1] if tightest else ""

@@ -1,4 +1,4 @@
-"""What rules want of one template: each lock once, with the conditions that can be evaluated there."""
+"""Which locks rules want on one template: each once, with the conditions that can be evaluated there."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,14 +16,14 @@ def effective_rules(
 ) -> tuple[CompiledRule, ...]:
     """Return the rules that select a template as they act on it, each lock once.
 
-    A condition over parameters that are not there could not be evaluated, and Argo would end the Workflow:
-    the lock is taken always. So it is where another rule wants it always; of two conditions either is enough.
+    A condition over missing parameters could not be evaluated, and Argo would end the Workflow: the lock is
+    then always acquired. The same where another rule wants it always; of two conditions either is enough.
     """
     return one_rule_each([rule_on(rule, template, spec) for rule in rules])
 
 
 def why_not_put(rule: CompiledRule, template: Template, held_by_whole: frozenset[str]) -> str:
-    """Return why a lock that a template lacks is not put on it, empty where it is."""
+    """Return why a lock that a template lacks is not put on it, "" where it is."""
     if not held_by_whole.isdisjoint(rule.names):
         return "the whole Workflow holds it already"
     return FREED_BY_DAEMON if template.daemon else ""
@@ -32,8 +32,8 @@ def why_not_put(rule: CompiledRule, template: Template, held_by_whole: frozenset
 def one_rule_each(rule_on: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
     """Return the rules of one call, each lock once.
 
-    Two conditions of rules that select calls differently stay apart: what stands in front of the template
-    does not know any more which call it was made for (`clash`).
+    Two conditions of rules that select calls differently are not joined: a layer in front of the template
+    does not know which call it was generated for (`conditions_clash`).
     """
     always = {rule.lock_name for rule in rule_on if rule.when is None}
     found: dict[str, CompiledRule] = {}
@@ -50,9 +50,9 @@ def one_rule_each(rule_on: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
 
 
 def conditions_clash(one: CompiledRule, other: CompiledRule) -> bool:
-    """Tell whether two rules take the same lock by different conditions for different calls."""
-    same = one.plain_name == other.plain_name and one.selector.tasks == other.selector.tasks
-    return one.plain_name == other.plain_name and not same and None not in (one.when, other.when)
+    """Return whether two rules want the same lock by different conditions for different calls."""
+    same_lock, same_calls = one.plain_name == other.plain_name, one.selector.tasks == other.selector.tasks
+    return same_lock and not same_calls and None not in (one.when, other.when)
 
 
 def rule_on(rule: CompiledRule, template: Template, spec: WorkflowSpec) -> CompiledRule:
@@ -73,5 +73,5 @@ def _named(parameters: Parameters | None) -> frozenset[str]:
 
 
 def locks_of(rules: Sequence[CompiledRule]) -> frozenset[str]:
-    """Return the names of the locks that these rules put."""
+    """Return the names of the locks of these rules."""
     return frozenset(rule.lock_name for rule in rules)

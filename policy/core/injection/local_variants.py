@@ -1,44 +1,44 @@
-"""Variants of one template of an object: copies with more locks, and layers in front of them."""
+"""Which variants of one template its calls need: copies with more locks, and layers in front of them."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from policy.core.injection.block_patch import block_of, holds_one
-from policy.core.injection.call_sites import CallSite
 from policy.core.injection.effective_rules import locks_of
-from policy.core.injection.layer_templates import calling, choice, wrapper
-from policy.core.injection.needs_per_call import Rules
+from policy.core.injection.in_place import holds_one
+from policy.core.injection.layers import choice
+from policy.core.injection.needs_per_call import CallSite, Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
 from policy.core.lock_model.generated_names import can_name, generated_name
 from policy.core.lock_model.lock_names import NO_LOCKS
+from policy.core.objects.workflow import RawTemplate
 from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import Part, paced
 
 
-def put_locally(
+def inject_variants(
     writer: TemplateWriter, number: int, base: LockPlacement, apart: Sequence[tuple[CallSite, LockPlacement]]
 ) -> list[str]:
-    """Put `base` on a template of the object, and lead the calls of `apart` to templates with their locks.
+    """Put `base` on a template of the object, and redirect the calls of `apart` to ones with their locks.
 
-    Return what could not be done as the policy has it.
+    Return remarks on what could not be done as the policy wants it.
 
     Raises:
         Refused: it cannot be done at all.
     """
     remarks: list[str] = []
-    led = {id(site) for site, _ in apart}
-    sites = [site for site in writer.outline.inbound[number] if id(site) not in led]
+    redirected = {id(site) for site, _ in apart}
+    sites = [site for site in writer.outline.inbound[number] if id(site) not in redirected]
     base = _allowed(writer, number, base, sites, remarks=remarks)
-    shapes = [
-        (site, _allowed(writer, number, shape, [site], remarks=remarks))
-        for site, shape in paced(apart, writer.budget, Part.INJECTION)
+    placements = [
+        (site, _allowed(writer, number, placement, [site], remarks=remarks))
+        for site, placement in paced(apart, writer.budget, Part.INJECTION)
     ]
-    if (shapes or base.layered) and not can_name(writer.outline.bodies[number].template.name or ""):
+    if (placements or base.layered) and not can_name(writer.outline.bodies[number].template.name or ""):
         raise Refused("a template with locks cannot be named after it: its name is too long, or none")
     variants = _Variants(writer, number, base)
-    for site, shape in paced(shapes, writer.budget, Part.INJECTION):
-        writer.lead(site, variants.named(shape))
+    for site, placement in paced(placements, writer.budget, Part.INJECTION):
+        writer.redirect(site, variants.named(placement))
     variants.put_base()
     return list(dict.fromkeys(remarks))
 
@@ -46,53 +46,55 @@ def put_locally(
 def _allowed(
     writer: TemplateWriter,
     number: int,
-    shape: LockPlacement,
+    placement: LockPlacement,
     sites: Sequence[CallSite],
     *,
     remarks: list[str],
 ) -> LockPlacement:
-    """Return the shape with layers only where they change nothing but who waits."""
-    shape = _one_lock_each(writer, number, shape)
-    if not shape.layered:
-        return shape
+    """Return the placement with layers only where they change nothing but the waiting."""
+    placement = _one_lock_each(writer, number, placement)
+    if not placement.layered:
+        return placement
     why = writer.why_not(writer.body(number), sites) if number in writer.outline.tops else "it stands inline"
     if not why:
-        return shape
-    if shape.choices:
+        return placement
+    if placement.choices:
         raise Refused(f"it can only be taken by a choice in front of it: {why}")
-    if any(rule.strategy is not Strategy.WRAPPER for rule in shape.wraps):
+    if any(rule.strategy is not Strategy.WRAPPER for rule in placement.wraps):
         raise Refused(
             f"Argo before 3.6 holds one lock a template, and there can be none around it: {why}. "
             "Split the template, or remove its own lock"
         )
     remarks.append(f"nothing can stand around it ({why})")
-    return LockPlacement((*shape.direct, *shape.wraps), (), shape.choices)
+    return LockPlacement((*placement.direct, *placement.wraps), (), placement.choices)
 
 
-def _one_lock_each(writer: TemplateWriter, number: int, shape: LockPlacement) -> LockPlacement:
-    """Return the shape for an Argo that holds one lock a template: the others go around it."""
-    if writer.argo.reads_lists:
-        return shape
-    free = 0 if holds_one(writer.block(number)) else 1
-    return LockPlacement(shape.direct[:free], (*shape.direct[free:], *shape.wraps), shape.choices)
+def _one_lock_each(writer: TemplateWriter, number: int, placement: LockPlacement) -> LockPlacement:
+    """Return the placement for an Argo that holds one lock a template: layers hold the others."""
+    if writer.lists:
+        return placement
+    first = 0 if holds_one(writer.block(number)) else 1
+    return LockPlacement(
+        placement.direct[:first], (*placement.direct[first:], *placement.wraps), placement.choices
+    )
 
 
 class _Variants:
-    """Makes what stands in front of one template, and copies of it."""
+    """Writes the layers in front of one template, and its copies."""
 
     def __init__(self, writer: TemplateWriter, number: int, base: LockPlacement) -> None:
-        self._writer, self._base, self._argo = writer, base, writer.argo
+        self._writer, self._base = writer, base
         self._place = writer.outline.bodies[number]
         self._number = number
         self._name = self._place.template.name or ""
         self._bottom = generated_name(self._name, "base") if base.layered else self._name
 
-    def named(self, shape: LockPlacement) -> str:
-        """Return the name of the template with these locks."""
-        return self._chain(shape.direct, shape.wraps, shape.choices, "")
+    def named(self, placement: LockPlacement) -> str:
+        """Return the name of the template with these locks, which is added where it is missing."""
+        return self._chain(placement.direct, placement.wraps, placement.choices, "")
 
     def put_base(self) -> None:
-        """Put the locks of all other callers; a layer takes the template's name, so it is called instead."""
+        """Put the locks of all other callers; a layer gets the template's name, so it is called instead."""
         base = self._base
         if base.layered:
             self._writer.rename(self._writer.outline.tops[self._number], self._bottom)
@@ -103,15 +105,13 @@ class _Variants:
         if choices:
             return self._choice(direct, wraps, choices, last)
         inner = self._copied(direct)
-        groups = [wraps] if self._argo.reads_lists and wraps else [(each,) for each in wraps]
+        groups = [wraps] if self._writer.lists and wraps else [(each,) for each in wraps]
         for count, group in enumerate(groups, 1):
-            made = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
-            name = last if last and count == len(groups) else made
-            block, target = block_of(group, self._argo), calling(inner)
-            value = wrapper(
-                name, target, self._writer.body(self._number) or {}, block, retried=self._writer.retried
+            own = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
+            name = last if last and count == len(groups) else own
+            self._writer.add_wrapper(
+                name, {"template": inner}, self._body(), group, renamed=name == self._name
             )
-            self._writer.replace_or_add(name, value, locks_of(group), renamed=name == self._name)
             inner = name
         return inner
 
@@ -121,20 +121,21 @@ class _Variants:
         if condition is None:
             raise Refused("it has no condition")
         free = self._chain(direct, wraps, choices[:-1], "")
-        taken = msgspec.structs.replace(rule, when=None, choice=None)
-        one_lock = not self._argo.reads_lists and (direct or holds_one(self._writer.block(self._number)))
+        always = msgspec.structs.replace(rule, when=None, choice=None)
+        one_lock = not self._writer.lists and (direct or holds_one(self._writer.block(self._number)))
         locked = (
-            self._chain(direct, (*wraps, taken), choices[:-1], "")
+            self._chain(direct, (*wraps, always), choices[:-1], "")
             if one_lock or rule.strategy is Strategy.WRAPPER
-            else self._chain((*direct, taken), wraps, choices[:-1], "")
+            else self._chain((*direct, always), wraps, choices[:-1], "")
         )
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
-        ways = calling(locked), calling(free)
-        value = choice(
-            name, *ways, condition, self._writer.body(self._number) or {}, retried=self._writer.retried
-        )
-        self._writer.replace_or_add(name, value, NO_LOCKS, renamed=name == self._name)
+        retried = self._writer.retried
+        value = choice(name, locked, {"template": free}, condition, self._body(), retried=retried)
+        self._writer.add(name, value, NO_LOCKS, renamed=name == self._name)
         return name
+
+    def _body(self) -> RawTemplate:
+        return self._writer.body(self._number) or {}
 
     def _copied(self, direct: Rules) -> str:
         names = locks_of(direct)

@@ -1,29 +1,28 @@
-"""Locks that an edit in place cannot put: for some callers only, around another lock, or by a condition.
+"""How locks are injected for some callers only, around another lock, or by a condition.
 
-Each call of a template needs a set of locks (`needs_per_call`). What all calls need is put on the
-template itself. A call that needs more is led to a template made for it: a copy with the locks, or a layer in
-front. Where a layer would change what the Workflow means, a copy is made instead, and where nothing does it,
-the fault says why.
+Each call of a template needs a set of locks (`needs_per_call`). What all calls need is put on the template
+itself. A call that needs more is redirected to a generated template: a copy with the locks, or a layer in
+front. Where a layer would change what the Workflow means, a copy is made instead, and where nothing helps,
+the fault gives the reason.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from policy.core.decision.decision import Code, Injection, Reason
-from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
+from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
-from policy.core.injection.injection_result import Injected, Notes, faults_of, put_on, skipped, template_name
-from policy.core.injection.local_variants import put_locally
-from policy.core.injection.needs_per_call import Needs, Outline, Rules, outline
+from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
+from policy.core.injection.local_variants import inject_variants
+from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
+from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import own_locks
 from policy.core.lock_model.generated_names import is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
+from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.workflow import Template, WorkflowSpec
@@ -31,30 +30,20 @@ from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import Part, paced
 
 
-def arranged(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
-) -> Injected:
-    """Return how the rules of the active policies change the templates of an object and who calls them."""
-    return _Arranging(spec, locks, active, reviewed).result()
+def inject_per_call(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> Injected:
+    """Return how the rules of the active policies change the templates of an object, and their calls."""
+    return _PerCall(spec, rulebook, reviewed).result()
 
 
-class _Arranging:
-    """Works through the bodies of one object, callers before what they call."""
+class _PerCall:
+    """Goes through the bodies of one object, callers before what they call."""
 
-    def __init__(
-        self,
-        spec: WorkflowSpec,
-        locks: LockPolicies,
-        active: Sequence[CompiledLockPolicy],
-        reviewed: ReviewedObject,
-    ) -> None:
-        self._spec, self._locks, self._active, self._reviewed = spec, locks, active, reviewed
-        self._view = locks.view(spec) if reviewed.view is None else reviewed.view
-        budget = self._budget = reviewed.budget
-        self._book = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
-        self._warnings: list[str] = []
-        self._faults: list[Reason] = []
-        self._put: list[Injection] = []
+    def __init__(self, spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> None:
+        self._spec, self._rulebook, self._reviewed = spec, rulebook, reviewed
+        self._locks = locks = rulebook.locks
+        self._active, self._view = rulebook.policies, reviewed.view
+        self._budget = budget = rulebook.budget
+        self._outcome = Outcome()
         self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         defaults = spec.default_locks
@@ -66,123 +55,113 @@ class _Arranging:
             self._rules(number) for number in paced(range(len(self._found.bodies)), budget, Part.INJECTION)
         ]
         self._needs = Needs(self._found, self._wanted, self._own, self._whole, budget)
-        self._writer = TemplateWriter(spec, self._found, locks, reviewed)
+        self._writer = TemplateWriter(spec, self._found, rulebook, reviewed)
 
     def result(self) -> Injected:
         for number in self._found.order:
             if self._wanted[number]:
                 self._budget.check(Part.INJECTION)
-                self._arrange(number)
+                self._inject(number)
         self._foreign()
-        made = self._writer.finish()
-        if isinstance(made, Reason):
-            return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
-        return Injected(
-            made,
-            tuple(self._put),
-            tuple(self._warnings),
-            tuple(self._faults),
-            self._note(),
-        )
+        patch = self._writer.finish()
+        if isinstance(patch, Reason):
+            return Injected(warnings=tuple(self._outcome.warnings), faults=(*self._outcome.faults, patch))
+        return self._outcome.injected(patch, self._note())
 
     def _foreign(self) -> None:
-        """Lead calls of templates of other objects to what holds the locks that rules want there."""
+        """Redirect calls of templates of other objects to templates with the locks that rules want there."""
         foreign = ForeignCalls(
             self._spec,
-            find=self._reviewed.find,
-            rulebook=self._book,
-            view=self._view,
+            rulebook=self._rulebook,
+            reviewed=self._reviewed,
             needs=self._needs,
             writer=self._writer,
+            outcome=self._outcome,
         )
         for site in self._found.foreign:
             self._budget.check(Part.INJECTION)
             caller = self._found.bodies[site.caller] if site.caller != SPEC_ITSELF else None
-            outcome = foreign.arrange(site, caller)
-            self._warnings += outcome.warnings
-            self._faults += outcome.faults
-            self._put += outcome.put
+            foreign.redirect(site, caller)
 
     def _rules(self, number: int) -> Rules:
-        """Return the rules that act on a body, without those that could not help it."""
+        """Return the rules that act on a body, without those whose lock cannot be put on it."""
         place = self._found.bodies[number]
         rules = self._locks.rules_for(place.template, self._view)
         if not rules:
             return ()
-        kept = []
+        wanted = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
         for rule in (rule_on(each, place.template, self._spec) for each in active):
             lacks = self._own[number].isdisjoint(rule.names)
             if lacks and (why := why_not_put(rule, place.template, self._whole)):
-                self._warnings.append(skipped(template_name(place), rule, why))
+                self._outcome.warnings.append(skipped(template_name(place), rule, why))
             else:
-                kept.append(rule)
-        return tuple(kept)
+                wanted.append(rule)
+        return tuple(wanted)
 
-    def _arrange(self, number: int) -> None:
+    def _inject(self, number: int) -> None:
         place = self._found.bodies[number]
         sites, needs = self._found.inbound[number], self._needs.by_site[number]
         needed = tuple({rule.lock_name: rule for each in needs for rule in each}.values())
         if not needed:
             return
         faults = self._faults_of(number, needed)
-        self._faults.extend(faults)
+        self._outcome.faults.extend(faults)
         if any(fault.code in (Code.LOCK_FORM, Code.LOCK_CONFLICT) for fault in faults):
             return  # The installed Argo does not know a field that would be written, or there is no way.
         base = _for_all(sites, needs)
         apart = [(site, each) for site, each in zip(sites, needs, strict=True) if each != base]
         fault = self._impossible(place, base, apart, number)
         if fault is not None:
-            self._faults.append(fault)
+            self._outcome.faults.append(fault)
             return
         try:
-            shapes = [(site, LockPlacement.of(each)) for site, each in apart]
-            remarks = put_locally(self._writer, number, LockPlacement.of(base), shapes)
+            placements = [(site, LockPlacement.of(each)) for site, each in apart]
+            remarks = inject_variants(self._writer, number, LockPlacement.of(base), placements)
         except Refused as refused:
-            self._faults.append(_fault(place, needed, str(refused)))
+            self._outcome.faults.append(_fault(place, needed, str(refused)))
             return
-        self._warnings.extend(
+        self._outcome.warnings.extend(
             f"lockkeeper: {template_name(place)}: {each}, so the lock is put another way" for each in remarks
         )
-        self._put.extend(put_on(template_name(place), needed))
+        self._outcome.placed.append((place, needed))
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
-        """Return what is wrong with locks, or with where they would have to be put."""
+        """Return what is wrong with locks, or with the place where they would have to be put."""
         place = self._found.bodies[number]
-        faults = faults_of(place, needed, self._book)
+        faults = injected_faults(place, needed, self._rulebook)
         clashing = self._needs.clashing(number)
         if clashing is not None:
             why = "rules take it by different conditions for some of its callers. Say it in one rule"
             faults.append(_fault(place, (clashing,), why))
         for rule in needed:
-            torn = self._needs.torn(number, rule)
-            if torn is not None:
-                faults.append(_torn(place, rule, torn, self._found))
+            mixed = self._needs.called_both_ways(number, rule)
+            if mixed is not None:
+                faults.append(_called_both_ways(place, rule, mixed, self._found))
                 break
         return faults
 
     def _note(self) -> str:
-        """Return what the object holds afterwards: what was there, and what was made."""
-        notes = Notes()
+        """Return which locks the object holds afterwards: those that it had, and those injected."""
+        holders = []
         for number, body in enumerate(paced(self._found.bodies, self._budget, Part.INJECTION)):
             held = self._own[number] | self._writer.put_on(body.pointer)
-            if not held:
-                continue
-            notes.add(self._selecting(body.template), held, body.template)
+            if held:
+                holders.append((self._selecting(body.template), held, body.template.name))
         for template, held, passed in paced(self._writer.holders, self._budget, Part.INJECTION):
-            notes.add(self._selecting(template, passed), held, template)
-        return notes.text()
+            holders.append((self._selecting(template, passed), held, template.name))
+        return note_of(holders)
 
-    def _selecting(self, template: Template, passed: Caller | None = None) -> Iterable[CompiledRule]:
+    def _selecting(self, template: Template, passed: Caller | None = None) -> list[CompiledRule]:
         """Return the rules that a template may hold the locks of; a layer holds what its base needs."""
         layer = is_layer(template)
         rules = self._locks.rules if layer else self._locks.rules_for(template, self._view, passed)
-        return (rule for rule in rules if rule.policy in self._active)
+        return [rule for rule in rules if rule.policy in self._active]
 
     def _impossible(
         self, place: TemplateBody, base: Rules, apart: Sequence[tuple[CallSite, Rules]], number: int
     ) -> Reason | None:
-        """Return why some callers cannot be told apart from the others."""
+        """Return why some callers cannot get other locks than the rest."""
         if not apart:
             return None
         needed = tuple({rule.lock_name: rule for _, rules in apart for rule in rules}.values()) or base
@@ -191,8 +170,7 @@ class _Arranging:
             return _fault(
                 place, direct, "it has callers that must stay unlocked; strategy Direct locks them all"
             )
-        fixed = [site for site, _ in apart if not site.changeable]
-        if fixed or number not in self._found.tops:
+        if number not in self._found.tops or any(not site.changeable for site, _ in apart):
             return _fault(
                 place, needed, "its callers need different locks, and not all of them can be changed"
             )
@@ -202,7 +180,7 @@ class _Arranging:
 def _for_all(sites: Sequence[CallSite], needs: Sequence[Rules]) -> Rules:
     """Return what is put on the template itself, in place or in front of it: the least that a call needs.
 
-    So it keeps a caller. Those that are not known here cannot be led elsewhere, so they decide.
+    So it still has a caller. Callers that are not known here cannot be redirected, so their needs decide.
     """
     fixed = [each for site, each in zip(sites, needs, strict=True) if not site.changeable]
     if fixed:
@@ -216,7 +194,7 @@ def _fault(place: TemplateBody, rules: Sequence[CompiledRule], why: str) -> Reas
     return Reason(Code.LOCK_CONFLICT, where, f"needs the lock {names}, but {why}", rules[0].policy.source)
 
 
-def _torn(place: TemplateBody, rule: CompiledRule, site: CallSite, found: Outline) -> Reason:
+def _called_both_ways(place: TemplateBody, rule: CompiledRule, site: CallSite, found: Outline) -> Reason:
     caller = template_name(found.bodies[site.caller])
     why = (
         f'"{caller}", which calls it, runs both with and without that lock held around it. Let one template '

@@ -1,17 +1,15 @@
-"""The single `semaphore` and `mutex` written as lists, where the installed Argo would drop them.
+"""How a single `semaphore` or `mutex` becomes a list, where the installed Argo would drop it.
 
-From 4.0 on Argo takes no lock for them and runs unlocked (argo-workflows C.2), so they are never left as they
-are.
+From 4.0 on Argo acquires no lock for it and runs unlocked (argo-workflows C.2), so it is always converted.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from policy.core.injection.block_patch import holds_one
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledLockPolicy, item_of, refuses_singular
+from policy.core.injection.in_place import holds_one
+from policy.core.lock_model.rules import item_of
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import Op, PatchOp, patched
 from policy.core.objects.workflow import (
@@ -24,19 +22,17 @@ from policy.core.objects.workflow import (
     WorkflowSpec,
 )
 
-
-def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
-    """Tell whether single locks are written as lists: Argo drops them, and no policy refuses them."""
-    if locks.argo.reads_singular:
-        return False
-    return not (locks.refuses_singular and refuses_singular(active))
+_Ref = TypeVar("_Ref", bound=SemaphoreRef | MutexRef)
 
 
 def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
-    """Tell whether there is a single lock; `found` has all bodies that hold locks."""
-    # Most bodies hold none, and are not asked.
+    """Return whether there is a single lock; `found` has all bodies that hold locks."""
     blocks = [each.template.synchronization for each in found if each.template.synchronization is not None]
-    return any(map(holds_one, (*blocks, spec.synchronization, spec.default_locks)))
+    if spec.synchronization is not None:
+        blocks.append(spec.synchronization)
+    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
+        blocks.append(spec.template_defaults.synchronization)
+    return any(map(holds_one, blocks))  # Most objects have no block.
 
 
 def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
@@ -58,18 +54,18 @@ def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[
 
 
 def converted_text(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
-    """Return the text of an object after operations of `convert`, for what is made from that text."""
+    """Return the text of an object after operations of `convert`, from which templates are copied."""
     try:
         obj: Any = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return raw  # What was read of it could be; of the rest nothing can be made anew.
+        return raw  # Decoders read the parts that they need; the whole cannot be written again.
     if not isinstance(obj, dict):
         return raw
     return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
 
 
 class _Writer:
-    """Rewrites bodies and gathers the operations."""
+    """Rewrites bodies and collects the operations."""
 
     def __init__(self) -> None:
         self.patch: list[PatchOp] = []
@@ -89,29 +85,24 @@ class _Writer:
         """Return a block with its single locks in the lists."""
         if block is None or not holds_one(block):
             return block
-        semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
-        mutexes: tuple[MutexRef, ...] | None = block.mutexes
-        if block.semaphore is not None:
-            self._move(block.semaphore, block.semaphores or (), where, "semaphore", "semaphores")
-            semaphores = tuple(dict.fromkeys((*(block.semaphores or ()), block.semaphore)))
-        if block.mutex is not None:
-            self._move(block.mutex, block.mutexes or (), where, "mutex", "mutexes")
-            mutexes = tuple(dict.fromkeys((*(block.mutexes or ()), block.mutex)))
-        return Synchronization(semaphores=semaphores, mutexes=mutexes)
+        return Synchronization(
+            semaphores=self._listed(block.semaphore, block.semaphores, where, ("semaphore", "semaphores")),
+            mutexes=self._listed(block.mutex, block.mutexes, where, ("mutex", "mutexes")),
+        )
 
-    def _move(
-        self,
-        ref: SemaphoreRef | MutexRef,
-        beside: Sequence[SemaphoreRef | MutexRef],
-        where: str,
-        single: str,
-        plural: str,
-    ) -> None:
-        if not beside:
-            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(ref)]))
-        elif ref not in beside:
-            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(ref)))
+    def _listed(
+        self, one: _Ref | None, listed: tuple[_Ref, ...] | None, where: str, fields: tuple[str, str]
+    ) -> tuple[_Ref, ...] | None:
+        if one is None:
+            return listed
+        single, plural = fields
+        before = listed or ()
+        if not before:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(one)]))
+        elif one not in before:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(one)))
         self.patch.append(PatchOp(Op.REMOVE, f"{where}/{single}"))
+        return tuple(dict.fromkeys((*before, one)))
 
     def _dag(self, dag: Dag | None, where: str) -> Dag | None:
         if dag is None or not any(task.inline is not None for task in dag.tasks or ()):

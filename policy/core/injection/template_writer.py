@@ -1,7 +1,7 @@
-"""Makes the templates that calls are led to: copies with locks, wrappers and choices; and the patch for it.
+"""Which operations add templates with locks to one object, and redirect its calls to them.
 
-The operations come in an order that lets copies be made of what they should be: first calls are changed, then
-templates are copied, then the originals get their own locks.
+Copies have to be made of the right state, so calls are changed first, then templates are copied, then the
+originals get their own locks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,15 @@ from typing import Any, Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.injection.block_patch import additions
-from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
 from policy.core.injection.effective_rules import locks_of
-from policy.core.injection.layer_safety import TaskUses, task_uses, why_not_around, why_not_called
-from policy.core.injection.needs_per_call import Outline, Rules
+from policy.core.injection.in_place import additions, block_of
+from policy.core.injection.layers import TaskUses, task_uses, why_not_around, why_not_called, wrapper
+from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Outline, Rules
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import merged
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
-from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.objects.workflow import RawTemplate, Synchronization, Template, WorkflowSpec
@@ -28,17 +27,17 @@ from policy.core.values.budget import Part
 
 _MAX_TEMPLATES: Final = 200
 _FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
-"""Argo's full CRDs bound the number of templates since then."""
+"""Argo's full CRDs limit the number of templates since then."""
 _MAX_BYTES: Final = 1_500_000
-"""What etcd takes is 1.5 MiB; the controller's status comes on top."""
+"""etcd accepts 1.5 MiB; the status that the controller adds needs a part of it."""
 
 
-class Refused(Exception):  # noqa: N818 - what it is, as the other refusals are named
-    """A lock that cannot be put so; the text says why."""
+class Refused(Exception):  # noqa: N818 - named like the other refusals
+    """A lock that cannot be injected so; the text gives the reason."""
 
 
 class LockPlacement(msgspec.Struct, frozen=True):
-    """Locks sorted by how they are put: on the body, on a layer in front, or by a choice."""
+    """Locks sorted by how they are injected: into the body, into a layer in front, or by a choice."""
 
     direct: Rules
     wraps: Rules
@@ -57,23 +56,23 @@ class LockPlacement(msgspec.Struct, frozen=True):
 
     @property
     def layered(self) -> bool:
-        """Whether a layer stands in front of the body."""
+        """Whether there is a layer in front of the body."""
         return bool(self.wraps or self.choices)
 
 
 class TemplateWriter:
-    """Gathers the changes of one object."""
+    """Collects the changes of one object."""
 
     def __init__(
-        self, spec: WorkflowSpec, outline: Outline, locks: LockPolicies, reviewed: ReviewedObject
+        self, spec: WorkflowSpec, outline: Outline, rulebook: Rulebook, reviewed: ReviewedObject
     ) -> None:
-        argo, self._namespace = locks.argo, locks.namespace
-        self._spec, self.outline, self.argo, self._reviewed = spec, outline, argo, reviewed
+        self._spec, self.outline, self._reviewed = spec, outline, reviewed
+        self._argo, self._namespace = rulebook.locks.argo, rulebook.locks.namespace
+        self.lists, self.budget = rulebook.locks.writes_lists, rulebook.budget
         self.defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
-        self._made: set[str] = set()
-        self.budget = reviewed.budget
+        self._added: set[str] = set()
         self._used: dict[int, TaskUses] = {}
         self._puts: dict[str, frozenset[str]] = {}
         self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
@@ -86,19 +85,19 @@ class TemplateWriter:
         """Return the patch, or why it would make the object too large for Argo or etcd."""
         patch = (*self._calls, *self._copies, *self._own)
         before = len(self._spec.templates or ())
-        if self.argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
+        if self._argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
             message = (
                 f"would have {self._count} templates with those that hold locks; Argo takes "
                 f"{_MAX_TEMPLATES}. Split the Workflow, or use strategy Direct"
             )
-            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
-        if self._made and len(self._reviewed.raw) + len(msgspec.json.encode(patch)) > _MAX_BYTES:
+        elif self._added and len(self._reviewed.raw) + len(msgspec.json.encode(patch)) > _MAX_BYTES:
             message = "would be too large for etcd with the templates that hold locks. Split the Workflow"
-            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
-        return patch
+        else:
+            return patch
+        return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
 
     def why_not(self, body: RawTemplate | None, sites: Sequence[CallSite]) -> str:
-        """Return why no layer may stand between these calls and a body, empty where one may."""
+        """Return why there may be no layer between these calls and a body, empty where one may be."""
         self.budget.check(Part.INJECTION)
         if body is None:
             return "its text is not known"
@@ -110,7 +109,7 @@ class TemplateWriter:
         return why
 
     def _uses(self, caller: int) -> TaskUses | None:
-        """Return what a body uses of its tasks, None for the spec; looked at once for all of its calls."""
+        """Return what a body uses of its tasks, None for the spec; worked out once for all of its calls."""
         if caller == SPEC_ITSELF:
             return None
         if caller not in self._used:
@@ -125,7 +124,7 @@ class TemplateWriter:
 
     @property
     def retried(self) -> bool:
-        """Whether Argo would retry every template that does not say otherwise."""
+        """Whether Argo would retry every template without a retryStrategy of its own."""
         text = self.text()
         return bool(text.get("retryStrategy") or (text.get("templateDefaults") or {}).get("retryStrategy"))
 
@@ -151,13 +150,30 @@ class TemplateWriter:
         *,
         holder: Template | None = None,
         passed: Caller | None = None,
+        renamed: bool = False,
     ) -> None:
-        """Add a template that was made, once; one of that name that is there already must hold its locks.
+        """Add a template once; one of that name that is there already must hold its locks.
 
-        `holder` is what a copy is a copy of, and `passed` the call of that.
+        `holder` is the template that a copy is made of, and `passed` the call of that. With `renamed`, it
+        gets the name of a template that was renamed, so it is new in any case.
         """
-        if self._is_new(name, held):
-            self._append(value, held, holder, passed)
+        if renamed:
+            self._added.add(name)
+        elif not self._is_new(name, held):
+            return
+        if holder is None:
+            holder = msgspec.convert(value, Template)
+        self.holders.append((holder, held | self._held(holder), passed))
+        self._copies.append(PatchOp(Op.ADD, f"{self._reviewed.at}/templates/-", value))
+        self._count += 1
+
+    def add_wrapper(
+        self, name: str, target: JsonObject, body: RawTemplate, rules: Rules, *, renamed: bool = False
+    ) -> None:
+        """Add a wrapper that runs `target` under the locks of rules."""
+        block = block_of(rules, lists=self.lists)
+        value = wrapper(name, target, body, block, retried=self.retried)
+        self.add(name, value, locks_of(rules), renamed=renamed)
 
     def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
         """Add a copy of a template of the object, with more locks."""
@@ -176,31 +192,14 @@ class TemplateWriter:
             if held <= self._held(present):
                 return False
             raise Refused(f'the name "{name}" of the template that would hold it is taken: rename that one')
-        if name in self._made:
+        if name in self._added:
             return False
-        self._made.add(name)
+        self._added.add(name)
         return True
 
-    def replace_or_add(self, name: str, value: JsonObject, held: frozenset[str], *, renamed: bool) -> None:
-        """Add a layer; one that takes the name of the template that was renamed is new in any case."""
-        if renamed:
-            self._made.add(name)
-            self._append(value, held, None)
-        else:
-            self.add(name, value, held)
-
-    def _append(
-        self, value: JsonObject, held: frozenset[str], holder: Template | None, passed: Caller | None = None
-    ) -> None:
-        if holder is None:
-            holder = msgspec.convert(value, Template)
-        self.holders.append((holder, held | self._held(holder), passed))
-        self._copies.append(PatchOp(Op.ADD, f"{self._reviewed.at}/templates/-", value))
-        self._count += 1
-
-    def lead(self, site: CallSite, name: str) -> None:
-        """Make a call run a template of the object."""
-        self._calls += site.leads_to(name)
+    def redirect(self, site: CallSite, name: str) -> None:
+        """Redirect a call to a template of the object."""
+        self._calls += site.redirected_to(name)
 
     def rename(self, index: int, name: str) -> None:
         """Give a template another name."""
@@ -209,14 +208,14 @@ class TemplateWriter:
         self._calls.append(PatchOp(Op.REPLACE, f"{self._reviewed.at}/templates/{index}/name", name))
 
     def put(self, pointer: str, template: Template, rules: Rules) -> None:
-        """Put locks on a template in place; on one that stands inline before what it stands in is copied."""
+        """Add locks to a template in place; to an inline one before the template around it is copied."""
         inline = pointer.count("/") > self._reviewed.at.count("/") + 2
         operations = self._calls if inline else self._own
         operations += self._additions(pointer, template, rules)
         self._puts[pointer] = locks_of(rules)
 
     def put_on(self, pointer: str) -> frozenset[str]:
-        """Return the locks that were put on a template in place."""
+        """Return the locks that were added to a template in place."""
         return self._puts.get(pointer, NO_LOCKS)
 
     def _held(self, template: Template) -> frozenset[str]:
@@ -225,7 +224,7 @@ class TemplateWriter:
     def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
         if not rules:
             return []
-        made = additions(pointer, template.synchronization, rules, self.argo, self.defaults)
-        if isinstance(made, Reason):
-            raise Refused(made.message)
-        return made
+        operations = additions(pointer, template.synchronization, rules, self.defaults, lists=self.lists)
+        if isinstance(operations, Reason):
+            raise Refused(operations.message)
+        return operations

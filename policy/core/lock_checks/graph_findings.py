@@ -1,7 +1,8 @@
-"""What only the template graph of an object shows: deadlocks, unknown references, names that parameters give.
+"""What only the template graph of an object shows: deadlocks, unknown references, names with parameters.
 
-Most objects have no lock above another and call only what exists and takes no lock; that is seen without a
-graph. Injected locks count as if they were there already.
+Most objects hold no lock above another and call only templates that exist and take no lock; they need no
+graph. Injected locks count as if they were there already. A lock whose name has parameters is checked by its
+whole name where that is known, else by what policies allow.
 """
 
 import re
@@ -12,41 +13,39 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.lock_checks.parameterised_names import filled_faults
-from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_graph.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
-from policy.core.lock_graph.fast_path import is_plain
+from policy.core.lock_checks.reference_faults import ref_faults
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
+from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
+from policy.core.lock_graph.fast_path import needs_no_graph
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
-from policy.core.lock_graph.template_graph import Added, Graph, Unknown, resolve
+from policy.core.lock_graph.template_graph import AddedLocks, Graph, UnknownReference, build_graph
 from policy.core.lock_graph.template_library import Library
-from policy.core.lock_model.block_locks import locks_in
+from policy.core.lock_model.block_locks import Lock, locks_in
+from policy.core.lock_model.lock_names import parameterised
+from policy.core.lock_model.parameters import as_written, replaced
 from policy.core.lock_model.rules import CompiledLockPolicy
-from policy.core.lock_model.semaphore_definitions import LimitOf, limit_lookup
+from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import PatchOp, field_path
-from policy.core.objects.workflow import Synchronization
-from policy.core.policy_kinds.kinds import Severity
+from policy.core.objects.workflow import MutexRef, SemaphoreRef, Synchronization
+from policy.core.policy_kinds.kinds import Parameterised, Severity
+from policy.core.values.budget import STEPS, Part, paced
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
 _BLOCK: Final = "/synchronization"
 _MAX_UNKNOWN: Final = 100
 """References to what does not exist that are reported of one object; a message shows ten."""
+_STAND_IN: Final = "x"
+"""The text in place of an unknown part of a name, where a naming rule is checked."""
 _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 
 
-class Inspection(msgspec.Struct, frozen=True):
-    """Reasons and warnings of an object."""
-
-    reasons: tuple[Reason, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 class GraphFinding(msgspec.Struct, frozen=True):
-    """One thing that the graph shows: what, where, in words, and whether every run comes to it.
+    """One fault that the graph shows: code, field, message, and whether every run has it (`certain`).
 
-    `mendable` tells that something created later may put it right. `severity` and `policy` are those of the
-    strictest policy that speaks about it.
+    With `fixable`, an object that is created later may fix it. `severity` and `policy` are those of the
+    strictest policy that has a rule for it.
     """
 
     code: Code
@@ -55,15 +54,12 @@ class GraphFinding(msgspec.Struct, frozen=True):
     severity: Severity
     policy: str
     certain: bool = True
-    mendable: bool = False
+    fixable: bool = False
 
     @property
     def refused(self) -> bool:
         """Whether an object is refused for it."""
         return self.certain and self.severity is Severity.DENY
-
-
-NOTHING: Final = Inspection()
 
 
 def review_graph(
@@ -72,16 +68,16 @@ def review_graph(
     rulebook: Rulebook,
     library: Library,
     patch: Sequence[PatchOp] = (),
-) -> Inspection:
-    """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
+) -> LockFindings:
+    """Return the reasons and warnings that the graph of an object gives after a patch of its locks."""
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
-    if is_plain(owner, found, index, changed, rulebook.budget):
-        return NOTHING
+    if needs_no_graph(owner, found, index, changed, rulebook.budget):
+        return NO_FINDINGS
     shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
     warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
-    return Inspection((*refused, *reasons), tuple(warned))
+    return LockFindings((*refused, *reasons), tuple(warned))
 
 
 def graph_findings(
@@ -93,32 +89,30 @@ def graph_findings(
 ) -> tuple[list[GraphFinding], list[Reason]]:
     """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
-    A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
+    A patch that changes more than locks makes another graph; the validating side, which sees it, checks it.
     """
     namespace, budget = rulebook.locks.namespace, rulebook.budget
     added = added_by(patch, namespace)
     if added is None:
         return [], []
-    graphs = [resolve(owner, library.find(namespace), namespace, added=added, budget=budget)]
+    graphs = [build_graph(owner, library.find(namespace), namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
-        whole = resolve(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+        whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
     shown: list[GraphFinding] = []
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
+        code = Code.UNKNOWN_REFERENCE
         for field, message, local in islice(_unknown(graphs, owner, library), _MAX_UNKNOWN):
-            finding = GraphFinding(
-                Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local
-            )
-            shown.append(finding)
+            shown.append(GraphFinding(code, field, message, severity, policy, fixable=not local))
     severity, policy = _strictest(rulebook, "deadlocks")
     if severity is not Severity.IGNORE:
         for field, message, certain in _deadlocks(graphs, owner, rulebook, library):
             shown.append(GraphFinding(Code.DEADLOCK, field, message, severity, policy, certain=certain))
-    return shown, filled_faults(graphs, owner, found, rulebook)
+    return shown, _filled_faults(graphs, owner, found, rulebook)
 
 
-def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
+def added_by(patch: Sequence[PatchOp], namespace: str) -> AddedLocks | None:
     """Return the names of the locks that a patch adds, by the body; None where it changes more than locks."""
     added: dict[str, tuple[str, ...]] = {}
     for operation in patch:
@@ -136,23 +130,23 @@ def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
 
 
 def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
-    """Return the strictest word of the policies on something, and whose it is."""
+    """Return the strictest severity that policies give in a field of `validate`, and the policy."""
     policies: Sequence[CompiledLockPolicy] = rulebook.policies
     first = max(policies, key=lambda each: _STRICTNESS.index(getattr(each.validation, field)))
     return getattr(first.validation, field), first.source
 
 
 _Found = tuple[str, str, bool]
-"""A field, a message, and whether it is certain; of a reference, whether the object itself lacks it."""
+"""A field, a message, and whether it is certain; for a reference, whether it is to the object itself."""
 
 
 def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
-    """Yield what an object itself refers to that does not exist; of others their own reviews tell."""
-    seen: set[Unknown] = set()
+    """Yield what an object itself refers to that does not exist; other objects have their own reviews."""
+    seen: set[UnknownReference] = set()
     for graph in graphs:
         for each in graph.unknown:
             if each.owner is not owner or each in seen or not (each.local or library.templates):
-                continue  # Without any template of the cluster, nobody knows which there are.
+                continue  # Where no template of the cluster is known, none can be called missing.
             seen.add(each)
             later = "" if each.local else "; if it is created later, do so before this runs"
             message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
@@ -171,21 +165,13 @@ def _deadlocks(
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, owner, seen)
-        if not analysis.whole:
+        if not analysis.complete:
             yield field_path(owner.at), "has too many templates or locks to look for all deadlocks", False
-    for deadlock in _circles(nested, owner, limit_of, rulebook, library):
-        yield from _once(deadlock, owner, seen)
-
-
-def _circles(
-    nested: Sequence[Nested], owner: TemplateOwner, limit_of: LimitOf, rulebook: Rulebook, library: Library
-) -> Iterator[TemplateDeadlock]:
-    namespace, budget = rulebook.locks.namespace, rulebook.budget
     if nested:
+        index, budget = library.index(namespace, rulebook.budget), rulebook.budget
         own = owner.key(namespace) if owner.is_template else None
-        index = library.index(namespace, budget)
-        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
-            yield of_circle(circle)
+        for circle in index.cycles(nested, limit_of, without=own, budget=budget):
+            yield from _once(deadlock_of_cycle(circle), owner, seen)
 
 
 def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str, str]]) -> Iterator[_Found]:
@@ -197,3 +183,88 @@ def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str,
     if (field, deadlock.message) not in seen:
         seen.add((field, deadlock.message))
         yield field, f"{kind}: {text}{deadlock.message}", deadlock.certain
+
+
+def _filled_faults(
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
+) -> list[Reason]:
+    """Return what is wrong with the parameterised locks of an object, each fault once."""
+    faults: dict[Reason, None] = {}
+    for number, (owner, lock) in enumerate(_parameterised_locks(graphs, reviewed, found, rulebook)):
+        if not number % STEPS:
+            rulebook.budget.check(Part.LOCKS)
+        for fault in _name_faults(lock, rulebook):
+            faults.setdefault(fault if owner is reviewed else _elsewhere(fault, owner, reviewed))
+        if len(faults) >= MAX_FAULTS:
+            break
+    return list(faults)
+
+
+def _elsewhere(fault: Reason, owner: TemplateOwner, reviewed: TemplateOwner) -> Reason:
+    """Return a fault of a template of another object as one of the object that passes the parameters."""
+    message = f"{owner} {fault.field}: {fault.message}"
+    return msgspec.structs.replace(fault, field=field_path(reviewed.at), message=message)
+
+
+def _parameterised_locks(
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
+) -> Iterator[tuple[TemplateOwner, Lock]]:
+    """Yield each lock with all names that it may have in known runs, and as written where no run is known.
+
+    Of other objects only locks whose whole name is known here: their own reviews check the rest.
+    """
+    seen: set[str] = set()
+    for graph in graphs:
+        for node in paced((graph.root, *graph.nodes), rulebook.budget, Part.LOCKS):
+            for lock in node.locks:
+                if lock.filled is not None and (node.owner is reviewed or lock.known):
+                    if node.owner is reviewed:
+                        seen.add(lock.pointer)
+                    yield node.owner, lock
+    blocks: list[tuple[str, Synchronization | None]] = [
+        (f"{reviewed.at}/synchronization", reviewed.spec.synchronization),
+        (f"{reviewed.at}/templateDefaults/synchronization", reviewed.spec.default_locks),
+        *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
+    ]
+    for where, block in paced(blocks, rulebook.budget, Part.LOCKS):
+        for lock in locks_in(block, where, rulebook.locks.namespace, {}):
+            if lock.filled is not None and lock.pointer not in seen:
+                yield reviewed, lock
+
+
+def _name_faults(lock: Lock, rulebook: Rulebook) -> Iterator[Reason]:
+    ref, where = lock.filled, field_path(lock.pointer)
+    if ref is None:
+        return
+    if lock.known:
+        yield from ref_faults(ref, where, rulebook)
+        return
+    for policy in rulebook.policies:
+        if (fault := _refused(lock, ref, where, policy)) is not None:
+            yield fault
+            return
+
+
+def _refused(
+    lock: Lock, ref: SemaphoreRef | MutexRef, where: str, policy: CompiledLockPolicy
+) -> Reason | None:
+    """Return why a policy refuses a name that is not known."""
+    rule = policy.validation.allow_parameterised
+    if rule is Parameterised.DENY:
+        message = (
+            f"the name {as_written(lock.name)} is known only at run time, and the policy refuses such names; "
+            "give the parameter a fixed value, or write the name out"
+        )
+        return Reason(Code.LOCK_NAME, where, message, policy.source)
+    key = None
+    if isinstance(ref, SemaphoreRef) and ref.config_map_key_ref is not None:
+        key = ref.config_map_key_ref.key
+    if rule is Parameterised.ALLOW or policy.key_rule is None or key is None or not parameterised(key):
+        return None
+    if policy.key_rule.allows(replaced(key, lambda _: _STAND_IN)):
+        return None
+    message = (
+        f'key "{as_written(key)}" cannot follow the naming rule {policy.key_rule.text}, whatever its '
+        "parameter is; rename it"
+    )
+    return Reason(Code.LOCK_NAME, f"{where}.configMapKeyRef.key", message, policy.source)

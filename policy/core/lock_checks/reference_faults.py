@@ -1,18 +1,21 @@
-"""Which locks of a Workflow are wrong, each with its field path and the fix. Argo itself checks nothing.
+"""Which references to locks are wrong, each with its field path and the fix. Argo itself checks nothing.
 
-What Argo does with each fault stands in argo-workflows C.1-C.6: an undefined or zero limit fails the
-Workflow, a wrong name ends it with an error, and from 4.0 the singular form runs it unlocked.
+For what Argo does with each fault see argo-workflows C.1-C.6: an undefined or zero limit fails the Workflow,
+a wrong name ends it with an error, and from 4.0 the singular form runs it unlocked.
 
-Whoever may create a Workflow can name any key of any ConfigMap, and reads our answer. So of limits nothing is
-looked up in namespaces that are closed to him, of those that are open to him only whether Argo would run it,
-and in his own no value is shown that is no number.
+A user who may create Workflows can name any key of any ConfigMap, and reads our answer. So no limit is looked
+up in a namespace that is closed to them; of an open one only whether Argo would run the Workflow is shown;
+and of their own no value is shown that is not a number.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
+import msgspec
+
 from policy.core.decision.decision import Code, Reason
-from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_model.lock_names import (
     NO_BLOCK,
     empty_problems,
@@ -41,44 +44,73 @@ _LISTS_SINCE: Final = "3.6"
 _SHOWN_KEYS: Final = 10
 
 
+def written_locks(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> LockFindings:
+    """Return what is wrong with the locks that an object has, with its faults up to MAX_FAULTS."""
+    looked = [
+        place for place in found if place.has_complex_calls or place.template.synchronization is not None
+    ]
+    if not looked and spec.synchronization is None and spec.template_defaults is None:
+        return NO_FINDINGS  # Most objects have only the locks that rules put in.
+    faults = tuple(islice(lock_faults(spec, looked, rulebook), MAX_FAULTS))
+    return LockFindings(faults, tuple(lock_warnings(spec, looked, rulebook)))
+
+
+def injected_faults(place: TemplateBody, rules: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
+    """Return what is wrong with semaphores that rules inject: a fault of the author of their policy."""
+    found = []
+    for rule in rules:
+        for fault in faults_of_rule(rule, rulebook):
+            where = f"{field_path(place.pointer)}.synchronization"
+            text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
+            found.append(msgspec.structs.replace(fault, field=where, message=text))
+    return found
+
+
 def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]:
-    """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
+    """Return what is wrong with the lock that a rule injects; remembered while all policies apply."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
-    known = locks.found_out.faults if whole else rulebook.faults
-    return known.get_or(rule.lock_name, lambda: tuple(ref_faults(rule.lock, "", rulebook)))
+    known = locks.caches.faults if whole else rulebook.faults
+    faults = known.get(rule.lock_name)
+    if faults is None:
+        faults = known.keep(rule.lock_name, tuple(ref_faults(rule.lock, "", rulebook)))
+    return faults
 
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
     """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
-    if spec.synchronization is not None:
-        yield from _block(spec.synchronization, "spec.synchronization", rulebook)
-    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
-        where = "spec.templateDefaults.synchronization"
-        yield from _block(spec.template_defaults.synchronization, where, rulebook)
+    for block, where in _blocks_of_whole(spec):
+        if block is not None:
+            yield from _block(block, where, rulebook)
     for place in paced(found, rulebook.budget, Part.LOCKS):
         template = place.template
         if template.synchronization is not None:
             where = f"{field_path(place.pointer)}.synchronization"
             yield from _block(template.synchronization, where, rulebook)
-        if place.remarkable:
+        if place.has_complex_calls:
             yield from _misplaced(place, rulebook)
 
 
 def lock_warnings(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[str]:
     """Yield a warning for each block that holds nothing, where it may have held a single lock.
 
-    The full CRDs of Argo 4 drop `semaphore` and `mutex` before anybody sees them.
+    The full CRDs of Argo 4 drop `semaphore` and `mutex` before admission.
     """
-    if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
+    if not rulebook.converts_singular:
         return
-    if spec.synchronization == NO_BLOCK:
-        yield f"lockkeeper: spec.synchronization: {_DROPPED}"
-    if spec.template_defaults is not None and spec.template_defaults.synchronization == NO_BLOCK:
-        yield f"lockkeeper: spec.templateDefaults.synchronization: {_DROPPED}"
+    for block, where in _blocks_of_whole(spec):
+        if block == NO_BLOCK:
+            yield f"lockkeeper: {where}: {_DROPPED}"
     for place in paced(found, rulebook.budget, Part.LOCKS):
-        if place.template.synchronization is not None and place.template.synchronization == NO_BLOCK:
+        if place.template.synchronization == NO_BLOCK:
             yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {_DROPPED}"
+
+
+def _blocks_of_whole(spec: WorkflowSpec) -> tuple[tuple[Synchronization | None, str], ...]:
+    defaults = spec.template_defaults
+    of_defaults = defaults.synchronization if defaults is not None else None
+    where = "spec.templateDefaults.synchronization"
+    return (spec.synchronization, "spec.synchronization"), (of_defaults, where)
 
 
 def _misplaced(place: TemplateBody, rulebook: Rulebook) -> Iterator[Reason]:
@@ -144,7 +176,7 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
 
 
 def _repeated(refs: Sequence[SemaphoreRef | MutexRef], where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    """Yield the items that stand in a list twice: Argo ends such a Workflow with an error."""
+    """Yield the items that are in a list twice: Argo ends such a Workflow with an error."""
     first: dict[SemaphoreRef | MutexRef, int] = {}
     for index, ref in enumerate(paced(refs, rulebook.budget, Part.LOCKS)):
         if first.setdefault(ref, index) != index:
@@ -194,7 +226,7 @@ def _database(where: str, rulebook: Rulebook) -> Iterator[Reason]:
 
 
 def _namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    """Yield what is wrong with a lock's namespace: its form, or that it is another's."""
+    """Yield what is wrong with the namespace of a lock: its form, or that it is closed to this one."""
     own, argo = rulebook.locks.namespace, rulebook.locks.argo
     if not namespace:
         return
@@ -219,7 +251,7 @@ def _config_map_key(
     ]
     yield from named
     if named or parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):
-        return  # What Argo fills in at run time is unknown here; a wrong name was reported already.
+        return  # Values that Argo fills in at run time are unknown; a wrong name was reported already.
     yield from _key_pattern(ref.key or "", where, rulebook)
     found_in = namespace or rulebook.locks.namespace
     yield from _limit_faults(found_in, ref.name or "", ref.key or "", where, rulebook)
@@ -236,12 +268,12 @@ def _limit_faults(
     namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
     """Yield that a semaphore is undefined, or has no limit that Argo can use."""
-    demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
+    demanding = next((policy for policy in rulebook.policies if policy.validation.require_defined), None)
     if demanding is None or not namespace:  # A template of the cluster is used in many namespaces.
         return
     own = namespace == rulebook.locks.namespace
     if not own and rulebook.closed_by is not None:
-        return  # That the namespace is closed is reported already, and nobody looks there.
+        return  # That the namespace is closed is reported already, and its limits are not looked up.
     definitions = rulebook.locks.definitions
     value = definitions.limit(namespace, config_map, key)
     limit = read_limit(value) if value is not None else None
@@ -249,7 +281,7 @@ def _limit_faults(
         return
     unread = rulebook.lenient or not definitions.extent.reads(namespace, config_map)
     if value is None and unread and not definitions.knows(namespace, config_map):
-        return  # It may be there: nobody has looked.
+        return  # It may be there: its ConfigMap is not read.
     if not own or rulebook.discreet:
         message = (
             f'semaphore "{key}" of ConfigMap {namespace}/{config_map} is not defined, or no number of 1 or '
@@ -272,7 +304,7 @@ def _limit_faults(
 
 
 def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
-    """Return which key of the own namespace may have been meant, or where to define this one."""
+    """Return which key of the own namespace was probably meant, or where to define this one."""
     definitions, namespace = rulebook.locks.definitions, rulebook.locks.namespace
     if (beyond := definitions.extent.beyond_config_maps(namespace)) is not None:
         return f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"

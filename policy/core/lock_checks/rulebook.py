@@ -1,6 +1,6 @@
-"""What a review holds locks to: the policies that speak, and what it has found out about them so far."""
+"""Which policies apply to the locks of one review, and what that review has found out about them so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,30 +10,29 @@ from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy, refuses_singular
 from policy.core.policy_kinds.kinds import CrossNamespace
 from policy.core.values.budget import UNBOUNDED, Budget
+from policy.core.values.memo import Memo
 from policy.core.values.problems import Hints
 
 MAX_FAULTS: Final = 100
 """Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 
 
-class RuleFaults(msgspec.Struct):
-    """What one review has found wrong with the locks of rules; its rulebook owns it, and has few rules."""
+class LockFindings(msgspec.Struct, frozen=True):
+    """Reasons to refuse an object for its locks, and warnings."""
 
-    found: dict[str, tuple[Reason, ...]] = {}
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
 
-    def get_or(self, lock: str, work_out: Callable[[], tuple[Reason, ...]]) -> tuple[Reason, ...]:
-        """Return the faults of a lock, looked for at the first time."""
-        if lock not in self.found:
-            self.found[lock] = work_out()
-        return self.found[lock]
+
+NO_FINDINGS: Final = LockFindings()
 
 
 class Rulebook(msgspec.Struct, frozen=True):
-    """What is checked, and by the word of which policies.
+    """The lock policies of a namespace, and those of them (`policies`) that apply to the reviewed object.
 
-    With `lenient`, a ConfigMap that is not known at all may be in the cluster. With `discreet`, what is said
-    is for people outside of the namespace, and tells nothing of what stands in its ConfigMaps. `hints` and
-    `faults` keep what was found out, so that it is found out once a review; `budget` is its time.
+    With `lenient`, a ConfigMap that is not known at all may be in the cluster. With `discreet`, messages are
+    for people outside of the namespace, and tell nothing of the contents of its ConfigMaps. `hints` and
+    `faults` store what was found out, the faults for each lock that a rule writes; `budget` is the time.
     """
 
     locks: LockPolicies
@@ -41,7 +40,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     lenient: bool = False
     discreet: bool = False
     hints: Hints = msgspec.field(default_factory=Hints)
-    faults: RuleFaults = msgspec.field(default_factory=RuleFaults)
+    faults: Memo[str, tuple[Reason, ...]] = msgspec.field(default_factory=Memo)
     budget: Budget = UNBOUNDED
 
     @property
@@ -50,12 +49,17 @@ class Rulebook(msgspec.Struct, frozen=True):
         return self.locks.refuses_singular and refuses_singular(self.policies)
 
     @property
+    def converts_singular(self) -> bool:
+        """Whether single locks are written as lists: Argo drops them, and no policy refuses them."""
+        return self.locks.drops_singular and not self.refuses_singular
+
+    @property
     def source(self) -> str:
         """The policy that faults of form and place are reported under."""
         return self.policies[0].source
 
     @property
     def closed_by(self) -> CompiledLockPolicy | None:
-        """The policy that keeps locks of other namespaces out, if one does."""
-        denying = (each for each in self.policies if each.cross_namespace is CrossNamespace.DENY)
+        """The policy that denies locks of other namespaces, if one does."""
+        denying = (each for each in self.policies if each.validation.cross_namespace is CrossNamespace.DENY)
         return next(denying, None)

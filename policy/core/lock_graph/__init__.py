@@ -1,8 +1,9 @@
 """The template graph of an object, and the deadlocks that it shows before anything runs.
 
-Templates come in; a graph goes out with every body that a run reaches and the locks held on the way there,
-and from it the locks that are taken again below themselves, locks nested in both orders, and calls that never
-end. What is not sure to happen is a warning, what is sure is a fault. Called by `lock_checks` for one object
-and by `library` for all templates of a namespace. Next: `policy.core.lock_checks`, which makes reasons of
-what was found.
+The templates of an object and of the cluster come in. `template_graph` builds a node for every body that a
+run reaches, with its locks; `held_above` finds the locks that are held there, `lock_order` those that are
+nested. Out go the deadlocks of one object (`deadlocks`: certain or possible, with the sentence for the user),
+references to what does not exist, and for a whole namespace the nested locks of all its templates
+(`template_library`). Nothing is refused here. Called by `lock_checks.graph_findings` in a review and by lint;
+`policies.snapshot` owns the library. Next: `policy.core.lock_checks`, which turns findings into reasons.
 """

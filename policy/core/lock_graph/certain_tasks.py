@@ -1,7 +1,7 @@
 """Which tasks of a DAG run in every run whose work succeeds, and which only in some.
 
-Tells a certain deadlock from a possible one: a call behind a `when`, a loop over what another task gives, or
-a `depends` on a failure may never be made.
+This distinguishes a certain deadlock from a possible one: a call behind a `when`, in a loop over the output
+of another task, or with a `depends` on a failure may never be made.
 """
 
 import re
@@ -19,22 +19,22 @@ _Test: TypeAlias = Callable[[Mapping[str, str]], bool]
 _RUNS: Final = "Succeeded"
 _SKIPPED: Final = "Skipped"
 _OMITTED: Final = "Omitted"
-_SURE: Final[_Outcomes] = frozenset({_RUNS})
-_UNSURE: Final[_Outcomes] = frozenset({_RUNS, _SKIPPED, _OMITTED})
-_MOST_UNSURE: Final = 6
+_CERTAIN: Final[_Outcomes] = frozenset({_RUNS})
+_UNCERTAIN: Final[_Outcomes] = frozenset({_RUNS, _SKIPPED, _OMITTED})
+_MAX_UNCERTAIN: Final = 6
 """Uncertain tasks of one `depends` whose outcomes are tried in every combination."""
 
 _TOKEN: Final = re.compile(r"&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_LONGEST: Final = 10_000
-"""Characters of a `depends` that is read; beyond it nothing is known of when its task runs."""
+_MAX_LENGTH: Final = 10_000
+"""Characters of a `depends` that is read; of a longer one it is unknown when its task runs."""
 DEEPEST: Final = 100
 """Parentheses and negations in each other that are read; deeper expressions count as unreadable."""
-_MOST_TRIED: Final = 100_000
-"""Characters that are looked at in all combinations of outcomes together."""
+_MAX_TRIED: Final = 100_000
+"""Characters of a `depends` times the combinations of outcomes that are tried."""
 _SATISFIES: Final[Mapping[str, _Outcomes]] = {
     "": frozenset({_RUNS, _SKIPPED}),
-    "Succeeded": _SURE,
-    "AnySucceeded": _SURE,
+    "Succeeded": _CERTAIN,
+    "AnySucceeded": _CERTAIN,
     "Skipped": frozenset({_SKIPPED}),
     "Omitted": frozenset({_OMITTED}),
     "Failed": frozenset(),
@@ -49,7 +49,7 @@ class _DependsError(ValueError):
 
 
 def maybe_skipped(call: Call) -> bool:
-    """Tell whether a step or task may be passed over: by its `when`, or because its loop is empty."""
+    """Return whether a step or task may be skipped: by its `when`, or because its loop is empty."""
     return bool(call.when or call.with_param) or call.with_sequence is not None
 
 
@@ -59,55 +59,58 @@ def certain_tasks(dag: Dag, budget: Budget = UNBOUNDED) -> list[bool]:
     if not any(task.depends or maybe_skipped(task) for task in tasks) and not dag.target:
         return [True] * len(tasks)
     known: dict[str, _Outcomes] = {}
-    wanted = _wanted(dag, tasks, budget)
+    wanted = _wanted(dag, budget)
     for task in _in_order(tasks, budget):
         known[task.name or ""] = _outcomes(task, known, budget)
-    return [known[task.name or ""] == _SURE and (wanted is None or task.name in wanted) for task in tasks]
+    return [known[task.name or ""] == _CERTAIN and (wanted is None or task.name in wanted) for task in tasks]
 
 
 def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED) -> bool:
-    """Tell whether at least one of the chosen tasks runs, however the conditions of the DAG come out.
+    """Return whether at least one of the chosen tasks runs, whatever the conditions of the DAG evaluate to.
 
-    As where one task waits for `a.Succeeded` and another for `a.Skipped`. Beyond a few conditions: no.
+    So it is where one task waits for `a.Succeeded` and another for `a.Skipped`. Of more than a few conditions
+    the answer is no.
     """
     tasks = dag.tasks or ()
-    wanted = _wanted(dag, tasks, budget)
+    wanted = _wanted(dag, budget)
     names = {tasks[index].name or "" for index in chosen}
     names = names if wanted is None else names & wanted
-    concerned = _with_what_they_wait_for(names, tasks, budget)
-    ordered = [task for task in _in_order(tasks, budget) if task.name in concerned]
+    ordered = list(_in_order(tasks, budget, names))
     free = [task.name or "" for task in ordered if maybe_skipped(task)]
-    if not names or len(free) > _MOST_UNSURE:
+    if not names or len(free) > _MAX_UNCERTAIN:
         return False
     try:
         tests = {task.name or "": _test(task, budget) for task in ordered}
     except _DependsError:
         return False
     for case in product((False, True), repeat=len(free)):
-        passed_over = {name for name, skipped in zip(free, case, strict=True) if skipped}
+        skipped = {name for name, is_skipped in zip(free, case, strict=True) if is_skipped}
         outcomes: dict[str, str] = {}
         for task in paced(ordered, budget, Part.DEADLOCKS):
             name = task.name or ""
-            fits = all(each in outcomes for each in needed(task)) and tests[name](outcomes)
-            outcomes[name] = _OMITTED if not fits else _SKIPPED if name in passed_over else _RUNS
+            fits = all(each in outcomes for each in dependencies_of(task)) and tests[name](outcomes)
+            outcomes[name] = _OMITTED if not fits else _SKIPPED if name in skipped else _RUNS
         if not any(outcomes[name] == _RUNS for name in names):
             return False
     return True
 
 
-def needed(task: Call) -> list[str]:
+def dependencies_of(task: Call) -> list[str]:
     """Return the names of the tasks that a task waits for."""
     if task.dependencies:
         return list(task.dependencies)
-    words = _TOKEN.findall(task.depends or "")[:_LONGEST]
+    words = _TOKEN.findall(task.depends or "")[:_MAX_LENGTH]
     return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
 
 
-def _in_order(tasks: Sequence[Call], budget: Budget) -> Iterator[Call]:
-    """Yield the tasks, each after those that it waits for; a cycle, which Argo refuses, in any order."""
+def _in_order(tasks: Sequence[Call], budget: Budget, names: Iterable[str] | None = None) -> Iterator[Call]:
+    """Yield tasks, each after those that it waits for; a cycle, which Argo refuses, in any order.
+
+    These are all tasks, or those of the given names and what they wait for.
+    """
     by_name = {task.name or "": task for task in tasks}
     done: set[str] = set()
-    for first in by_name:
+    for first in by_name if names is None else names:
         waiting = [(first, False)]
         while waiting:
             name, ready = waiting.pop()
@@ -117,25 +120,14 @@ def _in_order(tasks: Sequence[Call], budget: Budget) -> Iterator[Call]:
                 budget.check(Part.GRAPH)
                 done.add(name)
                 waiting.append((name, True))
-                waiting.extend((each, False) for each in needed(by_name[name]))
+                waiting.extend((each, False) for each in dependencies_of(by_name[name]))
 
 
-def _wanted(dag: Dag, tasks: Sequence[Call], budget: Budget) -> set[str] | None:
-    """Return the tasks that `target` asks for, with what they wait for; None where that is all."""
-    return _with_what_they_wait_for(dag.target.split(), tasks, budget) if dag.target else None
-
-
-def _with_what_they_wait_for(names: Iterable[str], tasks: Sequence[Call], budget: Budget) -> set[str]:
-    by_name = {task.name or "": task for task in tasks}
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in by_name:
-            budget.check(Part.GRAPH)
-            found.add(name)
-            waiting.extend(needed(by_name[name]))
-    return found
+def _wanted(dag: Dag, budget: Budget) -> set[str] | None:
+    """Return the tasks of `target` with those that they wait for; None where all tasks run."""
+    if not dag.target:
+        return None
+    return {task.name or "" for task in _in_order(dag.tasks or (), budget, dag.target.split())}
 
 
 def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> _Outcomes:
@@ -149,19 +141,19 @@ def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> _Ou
 
 
 def _answers(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> set[bool]:
-    """Return whether what a task waits for comes true: always, never, or (both) it depends."""
-    if len(task.depends or "") > _LONGEST:
+    """Return whether the `depends` of a task is true: always, never, or (both) in some runs."""
+    if len(task.depends or "") > _MAX_LENGTH:
         return {True, False}
-    names = list(dict.fromkeys(needed(task)))
+    names = list(dict.fromkeys(dependencies_of(task)))
     if not names:
         return {True}
     try:
         test = _test(task, budget)
     except _DependsError:
         return {True, False}
-    outcomes = [sorted(known.get(name, _UNSURE)) for name in names]
+    outcomes = [sorted(known.get(name, _UNCERTAIN)) for name in names]
     tried = prod(len(each) for each in outcomes) * len(task.depends or "")
-    if sum(len(each) > 1 for each in outcomes) > _MOST_UNSURE or tried > _MOST_TRIED:
+    if sum(len(each) > 1 for each in outcomes) > _MAX_UNCERTAIN or tried > _MAX_TRIED:
         return {True, False}
     found: set[bool] = set()
     for case in product(*outcomes):
@@ -171,13 +163,10 @@ def _answers(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> set[
 
 
 def _test(task: Call, budget: Budget) -> _Test:
-    """Return what a task waits for, as a test of the outcomes of others. Raises UnreadableError."""
-    if task.dependencies:
-        return _all_of(task.dependencies)
-    return _Expression(task.depends, budget).parse() if task.depends else _all_of(())
-
-
-def _all_of(names: Sequence[str]) -> _Test:
+    """Return what a task waits for, as a test of the outcomes of others. Raises _DependsError."""
+    if task.depends and not task.dependencies:
+        return _Expression(task.depends, budget).parse()
+    names = task.dependencies or ()
     return lambda case: all(case[name] in _SATISFIES[""] for name in names)
 
 
@@ -187,8 +176,8 @@ class _Expression:
     def __init__(self, text: str, budget: Budget) -> None:
         budget.check(Part.GRAPH)
         self._budget = budget
-        if len(text) > _LONGEST:
-            raise _DependsError(text[:_LONGEST])
+        if len(text) > _MAX_LENGTH:
+            raise _DependsError(text[:_MAX_LENGTH])
         self._words: list[str] = _TOKEN.findall(text)
         if "".join(self._words) != re.sub(r"\s+", "", text):
             raise _DependsError(text)

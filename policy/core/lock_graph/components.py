@@ -1,6 +1,7 @@
-"""Strongly connected parts of a graph, without recursion: what calls, or waits for, itself in the end."""
+"""Cycles and shortest paths of a graph, without recursion: what calls, or waits for, itself in the end."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 _NodeT = TypeVar("_NodeT", bound=Hashable)
@@ -51,7 +52,7 @@ class _ComponentSearch(Generic[_NodeT]):
         self._work.append((node, iter(self._after(node))))
 
     def _next(self, node: _NodeT, rest: Iterator[_NodeT]) -> _NodeT | None:
-        """Return the next node that was not seen yet, noting the open ones on the way."""
+        """Return the next node that was not seen yet; record the open ones before it."""
         for other in rest:
             if other not in self.number:
                 return other
@@ -71,25 +72,18 @@ class _ComponentSearch(Generic[_NodeT]):
 def shortest_path(
     start: _NodeT, ends: Callable[[_NodeT], bool], after: Callable[[_NodeT], Iterable[_NodeT]]
 ) -> list[_NodeT] | None:
-    """Return the shortest way of at least one step from `start` to a node that `ends` it, else None."""
+    """Return the shortest path of at least one step from `start` to a node that `ends` it, else None."""
     came_from: dict[_NodeT, _NodeT] = {}
-    layer = [start]
-    while layer:
-        following: list[_NodeT] = []
-        for node in layer:
-            for other in after(node):
-                if ends(other):
-                    return [*_way(node, start, came_from), other]
-                if other not in came_from and other != start:
-                    came_from[other] = node
-                    following.append(other)
-        layer = following
+    work = deque([start])
+    while work:
+        node = work.popleft()
+        for other in after(node):
+            if ends(other):
+                path = [other, node]
+                while path[-1] != start:
+                    path.append(came_from[path[-1]])
+                return path[::-1]
+            if other not in came_from and other != start:
+                came_from[other] = node
+                work.append(other)
     return None
-
-
-def _way(node: _NodeT, start: _NodeT, came_from: dict[_NodeT, _NodeT]) -> Sequence[_NodeT]:
-    way = [node]
-    while way[-1] != start:
-        way.append(came_from[way[-1]])
-    way.reverse()
-    return way

@@ -1,4 +1,4 @@
-"""Which locks are held above each template body of a graph: on some way to it, and on one that is sure.
+"""Which locks are held above each template body of a graph: on some path to it, on a certain one, on all.
 
 Sets of locks are integers with a bit for each lock: five thousand bodies cost a few thousand operations.
 """
@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from policy.core.lock_graph.components import components
-from policy.core.lock_graph.template_graph import Edge, Graph, TemplateNode
+from policy.core.lock_graph.template_graph import Graph, TemplateNode
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
 _Callees: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
@@ -19,22 +19,17 @@ _Callees: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
 class HeldAbove(msgspec.Struct, frozen=True, eq=False):
     """The locks of a graph by number, and for each node the sets of those it takes and those held above it.
 
-    `sure` has, for the nodes that every run reaches, the locks that are held above on a way that every run
-    takes; it is empty where no lock is taken below itself. `always` has the locks that are held above on
-    every way.
+    `some` has the locks that are held above on some path, and `always` those on every path. `certain` has,
+    for the nodes that every run reaches, those on a path that every run takes; it is empty where no lock is
+    taken below itself.
     """
 
     names: Sequence[str]
     own: Mapping[TemplateNode, int]
-    own_sure: Mapping[TemplateNode, int]
+    own_certain: Mapping[TemplateNode, int]
     some: Mapping[TemplateNode, int]
-    sure: Mapping[TemplateNode, int]
+    certain: Mapping[TemplateNode, int]
     always: Mapping[TemplateNode, int]
-
-    def named(self, mask: int) -> Iterator[str]:
-        """Yield the names of a set of locks."""
-        for number in bits(mask):
-            yield self.names[number]
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -49,34 +44,37 @@ def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> HeldAbove:
     """Return which locks are held where in a graph."""
     numbers: dict[str, int] = {}
     own: dict[TemplateNode, int] = {}
-    own_sure: dict[TemplateNode, int] = {}
+    own_certain: dict[TemplateNode, int] = {}
     for node in paced((graph.root, *graph.nodes), budget, Part.DEADLOCKS):
-        whole = sure = 0
+        every = certain = 0
         for lock in node.locks:
             bit = 1 << numbers.setdefault(lock.name, len(numbers))
-            whole |= bit
-            sure |= bit if lock.sure else 0
-        own[node], own_sure[node] = whole, sure
-    callees = {node: list(called(node)) for node in paced(own, budget, Part.DEADLOCKS)}
+            every |= bit
+            certain |= bit if lock.certain else 0
+        own[node], own_certain[node] = every, certain
+    callees = _callees(own, budget, certain=False)
     order = _in_order(graph.root, callees, budget)
     some = _above(graph.root, own, callees, order, budget)
-    above_surely: Mapping[TemplateNode, int] = {}
-    if any(mask & some[node] for node, mask in own.items()):  # Only then does anybody ask.
-        surely = {node: list(called_surely(node)) for node in paced(own, budget, Part.DEADLOCKS)}
-        in_order = _in_order(graph.root, surely, budget)
-        above_surely = _above(graph.root, own_sure, surely, in_order, budget)
-    always = _above_always(graph.root, own_sure, callees, order, budget)
-    return HeldAbove(list(numbers), own, own_sure, some, above_surely, always)
+    certain_above: Mapping[TemplateNode, int] = {}
+    if any(mask & some[node] for node, mask in own.items()):  # It is needed only then.
+        certain_callees = _callees(own, budget, certain=True)
+        certain_order = _in_order(graph.root, certain_callees, budget)
+        certain_above = _above(graph.root, own_certain, certain_callees, certain_order, budget)
+    always = _always_above(graph.root, own_certain, callees, order, budget)
+    return HeldAbove(list(numbers), own, own_certain, some, certain_above, always)
 
 
-def called(node: TemplateNode) -> Iterator[TemplateNode]:
-    """Yield the nodes that a node may call."""
-    return (edge.target for edge in node.calls if edge.target is not None)
+def callees_of(node: TemplateNode, *, certain: bool) -> list[TemplateNode]:
+    """Return the nodes that a node may call, or with `certain` calls whenever it runs."""
+    return [
+        edge.target
+        for edge in node.calls
+        if edge.target is not None and (not certain or edge.reference.certain)
+    ]
 
 
-def called_surely(node: TemplateNode) -> Iterator[TemplateNode]:
-    """Yield the nodes that a node calls whenever it runs."""
-    return (edge.target for edge in node.calls if edge.certain and edge.target is not None)
+def _callees(own: Mapping[TemplateNode, int], budget: Budget, *, certain: bool) -> _Callees:
+    return {node: callees_of(node, certain=certain) for node in paced(own, budget, Part.DEADLOCKS)}
 
 
 def _in_order(root: TemplateNode, callees: _Callees, budget: Budget) -> list[list[TemplateNode]]:
@@ -111,7 +109,7 @@ def _in_order(root: TemplateNode, callees: _Callees, budget: Budget) -> list[lis
 
 
 def _recursive(part: Sequence[TemplateNode], callees: _Callees) -> bool:
-    """Tell whether the nodes of a strongly connected part call themselves in the end."""
+    """Return whether the nodes of a strongly connected part call themselves in the end."""
     return len(part) > 1 or part[0] in callees[part[0]]
 
 
@@ -122,7 +120,7 @@ def _above(
     order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
 ) -> dict[TemplateNode, int]:
-    """Return what is held above each node that calls of one kind lead to from the root."""
+    """Return what is held above each node that these calls lead to from the root."""
     above: dict[TemplateNode, int] = {root: 0}
     for part in paced(order, budget, Part.DEADLOCKS):
         inside = 0
@@ -139,14 +137,14 @@ def _above(
     return above
 
 
-def _above_always(
+def _always_above(
     root: TemplateNode,
     own: Mapping[TemplateNode, int],
     callees: _Callees,
     order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
 ) -> dict[TemplateNode, int]:
-    """Return the locks that are held above each node whichever way leads there."""
+    """Return the locks that are held above each node on every path to it."""
     above: dict[TemplateNode, int] = {root: 0}
     for part in paced(order, budget, Part.DEADLOCKS):
         entered = [above[node] for node in part if node in above]
@@ -163,24 +161,21 @@ def _above_always(
     return above
 
 
-def most_on_a_sure_way(graph: Graph, held: HeldAbove, number: int, budget: Budget = UNBOUNDED) -> int | None:
-    """Return how often a lock is taken on the way of sure calls that takes it most; None for ever again."""
-    bit = 1 << number
-    surely = {node: list(called_surely(node)) for node in paced(held.own, budget, Part.DEADLOCKS)}
+def most_on_a_certain_path(
+    graph: Graph, held: HeldAbove, lock: int, budget: Budget = UNBOUNDED
+) -> int | None:
+    """Return how often a path of certain calls takes a lock at most; None where a recursion takes it."""
+    bit = 1 << lock
+    callees = _callees(held.own, budget, certain=True)
     above: dict[TemplateNode, int] = {graph.root: 0}
     most = 0
-    for part in paced(_in_order(graph.root, surely, budget), budget, Part.DEADLOCKS):
-        taken = sum(bool(held.own_sure[node] & bit) for node in part)
-        if taken and _recursive(part, surely):
+    for part in paced(_in_order(graph.root, callees, budget), budget, Part.DEADLOCKS):
+        taken = sum(bool(held.own_certain[node] & bit) for node in part)
+        if taken and _recursive(part, callees):
             return None
         entered = max(above.get(node, 0) for node in part)
         most = max(most, entered + taken)
         for node in part:
-            for other in surely[node]:
+            for other in callees[node]:
                 above[other] = max(above.get(other, 0), entered + taken)
     return most
-
-
-def edge_between(caller: TemplateNode, callee: TemplateNode, *, sure: bool) -> Edge:
-    """Return the call from one node to another, a sure one where that is wanted."""
-    return next(edge for edge in caller.calls if edge.target is callee and (edge.certain or not sure))

@@ -1,10 +1,10 @@
-"""Which locks are taken below which others, in one object and in all templates of a namespace.
+"""Which locks are taken below which others, and which of these pairs can wait for each other for ever.
 
 Two that take the same locks in different orders can wait for each other for ever. Locks of one block are
 taken together and have no order (argo-workflows D.2).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -14,16 +14,19 @@ from policy.core.lock_graph.components import components, shortest_path
 from policy.core.lock_graph.held_above import HeldAbove, bits
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_graph import Graph, TemplateNode, called_as
+from policy.core.lock_model.semaphore_definitions import LimitOf
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
+UNLIMITED: Final = 10_000
+"""A limit that is never used up; the key that conditional locks fall back to has such a one."""
 _MAX_NESTED: Final = 5_000
-"""Pairs of nested locks that are looked at in one object; with more, the analysis is not whole."""
+"""Pairs of nested locks that are looked at in one object; with more, the analysis is not complete."""
 
 
 class Nested(msgspec.Struct, frozen=True):
-    """That a lock is taken below another: who takes it, and other locks that are held all the while.
+    """That a template, `taker`, takes a lock below another, and which locks are held all the while (`gates`).
 
-    What happens under the same `gates`, if only one can hold them, happens in turn.
+    Only one can hold a gate of limit 1, so what is behind such a gate happens one after the other.
     """
 
     outer: str
@@ -31,7 +34,12 @@ class Nested(msgspec.Struct, frozen=True):
     gates: frozenset[str]
     owner: TemplateOwner
     pointer: str
-    way: str
+    taker: str
+
+
+def limited(lock: str, limit_of: LimitOf) -> bool:
+    """Return whether all permits of a lock may be taken; so it may be where its limit is not known."""
+    return (limit_of(lock) or 0) < UNLIMITED
 
 
 def nested_in(graph: Graph, held: HeldAbove, budget: Budget = UNBOUNDED) -> tuple[list[Nested], bool]:
@@ -54,27 +62,24 @@ def _named(
     held: HeldAbove, found: Mapping[tuple[int, int], tuple[TemplateNode, int]], budget: Budget
 ) -> list[Nested]:
     nested = []
-    sets: dict[int, frozenset[str]] = {}
-    places: dict[TemplateNode, Mapping[str, str]] = {}
+    names: dict[int, frozenset[str]] = {}
+    pointers: dict[TemplateNode, Mapping[str, str]] = {}
     for (outer, inner), (node, gates) in paced(found.items(), budget, Part.DEADLOCKS):
-        if gates not in sets:
-            sets[gates] = frozenset(held.named(gates))
-        if node not in places:
-            places[node] = {lock.name: lock.pointer for lock in node.locks}
-        within, name = sets[gates] - {held.names[outer]}, held.names[inner]
-        nested.append(
-            Nested(held.names[outer], name, within, node.owner, places[node][name], called_as(node))
-        )
+        if gates not in names:
+            names[gates] = frozenset(held.names[number] for number in bits(gates))
+        if node not in pointers:
+            pointers[node] = {lock.name: lock.pointer for lock in node.locks}
+        above, name = held.names[outer], held.names[inner]
+        pointer = pointers[node][name]
+        nested.append(Nested(above, name, names[gates] - {above}, node.owner, pointer, called_as(node)))
     return nested
 
 
-def circles(
-    nested: Iterable[Nested], scarce: Callable[[str], bool], budget: Budget = UNBOUNDED
-) -> Iterator[list[Nested]]:
-    """Yield a shortest circle for each set of scarce locks of one object that are nested in each other."""
+def cycles(nested: Iterable[Nested], limit_of: LimitOf, budget: Budget = UNBOUNDED) -> Iterator[list[Nested]]:
+    """Yield a shortest cycle for each set of locks with a limit that one object nests in each other."""
     inside: dict[str, dict[str, Nested]] = {}
     for each in nested:
-        if scarce(each.outer) and scarce(each.inner):
+        if limited(each.outer, limit_of) and limited(each.inner, limit_of):
             inside.setdefault(each.outer, {})[each.inner] = each
 
     def after(lock: str) -> Iterable[str]:
@@ -84,15 +89,15 @@ def circles(
         if len(part) > 1:
             budget.check(Part.DEADLOCKS)
             first = min(part)
-            way = shortest_path(first, first.__eq__, after) or []
-            yield [inside[outer][inner] for outer, inner in pairwise(way)]
+            path = shortest_path(first, first.__eq__, after) or []
+            yield [inside[outer][inner] for outer, inner in pairwise(path)]
 
 
-def in_turn(circle: Sequence[Nested], single: Callable[[str], bool]) -> bool:
-    """Tell whether a circle cannot close, because two of its places lie behind the same lock of limit 1."""
+def cannot_close(cycle: Sequence[Nested], limit_of: LimitOf) -> bool:
+    """Return whether two places of a cycle are behind the same lock of limit 1, so that it cannot close."""
     seen: set[str] = set()
-    for each in circle:
-        gates = {gate for gate in each.gates if single(gate)}
+    for each in cycle:
+        gates = {gate for gate in each.gates if limit_of(gate) == 1}
         if gates & seen:
             return True
         seen |= gates

@@ -1,4 +1,4 @@
-"""Every place in a template body or a run that calls another template (argo-workflows E)."""
+"""Which calls a template body makes, and whether it makes them whenever it runs (argo-workflows E)."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -26,9 +26,9 @@ class Via(StrEnum):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One call: what it names, where it stands, and whether it is made whenever its caller runs (`certain`).
+    """One call: what it names, where it is written, and whether its caller always makes it (`certain`).
 
-    Exactly one of `template`, `ref` and `inline` says what is called. `follows` tells that the call is made
+    Exactly one of `template`, `ref` and `inline` names what is called. With `follows`, the call is made
     whenever the task (by its number in a DAG) or step runs that it belongs to.
     """
 
@@ -45,12 +45,12 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 def references(template: Template, pointer: str, budget: Budget = UNBOUNDED) -> Iterator[Reference]:
-    """Yield the calls of a template body, in the order in which they stand there."""
+    """Yield the calls of a template body, in the order in which they are written."""
     if template.dag is not None:
-        sure = certain_tasks(template.dag, budget)
+        certain = certain_tasks(template.dag, budget)
         for index, task in enumerate(template.dag.tasks or ()):
-            for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=sure[index]):
-                yield each if sure[index] else msgspec.structs.replace(each, task=index)
+            for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=certain[index]):
+                yield each if certain[index] else msgspec.structs.replace(each, task=index)
     for group_index, group in enumerate(template.steps or ()):
         for index, step in enumerate(group):
             where = f"{pointer}/steps/{group_index}/{index}"
@@ -60,13 +60,13 @@ def references(template: Template, pointer: str, budget: Budget = UNBOUNDED) -> 
 def of_exit(
     name: str | None, pointer: str, arguments: Parameters | None = None, *, certain: bool = True
 ) -> Iterator[Reference]:
-    """Yield the call of an `onExit`, which Argo makes whatever became of the caller."""
+    """Yield the call of an `onExit`, which Argo makes however the caller ends."""
     if name:
         yield Reference(Via.EXIT, "onExit", pointer, name, arguments=arguments, certain=certain)
 
 
 def of_hooks(hooks: Mapping[str, Hook] | None, pointer: str, *, certain: bool = True) -> Iterator[Reference]:
-    """Yield the calls of lifecycle hooks; only an exit hook without an expression is sure to fire."""
+    """Yield the calls of lifecycle hooks; only an exit hook without an expression is certain to fire."""
     for event, hook in (hooks or {}).items():
         exits = event == _EXIT_EVENT
         follows = exits and not hook.expression

@@ -1,4 +1,4 @@
-"""What an admission starts: the object, the one that its templates come from, and what runs first.
+"""What a run of an object starts: the object, the one that its templates come from, and what runs first.
 
 A Workflow with a workflowTemplateRef runs the spec that Argo merges from both (argo-workflows G): each field
 is the Workflow's own where it has one, else the template's.
@@ -12,14 +12,7 @@ import msgspec
 from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks
 from policy.core.lock_model.block_locks import merged
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
-from policy.core.objects.workflow import (
-    Hook,
-    Parameter,
-    Parameters,
-    Synchronization,
-    TemplateRef,
-    WorkflowSpec,
-)
+from policy.core.objects.workflow import Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
 
 
 class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
@@ -33,19 +26,16 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def locks_runs(self) -> bool:
-        """Whether it says of whole runs that they, or all of their templates, take locks."""
-        defaults = self.spec.template_defaults
-        return self.spec.synchronization is not None or (
-            defaults is not None and defaults.synchronization is not None
-        )
+        """Whether its whole runs, or all of their templates, take locks."""
+        return self.spec.synchronization is not None or self.spec.default_locks is not None
 
     @property
     def is_template(self) -> bool:
-        """Whether it is a template object, which others may enter anywhere."""
+        """Whether it is a template object, of which others may call any template."""
         return self.kind in TEMPLATE_KINDS
 
     def key(self, namespace: str) -> TemplateKey:
-        """Return where a template object of a namespace, or of the cluster, is found."""
+        """Return the key of a template object of a namespace, or of the cluster."""
         return TemplateKey("" if self.kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else namespace, self.name)
 
     def __str__(self) -> str:
@@ -53,7 +43,7 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
 
 
 FindOwner: TypeAlias = Callable[[TemplateRef], TemplateOwner | None]
-"""Looks an object up that is referred to; None where there is none."""
+"""Returns the object that a reference names; None where there is none."""
 
 
 def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> TemplateOwner:
@@ -67,8 +57,8 @@ def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/
 class RunSources(msgspec.Struct, frozen=True):
     """What is started: the object under review, then the one that its templates come from, if another.
 
-    With `every`, each template of the object by itself, as a templateRef enters it: without what the object
-    says of whole runs.
+    With `every`, each template of the object by itself, as a templateRef calls it: without what the object
+    has for whole runs.
     """
 
     sources: tuple[TemplateOwner, ...]
@@ -111,40 +101,33 @@ class RunSources(msgspec.Struct, frozen=True):
         return Parameters(tuple(found.values()))
 
     def entries(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        """Yield what is started first, at the end, and by hooks, with the object that says so."""
+        """Yield what is started first, at the end, and by hooks, with the object where that is written."""
         if self.every:
-            yield from self._every_template()
+            for number, template in enumerate(self.owner.spec.templates or ()):
+                where, name = f"{self.owner.at}/templates/{number}", template.name or ""
+                yield self.owner, Reference(Via.ROOT, name, where, name)
             return
         arguments = self.arguments()
         first = next((owner for owner in self.sources if owner.spec.entrypoint), None)
         if first is not None:
-            where, name = f"{first.at}/entrypoint", first.spec.entrypoint
-            yield first, Reference(Via.ENTRYPOINT, "entrypoint", where, name, arguments=arguments)
+            at, entrypoint = f"{first.at}/entrypoint", first.spec.entrypoint
+            yield first, Reference(Via.ENTRYPOINT, "entrypoint", at, entrypoint, arguments=arguments)
         last = next((owner for owner in self.sources if owner.spec.on_exit), None)
         if last is not None:
             for each in of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments):
                 yield last, each
-        yield from self._hooks()
-
-    def _hooks(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        hooks: dict[str, tuple[TemplateOwner, Hook]] = {}
+        seen: set[str] = set()
         for owner in self.sources:
-            for event, hook in (owner.spec.hooks or {}).items():
-                hooks.setdefault(event, (owner, hook))
-        for event, (owner, hook) in hooks.items():
-            for each in of_hooks({event: hook}, owner.at):
+            hooks = {event: hook for event, hook in (owner.spec.hooks or {}).items() if event not in seen}
+            seen.update(hooks)
+            for each in of_hooks(hooks, owner.at):
                 yield owner, each
-
-    def _every_template(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        for number, template in enumerate(self.owner.spec.templates or ()):
-            where, name = f"{self.owner.at}/templates/{number}", template.name or ""
-            yield self.owner, Reference(Via.ROOT, name, where, name)
 
 
 def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:
     """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing.
 
-    Of a template object each template, or with `whole` what a workflowTemplateRef runs.
+    Of a template object that is each template, or with `whole` what a workflowTemplateRef runs.
     """
     if owner.is_template:
         return RunSources((owner,), every=not whole)

@@ -1,6 +1,6 @@
-"""The locks that a `synchronization` block takes: Argo's names for them, and where they are written."""
+"""Which locks a `synchronization` block takes: Argo's names for them, and where they are written."""
 
-from collections.abc import Iterable
+from itertools import product
 
 import msgspec
 
@@ -19,13 +19,13 @@ from policy.core.objects.workflow import (
 class Lock(msgspec.Struct, frozen=True):
     """One lock that is taken: its encoded name, with `{{tags}}` where that is not known, and where.
 
-    `sure` is False for each of several locks of which a run takes one. `filled` is the reference with what is
-    known filled in, where the one that is written has a parameter.
+    `certain` is False for each of several locks of which a run takes one. `filled` is the reference with what
+    is known filled in, where the one that is written has a parameter.
     """
 
     name: str
     pointer: str
-    sure: bool
+    certain: bool
     filled: SemaphoreRef | MutexRef | None = None
 
     @property
@@ -56,16 +56,16 @@ def locks_in(
     for field, ref in refs_in(block):
         name, pointer = lock_name(ref, namespace), f"{where}/{field}"
         if not parameterised(name):
-            found.setdefault(name, Lock(name, pointer, sure=True))
+            found.setdefault(name, Lock(name, pointer, certain=True))
             continue
-        forms = _forms(ref, values)
-        for form in forms:
+        filled = _filled(ref, values)
+        for form in filled:
             name = lock_name(form, namespace)
-            found.setdefault(name, Lock(name, pointer, sure=len(forms) == 1, filled=form))
+            found.setdefault(name, Lock(name, pointer, certain=len(filled) == 1, filled=form))
     return tuple(found.values())
 
 
-def _forms(ref: SemaphoreRef | MutexRef, values: TagValues) -> list[SemaphoreRef | MutexRef]:
+def _filled(ref: SemaphoreRef | MutexRef, values: TagValues) -> list[SemaphoreRef | MutexRef]:
     """Return what a reference with parameters may become, each part filled in as far as it is known."""
 
     def forms(text: str | None) -> tuple[str | None, ...]:
@@ -75,21 +75,18 @@ def _forms(ref: SemaphoreRef | MutexRef, values: TagValues) -> list[SemaphoreRef
     if isinstance(ref, MutexRef):
         return [
             MutexRef(name=name, namespace=namespace, database=ref.database)
-            for name in forms(ref.name)
-            for namespace in namespaces
+            for name, namespace in product(forms(ref.name), namespaces)
         ]
     if ref.config_map_key_ref is None:
         keys = forms(ref.database.key if ref.database is not None else None)
         return [
             SemaphoreRef(database=DatabaseRef(key=key), namespace=namespace)
-            for key in keys
-            for namespace in namespaces
+            for key, namespace in product(keys, namespaces)
         ]
+    names, keys = forms(ref.config_map_key_ref.name), forms(ref.config_map_key_ref.key)
     return [
         SemaphoreRef(config_map_key_ref=ConfigMapKeyRef(name=name, key=key), namespace=namespace)
-        for name in forms(ref.config_map_key_ref.name)
-        for key in forms(ref.config_map_key_ref.key)
-        for namespace in namespaces
+        for name, key, namespace in product(names, keys, namespaces)
     ]
 
 
@@ -98,8 +95,3 @@ def own_locks(template: Template, defaults: Synchronization | None, namespace: s
     if template.synchronization is None and defaults is None:
         return NO_LOCKS
     return held_locks(merged(template.synchronization, defaults), namespace)
-
-
-def texts_of(block: Synchronization | None) -> Iterable[str]:
-    """Return the names of a block's locks as they are written."""
-    return held_locks(block, "")

@@ -19,16 +19,16 @@ from policy.core.lock_model.parameters import (
     text_of,
     workflow_values,
 )
-from policy.core.lock_model.template_bodies import calls, places
+from policy.core.lock_model.template_bodies import all_bodies, calls
 from policy.core.objects.workflow import Hook, Parameters, Template, WorkflowSpec
 
-_MOST_FORMS: Final = 20
-"""What a text may become that is followed; beyond it, it counts as known only at run time."""
-_MOST_TAGS: Final = 20
-_LONGEST_FORM: Final = 10_000
-_DEEPEST: Final = 20
+_MAX_VARIANTS: Final = 20
+"""Variants of a text that are followed; with more, it counts as known only at run time."""
+_MAX_TAGS: Final = 20
+_MAX_LENGTH: Final = 10_000
+_MAX_DEPTH: Final = 20
 """Calls that a value is followed through."""
-_MOST_LOOKED_AT: Final = 20_000
+_MAX_LOOKED_AT: Final = 20_000
 """Values in calls that are looked at for one object; what comes after counts as known only at run time."""
 
 
@@ -40,36 +40,36 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class CalledWith:
-    """The values of one spec's templates; looked for when a text asks for them."""
+    """The values of one spec's templates; looked for when a text needs them."""
 
     __slots__ = ("_calls", "_known", "_left", "_namespace", "_open_ended", "_spec", "_values")
 
     def __init__(self, spec: WorkflowSpec, namespace: str, *, open_ended: bool) -> None:
         self._spec, self._namespace, self._open_ended = spec, namespace, open_ended
-        self._left = _MOST_LOOKED_AT
+        self._left = _MAX_LOOKED_AT
         self._values: dict[str, str] | None = None
         self._calls: dict[str, list[Caller]] | None = None
         self._known: dict[tuple[int, str], tuple[str, ...]] = {}
 
-    def forms(
-        self, text: str, template: Template | None, caller: Caller | None = None, deep: int = 0
+    def variants(
+        self, text: str, template: Template | None, caller: Caller | None = None, depth: int = 0
     ) -> tuple[str, ...]:
         """Return what a text of a template may become; `caller` is the only call there is, if it is given."""
         if BEGIN not in text:
             return (text,)
         found = list(tags(text))
-        if len(text) > _LONGEST_FORM or len(found) > _MOST_TAGS:
+        if len(text) > _MAX_LENGTH or len(found) > _MAX_TAGS:
             return (text,)
         heads, last = [""], 0
         for begin, end in found:
-            options = self._tag(text[begin:end], template, caller, deep)
+            options = self._tag(text[begin:end], template, caller, depth)
             heads = [f"{head}{text[last:begin]}{option}" for head in heads for option in options]
-            if len(heads) > _MOST_FORMS:
+            if len(heads) > _MAX_VARIANTS:
                 return (text,)
             last = end
         return tuple(f"{head}{text[last:]}" for head in heads)
 
-    def _tag(self, tag: str, template: Template | None, caller: Caller | None, deep: int) -> tuple[str, ...]:
+    def _tag(self, tag: str, template: Template | None, caller: Caller | None, depth: int) -> tuple[str, ...]:
         body = inner(tag).removeprefix("=").strip()
         if self._values is None:
             self._values = workflow_values((self._spec.arguments,), self._namespace)
@@ -80,23 +80,23 @@ class CalledWith:
             return (value, tag) if self._open_ended else (value,)
         name = input_named(body)
         if name is not None and template is not None:
-            return self._input(name, tag, template, caller, deep)
+            return self._input(name, tag, template, caller, depth)
         return choices(tag)
 
     def _input(
-        self, name: str, tag: str, template: Template, caller: Caller | None, deep: int
+        self, name: str, tag: str, template: Template, caller: Caller | None, depth: int
     ) -> tuple[str, ...]:
         """Return the values of an input of a template."""
         if caller is not None:
-            return self._passed(name, tag, template, caller, deep)
+            return self._passed(name, tag, template, caller, depth)
         key = (id(template), name)
         known = self._known.get(key)
         if known is None:
             self._known[key] = (tag,)  # What calls itself with a value of its own is not followed.
             found: dict[str, None] = {}
             for each in self._callers(template):
-                found.update(dict.fromkeys(self._passed(name, tag, template, each, deep)))
-                if len(found) > _MOST_FORMS or self._left < 0:
+                found.update(dict.fromkeys(self._passed(name, tag, template, each, depth)))
+                if len(found) > _MAX_VARIANTS or self._left < 0:
                     found = {tag: None}
                     break
             if self._open_ended:
@@ -104,21 +104,21 @@ class CalledWith:
             known = self._known[key] = tuple(found)
         return known
 
-    def _passed(self, name: str, tag: str, template: Template, caller: Caller, deep: int) -> tuple[str, ...]:
-        """Return the values of an input in one call: what is passed, else what the template says."""
+    def _passed(self, name: str, tag: str, template: Template, caller: Caller, depth: int) -> tuple[str, ...]:
+        """Return the values of an input in one call: what is passed, else what the template has."""
         self._left -= 1
         if self._left < 0:
             return (tag,)
         value = text_of(_value(caller.arguments, name))
         if value is None:
             value = text_of(_value(template.inputs, name))
-            return (tag,) if value is None else self.forms(value, None)
+            return (tag,) if value is None else self.variants(value, None)
         if BEGIN not in value:
             return (value,)
-        return (tag,) if deep >= _DEEPEST else self.forms(value, caller.template, deep=deep + 1)
+        return (tag,) if depth >= _MAX_DEPTH else self.variants(value, caller.template, depth=depth + 1)
 
     def _callers(self, template: Template) -> list[Caller]:
-        """Return the calls of a template; one that is called from nowhere here has its own values."""
+        """Return the calls of a template; one that is called from nowhere in this spec has its own values."""
         if self._calls is None:
             self._calls = {}
             for name, caller in _all_calls(self._spec):
@@ -131,7 +131,7 @@ def _all_calls(spec: WorkflowSpec) -> Iterator[tuple[str, Caller]]:
         if name:
             yield name, Caller(None, spec.arguments)
     yield from _hooks(spec.hooks, None)
-    for place in places(spec):
+    for place in all_bodies(spec):
         for call, _ in calls(place.template, place.pointer):
             if call.template:
                 yield call.template, Caller(place.template, call.arguments)

@@ -1,20 +1,23 @@
 """The naming rule of keys: a pattern that a policy's author wrote, matched in linear time.
 
-Python's `re` tries every way to match, and a pattern of ten characters can make that exponentially many. The
-author of a policy could so stop every review, for `re` lets no other thread run meanwhile. RE2 reads each
-character once, whatever the pattern is; it knows neither look-around nor back-references.
+Python's `re` tries every way to match, which can be exponentially many for a pattern of ten characters. With
+one, the author of a policy could stop every review, for `re` lets no other thread run meanwhile. RE2 reads
+each character once, whatever the pattern is; it supports neither look-around nor back-references.
 """
 
 import re
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 LONGEST_PATTERN: Final = 200
 """Characters of a pattern, as the CRDs say."""
 LONGEST_KEY: Final = 253
-"""Characters of a ConfigMap's key; a longer one is none, and follows no rule."""
+"""Characters of a ConfigMap's key; a longer text is no key, and follows no rule."""
 _MOST_MEMORY: Final = 1 << 18
 """Bytes that a pattern may take while it is compiled and matched; RE2's own bound is 8 MiB."""
-MOST_REMEMBERED: Final = 1000
+MAX_REMEMBERED: Final = 1000
+_Search: TypeAlias = Callable[[str], object]
+"""Returns something where a pattern is found in a text, else None."""
 _PLACEHOLDER: Final = re.compile(r"<[^<>]+>")
 _WORD: Final = "[a-z0-9]+"
 _WORDS: Final = "[a-z0-9]+(?:-[a-z0-9]+)*"
@@ -26,36 +29,28 @@ _UNKNOWN_TO_RE2: Final = (
 _INSTEAD: Final = "write out the names that are right, as in ^(db|gpu)-[a-z]+$"
 
 
-class _Matcher(Protocol):
-    """What is used of a compiled pattern."""
-
-    def search(self, text: str, /) -> Any:
-        """Return something where the pattern is found, else None."""
-        ...
-
-
 class KeyRule:
-    """A naming rule: `text` is as its author wrote it. What it said of a key is remembered.
+    """A naming rule: `text` is as its author wrote it. Answers about keys are remembered.
 
-    The engine is loaded when the first key is asked about.
+    The engine is loaded when the first key is checked.
     """
 
     def __init__(self, text: str, expression: str) -> None:
         self.text = text
         self._expression = expression
-        self._matcher: _Matcher | None = None
+        self._search: _Search | None = None
         self._remembered: dict[str, bool] = {}
 
     def allows(self, key: str) -> bool:
-        """Tell whether a key follows the rule."""
+        """Return whether a key follows the rule."""
         found = self._remembered.get(key)
         if found is None:
             if len(key) > LONGEST_KEY:
                 return False
-            if self._matcher is None:
-                self._matcher = _engine(self._expression)
-            found = self._matcher.search(key) is not None
-            if len(self._remembered) >= MOST_REMEMBERED:
+            if self._search is None:
+                self._search = _engine(self._expression)
+            found = self._search(key) is not None
+            if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
         return found
@@ -70,7 +65,7 @@ class KeyRule:
 def key_rule(text: str) -> KeyRule:
     """Return the rule of `validate.keyPattern`: a regular expression (from `^`) or `<placeholders>`.
 
-    In a shape the last placeholder may hold several words joined by `-`, the others are one word.
+    With placeholders, the last may be several words joined by `-`, the others are one word.
 
     Raises:
         ValueError: the text is neither, or longer than a pattern may be.
@@ -88,10 +83,10 @@ def key_rule(text: str) -> KeyRule:
 
 
 def checked_key_rule(text: str) -> KeyRule:
-    """Return the rule of a pattern that its author gets to see the fault of.
+    """Return the rule of a pattern, compiled at once, so that its author sees what is wrong with it.
 
     Raises:
-        ValueError: it is no pattern that can be matched; the text says why, and what to write.
+        ValueError: it is no pattern that can be matched; the text has the reason, and what to write.
     """
     rule = key_rule(text)
     if text.startswith("^"):
@@ -99,8 +94,8 @@ def checked_key_rule(text: str) -> KeyRule:
     return rule
 
 
-def _engine(expression: str) -> _Matcher:
-    """Return an expression compiled by RE2.
+def _engine(expression: str) -> _Search:
+    """Return the search of an expression compiled by RE2.
 
     Raises:
         ValueError: RE2 cannot read it.
@@ -112,14 +107,14 @@ def _engine(expression: str) -> _Matcher:
     options.log_errors = False
     options.never_capture = True
     try:
-        matcher: _Matcher = re2.compile(expression, options)
+        search: _Search = re2.compile(expression, options).search
     except re2.error as error:
-        raise ValueError(_said(error.args[0] if error.args else "")) from error
-    return matcher
+        raise ValueError(_reason(error.args[0] if error.args else "")) from error
+    return search
 
 
-def _said(fault: bytes | str) -> str:
-    """Return RE2's word on a pattern as a sentence."""
+def _reason(fault: bytes | str) -> str:
+    """Return RE2's error about a pattern as a sentence."""
     text = fault.decode(errors="replace") if isinstance(fault, bytes) else fault
     for starts, name in _UNKNOWN_TO_RE2:
         if text.startswith(starts):

@@ -1,4 +1,4 @@
-"""Names of locks: how Argo encodes them, and which names break it."""
+"""How Argo encodes the names of locks, and which names and limits it cannot read."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def semaphore_name(namespace: str, config_map: str, key: str) -> str:
 def lock_name(ref: SemaphoreRef | MutexRef, own_namespace: str) -> str:
     """Return the encoded name of a reference to a lock; missing parts stay empty.
 
-    A mutex and a semaphore that are kept in a database share its name.
+    A mutex and a semaphore with the same key in a database are one lock.
     """
     namespace = ref.namespace or own_namespace
     if isinstance(ref, MutexRef):
@@ -73,12 +73,12 @@ def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
 
 
 def parameterised(text: str | None) -> bool:
-    """Tell whether Argo fills in a part of this text at run time."""
+    """Return whether Argo fills in a part of this text at run time."""
     return text is not None and _PARAMETER_MARK in text
 
 
 def empty_problems(text: str | None, path: str) -> Iterator[Problem]:
-    """Yield that a name is empty, which makes Argo fail with "unable to decode lock"."""
+    """Yield a problem where a name is empty, which makes Argo fail with "unable to decode lock"."""
     if not text:
         yield Problem(path, "is empty; Argo ends such a Workflow with an error: give a name")
 

@@ -1,11 +1,11 @@
-"""Names of locks with parameters in them: filled in as far as the values are known at admission.
+"""How `{{tags}}` in names of locks are filled in, as far as their values are known at admission.
 
 A value that is not known stays as its `{{tag}}`, written as the outermost caller would write it; so two names
-that come out as the same text are the same lock, whatever the value will be (argo-workflows C.4).
+that become the same text are the same lock, whatever the value will be (argo-workflows C.4).
 
-A text may be megabytes of somebody's choice, so its tags are found in one pass. Argo's template engine reads
-a tag from `{{` to the next `}}`; an expression that looks for both begins anew at every `{{`, which takes
-hours where there are many of them and no end.
+A user may send a text of megabytes, so its tags are found in one pass. Argo's template engine reads a tag
+from `{{` to the next `}}`; an expression that looks for both begins again at every `{{`, which takes hours
+where there are many of them and no end.
 """
 
 import re
@@ -18,12 +18,11 @@ from policy.core.objects.workflow import Parameters, Template
 BEGIN: Final = "{{"
 END: Final = "}}"
 TagValues: TypeAlias = Mapping[str, str]
-"""What tags stand for, such as `workflow.parameters.env` or `inputs.parameters.db`."""
+"""Values by the name in the tag, such as `workflow.parameters.env` or `inputs.parameters.db`."""
 
 _INPUTS: Final = "inputs.parameters."
 _WORKFLOW: Final = "workflow.parameters."
 NAMESPACE_TAG: Final = "workflow.namespace"
-NO_VALUES: Final[TagValues] = {}
 _LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
@@ -54,7 +53,7 @@ def replaced(text: str, new: Callable[[str], str]) -> str:
 
 
 def inner(tag: str) -> str:
-    """Return what stands between the braces of a tag."""
+    """Return what is between the braces of a tag."""
     return tag[len(BEGIN) : -len(END)]
 
 
@@ -87,13 +86,13 @@ def inputs_in(text: str) -> set[str]:
 
 
 def input_named(tag: str) -> str | None:
-    """Return the name of the input that a tag stands for, None where it stands for something else."""
+    """Return the name of the input that a tag names, None where it names something else."""
     found = _INPUT.fullmatch(tag)
     return None if found is None else found[1] or found[2]
 
 
 def text_of(value: Any) -> str | None:
-    """Return a parameter's value as Argo reads it, or None where there is none to go by."""
+    """Return a parameter's value as Argo reads it, or None where it has no text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int)):
@@ -102,7 +101,7 @@ def text_of(value: Any) -> str | None:
 
 
 def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> dict[str, str]:
-    """Return the values that hold in a whole run; of the given arguments the first to name one wins."""
+    """Return the values that are valid in a whole run; of several arguments of one name the first counts."""
     values = {NAMESPACE_TAG: namespace}
     for each in arguments:
         for parameter in (each.parameters if each is not None else None) or ():
@@ -121,8 +120,8 @@ def bind_inputs(
 ) -> dict[str, str]:
     """Return the values of the wanted inputs of a template that is called at `where`.
 
-    `outer` holds in the caller. A value that only the run gives (an item, another task's output) is marked
-    with where it was given, so that equal texts of two calls are not taken for the same value.
+    `outer` are the values in the caller. A value that only the run gives (an item, another task's output) is
+    marked with where it was given, so that equal texts of two calls do not count as the same value.
     """
     given = {each.name: each.value for each in (arguments.parameters if arguments else None) or ()}
     own = {each.name: each for each in (template.inputs.parameters if template.inputs else None) or ()}
@@ -139,7 +138,7 @@ def bind_inputs(
 
 
 def open_inputs(wanted: Iterable[str], where: str) -> dict[str, str]:
-    """Return values for inputs that anybody may give, or that are too many to follow."""
+    """Return values for inputs that other objects may give, or that are too many to follow."""
     return {f"{_INPUTS}{name}": _placed(f"{{{{{_INPUTS}{name}}}}}", where) for name in wanted}
 
 
@@ -149,7 +148,7 @@ def as_written(name: str) -> str:
 
 
 def _placed(text: str, where: str) -> str:
-    """Return a text with where it was given after each tag that may stand for something else elsewhere."""
+    """Return a text with where it was given after each tag that may mean something else elsewhere."""
     if not parameterised(text):
         return text
 

@@ -1,24 +1,18 @@
-"""Injection rules compiled for one namespace: which templates they select, and the lock as Argo reads it."""
+"""Injection rules compiled for one namespace: the lock as Argo reads it, its condition and selector."""
 
 from collections.abc import Iterable
 
 import msgspec
 
-from policy.core.lock_model.conditions import WhenCondition, parse_condition
 from policy.core.lock_model.key_rules import KeyRule
 from policy.core.lock_model.lock_names import lock_name
-from policy.core.lock_model.semaphore_definitions import says_by_key
+from policy.core.lock_model.semaphore_definitions import key_can_hold_condition
 from policy.core.lock_model.template_selectors import CompiledSelector, compile_selector
+from policy.core.lock_model.when_conditions import WhenCondition, parse_condition
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import LabelSelector
-from policy.core.objects.workflow import (
-    ConfigMapKeyRef,
-    DatabaseRef,
-    MutexRef,
-    SemaphoreRef,
-)
+from policy.core.objects.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef
 from policy.core.policy_kinds.kinds import (
-    CrossNamespace,
     InjectRule,
     LockTarget,
     LockValidation,
@@ -34,16 +28,14 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
 
     source: str
     workflows: LabelSelector
-    require_defined: bool
     key_rule: KeyRule | None
-    cross_namespace: CrossNamespace
-    kinds: frozenset[MatchedKind] = frozenset({MatchedKind.WORKFLOW})
-    referenced: Referenced = Referenced.WARN
-    validation: LockValidation = LockValidation()
+    kinds: frozenset[MatchedKind]
+    referenced: Referenced
+    validation: LockValidation
 
 
 def refuses_singular(policies: Iterable[CompiledLockPolicy]) -> bool:
-    """Tell whether one of these policies refuses the single form of a lock."""
+    """Return whether one of these policies refuses the singular form of a lock."""
     return any(each.validation.singular is Singular.DENY for each in policies)
 
 
@@ -53,7 +45,7 @@ class CompiledRule(msgspec.Struct, frozen=True):
     `lock` is what Argo reads and `lock_name` its encoded name; `item` is the lock as JSON, and `whole` a
     `synchronization` block of it alone. The JSON is shared by all patches and must not be changed. Where the
     key of a semaphore depends on the condition, `always` is the same rule without it. A condition that no key
-    can say stands in `choice`.
+    can hold is in `choice`.
     """
 
     name: str
@@ -70,9 +62,9 @@ class CompiledRule(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of locks that meet this rule: what it writes, and the same lock without a condition.
+        """The names of locks that satisfy this rule: what it writes, and the same lock without a condition.
 
-        A choice has a name too, by which all that runs behind it is known to have been chosen for.
+        A choice has a name too: by it, all that runs behind the choice is known to need no other.
         """
         if self.choice is not None:
             return (self.lock_name, chosen_name(self.lock_name, self.choice.holds))
@@ -94,11 +86,21 @@ def compile_rule(
 ) -> CompiledRule:
     """Compile a rule for a namespace; `own` is the namespace of its policy, if that has one."""
     lock = _reference(rule.lock)
-    plain = _compiled(rule, policy, namespace, lock)
+    item = item_of(lock)
+    plain = CompiledRule(
+        name=rule.name,
+        policy=policy,
+        selector=compile_selector(rule.templates),
+        strategy=rule.strategy,
+        lock=lock,
+        lock_name=lock_name(lock, namespace),
+        item=item,
+        whole={list_of(lock): [item]},
+    )
     if rule.when is None:
         return plain
     condition = parse_condition(rule.when)
-    if says_by_key(rule.lock, own):
+    if key_can_hold_condition(rule.lock, own):
         return conditioned(msgspec.structs.replace(plain, when=condition, always=plain), condition)
     return conditioned(plain, condition)
 
@@ -121,22 +123,6 @@ def conditioned(rule: CompiledRule, condition: WhenCondition) -> CompiledRule:
         whole={list_of(lock): [item]},
         when=condition,
         always=plain,
-    )
-
-
-def _compiled(
-    rule: InjectRule, policy: CompiledLockPolicy, namespace: str, lock: SemaphoreRef | MutexRef
-) -> CompiledRule:
-    item = item_of(lock)
-    return CompiledRule(
-        name=rule.name,
-        policy=policy,
-        selector=compile_selector(rule.templates),
-        strategy=rule.strategy,
-        lock=lock,
-        lock_name=lock_name(lock, namespace),
-        item=item,
-        whole={list_of(lock): [item]},
     )
 
 
@@ -170,3 +156,12 @@ def _reference(lock: LockTarget) -> SemaphoreRef | MutexRef:
     return SemaphoreRef(
         config_map_key_ref=ConfigMapKeyRef(name=target.config_map, key=target.key), namespace=target.namespace
     )
+
+
+class MissingLock(msgspec.Struct, frozen=True):
+    """A lock that a rule requires on a template of another object (`of`), where it is missing."""
+
+    rule: CompiledRule
+    template: str
+    of: str
+    kind: MatchedKind

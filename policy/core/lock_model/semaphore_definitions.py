@@ -1,12 +1,13 @@
 """Which semaphores are defined, by policies and in known ConfigMaps, and the limits that they give."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.lock_model.conditions import unlimited_key
 from policy.core.lock_model.lock_names import CONFIG_MAP, MUTEX, LockName, parameterised, read_limit
+from policy.core.lock_model.when_conditions import unlimited_key
 from policy.core.objects.label_selectors import Labels, LabelSelector
 from policy.core.objects.read_extent import WHOLE, Extent
 from policy.core.policy_kinds.kinds import (
@@ -25,18 +26,18 @@ ConfigMapAddress: TypeAlias = tuple[str, str]
 KeyLimits: TypeAlias = Mapping[str, int]
 """Limits by key."""
 ValueOf: TypeAlias = Callable[[str, str, str], str | None]
-"""Gives the text of a limit by namespace, ConfigMap and key; None where there is none."""
+"""Returns the text of a limit by namespace, ConfigMap and key; None where there is none."""
 LimitOf: TypeAlias = Callable[[str], int | None]
-"""Gives the limit of a lock by Argo's name of it; None where it is not known."""
+"""Returns the limit of a lock by Argo's name of it; None where it is not known."""
 _UNLIMITED_KEY_LIMIT: Final = 1_000_000
-"""Limit of the key that stands for none; Argo keeps the holders in memory, and nobody runs that many pods."""
+"""Limit of the key without limit; Argo has the holders in memory, and no cluster runs that many Pods."""
 
 
-def says_by_key(lock: LockTarget, own: str | None) -> bool:
-    """Tell whether a condition can be said in the key of the lock (argo-verified V.8a).
+def key_can_hold_condition(lock: LockTarget, own: str | None) -> bool:
+    """Return whether a condition can be part of the key of the lock (argo-verified V.8a).
 
-    A mutex or a database lock would need a free one for each holder, and a ConfigMap of another namespace is
-    not ours to write the unlimited key to.
+    A mutex or a database lock would need a free one for each holder, and to a ConfigMap of another namespace
+    we must not write the unlimited key.
     """
     target = lock.semaphore
     if target is None or target.namespace not in (None, own):
@@ -44,18 +45,20 @@ def says_by_key(lock: LockTarget, own: str | None) -> bool:
     return not (parameterised(target.config_map) or parameterised(target.key) or "'" in target.key)
 
 
-def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[SemaphoreDefinition, ...]:
-    """Return all keys that must stand in ConfigMaps for this policy, each once, its own definitions first.
+def projected_definitions(
+    spec: SynchronizationPolicySpec, own: str | None
+) -> tuple[SemaphoreDefinition, ...]:
+    """Return all keys that ConfigMaps must have for this policy, each once, its own definitions first.
 
-    `own` is the namespace of the policy, if it has one. Where a rule has a condition, what it takes when it
-    does not hold is a key without limit beside it. Argo does not see by such a conditional key who
-    waits for a ConfigMap, so after a raise they have to be touched, as those are that reach a lock by
-    templateRef (argo-verified V.4).
+    `own` is the namespace of the policy, if it has one. Where a rule has a condition that is false, Workflows
+    take a key without limit beside it. By such a conditional key Argo does not see which Workflows wait for a
+    ConfigMap; so after a raise these have to be touched, as those that reach a lock by templateRef
+    (argo-verified V.4).
     """
     found = {(each.config_map, each.key): each for each in spec.semaphores}
     for rule in spec.inject:
         target = rule.lock.semaphore
-        if rule.when is not None and target is not None and says_by_key(rule.lock, own):
+        if rule.when is not None and target is not None and key_can_hold_condition(rule.lock, own):
             free = SemaphoreDefinition(target.config_map, unlimited_key(target.key), _UNLIMITED_KEY_LIMIT)
             found.setdefault((free.config_map, free.key), free)
     return tuple(found.values())
@@ -64,7 +67,7 @@ def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[Semapho
 class Definitions(msgspec.Struct, frozen=True):
     """Which semaphores exist: those that policies define, then the keys of known ConfigMaps.
 
-    `everywhere` has those of cluster policies, by the name of the ConfigMap. `extent` says which ConfigMaps
+    `everywhere` has those of cluster policies, by the name of the ConfigMap. `extent` is which ConfigMaps
     would be known if they existed.
     """
 
@@ -75,7 +78,7 @@ class Definitions(msgspec.Struct, frozen=True):
     extent: Extent = WHOLE
 
     def limit(self, namespace: str, config_map: str, key: str) -> str | None:
-        """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
+        """Return a semaphore's limit as its ConfigMap has or will have it; None where undefined."""
         own = self.owned.get((namespace, config_map), {}).get(key)
         if own is not None:
             return str(own)
@@ -86,14 +89,14 @@ class Definitions(msgspec.Struct, frozen=True):
         return self.config_maps.get((namespace, config_map), {}).get(key)
 
     def knows(self, namespace: str, config_map: str) -> bool:
-        """Tell whether anything is known of a ConfigMap, so that a key may be missing in it."""
+        """Return whether anything is known of a ConfigMap, so that a key may be missing in it."""
         return bool(self.config_maps.get((namespace, config_map)) or self.keys_beside(namespace, config_map))
 
     def keys_beside(self, namespace: str, config_map: str) -> list[str]:
         """Return the keys with limits that are known in a ConfigMap, to suggest one of them.
 
-        A key whose value is no number is nobody's semaphore, and its name is none of ours to tell. Nothing is
-        suggested from a ConfigMap of many keys: each wrong reference would cost a look at all of them.
+        A key whose value is no number is no semaphore, and its name may be confidential. Nothing is suggested
+        from a ConfigMap of many keys: each wrong reference would cost a look at all of them.
         """
         data = self.config_maps.get((namespace, config_map), {})
         if len(data) > MAX_CANDIDATES:
@@ -113,18 +116,18 @@ def definitions_in(
     *,
     extent: Extent = WHOLE,
 ) -> Definitions:
-    """Return what all policies define; of two definitions of a namespace's own the last by name counts."""
+    """Return what all policies define; of two definitions in one namespace the last by name counts."""
     owned: dict[ConfigMapAddress, dict[str, int]] = {}
     everywhere: list[tuple[LabelSelector, Mapping[str, KeyLimits]]] = []
     for policy in policies:
         if isinstance(policy, ClusterSynchronizationPolicy):
             limits: dict[str, dict[str, int]] = {}
-            for each in projected(policy.spec, None):
+            for each in projected_definitions(policy.spec, None):
                 limits.setdefault(each.config_map, {})[each.key] = each.limit
             everywhere.append((policy.spec.namespace_selector, limits))
             continue
         namespace = policy.metadata.namespace
-        for each in projected(policy.spec, namespace):
+        for each in projected_definitions(policy.spec, namespace):
             owned.setdefault((namespace, each.config_map), {})[each.key] = each.limit
     return Definitions(owned, tuple(everywhere), config_maps, labels_of, extent)
 
@@ -132,7 +135,7 @@ def definitions_in(
 def limit_named(name: str, value_of: ValueOf) -> int | None:
     """Return the limit of a lock: 1 of a mutex, None where it is not known.
 
-    Nobody knows that of a lock in a database, or of a semaphore whose name is not known yet.
+    It is unknown of a lock in a database, and of a semaphore whose name is not known yet.
     """
     lock = LockName.parse(name)
     if lock.kind == MUTEX:
@@ -146,16 +149,10 @@ def limit_named(name: str, value_of: ValueOf) -> int | None:
 def limit_lookup(definitions: Definitions, *, only: str | None = None) -> LimitOf:
     """Return how limits are looked up in what policies and ConfigMaps define, each once.
 
-    With `only`, those of ConfigMaps of other namespaces are not looked at, and so not known.
+    With `only`, the limits of other namespaces' ConfigMaps are not looked up, and so not known.
     """
-    known: dict[str, int | None] = {}
 
     def value_of(namespace: str, config_map: str, key: str) -> str | None:
         return definitions.limit(namespace, config_map, key) if only in (None, namespace) else None
 
-    def limit_of(name: str) -> int | None:
-        if name not in known:
-            known[name] = limit_named(name, value_of)
-        return known[name]
-
-    return limit_of
+    return cache(lambda name: limit_named(name, value_of))

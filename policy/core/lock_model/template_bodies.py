@@ -1,46 +1,48 @@
-"""Where locks can stand in a Workflow: every template body, inline ones included, with its JSON pointer."""
+"""The template bodies of an object, inline ones included, with JSON pointers: what each calls and runs."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
-from policy.core.lock_model.rules import CompiledRule
-from policy.core.objects.workflow import Call, RawTemplate, Template, WorkflowSpec
+from policy.core.objects.workflow import Call, Container, RawTemplate, Template, Volume, WorkflowSpec
 from policy.core.policy_kinds.kinds import MatchedKind, TemplateType
+
+_DEFAULT_SERVICE_ACCOUNT: Final = "default"
 
 
 class TemplateBody(msgspec.Struct, frozen=True):
     """A template body and the JSON pointer to it.
 
-    `remarkable` tells whether one of its tasks or steps has an inline template or a lock of its own, or calls
-    a template of another object; where none does, nobody need look at them again.
+    With `has_complex_calls`, one of its tasks or steps has an inline template or a lock of its own, or calls
+    a template of another object; else they need not be looked at again.
     """
 
     template: Template
     pointer: str
-    remarkable: bool
+    has_complex_calls: bool
 
 
-def places(spec: WorkflowSpec, at: str = "/spec") -> list[TemplateBody]:
-    """Return every template body of the spec, outer ones first, inline ones where they stand."""
+def all_bodies(spec: WorkflowSpec, at: str = "/spec") -> list[TemplateBody]:
+    """Return every template body of the spec, outer ones first, inline ones where they are written."""
     found: list[TemplateBody] = []
     for index, template in enumerate(spec.templates or ()):
-        collect(template, f"{at}/templates/{index}", found)
+        collect_bodies(template, f"{at}/templates/{index}", found)
     return found
 
 
-def collect(template: Template, pointer: str, found: list[TemplateBody]) -> None:
+def collect_bodies(template: Template, pointer: str, found: list[TemplateBody]) -> None:
     """Append a template body at `pointer`, and the inline ones in it."""
-    remarkable = _remarkable(template)
-    found.append(TemplateBody(template, pointer, remarkable))
-    if not remarkable:
+    complex_calls = _has_complex_calls(template)
+    found.append(TemplateBody(template, pointer, complex_calls))
+    if not complex_calls:
         return
     for call, where in calls(template, pointer):
         if call.inline is not None:
-            collect(call.inline, f"{where}/inline", found)
+            collect_bodies(call.inline, f"{where}/inline", found)
 
 
-def _remarkable(template: Template) -> bool:
+def _has_complex_calls(template: Template) -> bool:
     if template.dag is not None:
         for task in template.dag.tasks or ():
             if task.inline is not None or task.synchronization is not None or task.template_ref is not None:
@@ -53,7 +55,7 @@ def _remarkable(template: Template) -> bool:
 
 
 def calls_none(template: Template) -> bool:
-    """Tell whether a template calls no other, as most do: it is no DAG and has no steps."""
+    """Return whether a template calls no other, as most do: it is no DAG and has no steps."""
     return template.dag is None and template.steps is None
 
 
@@ -103,6 +105,61 @@ def images_of(template: Template) -> tuple[str, ...]:
     return ()
 
 
+def main_containers(
+    template: Template, defaults: Template | None
+) -> Iterator[tuple[Container, Container | None]]:
+    """Yield the container, script or containers of a set, each with its default."""
+    if template.container is not None:
+        yield template.container, defaults.container if defaults is not None else None
+    if template.script is not None:
+        yield template.script, defaults.script if defaults is not None else None
+    if template.container_set is not None:
+        yield from ((each, None) for each in template.container_set.containers or ())
+
+
+def side_containers(template: Template, defaults: Template | None) -> tuple[Container, ...]:
+    """Return the init containers and sidecars; those of the defaults are merged in by name."""
+    if defaults is None:
+        return (template.init_containers or ()) + (template.sidecars or ())
+    inits = _merged_by_name(template.init_containers or (), defaults.init_containers or ())
+    return inits + _merged_by_name(template.sidecars or (), defaults.sidecars or ())
+
+
+def _merged_by_name(own: tuple[Container, ...], below: tuple[Container, ...]) -> tuple[Container, ...]:
+    complete = {each.name for each in own if each.image}
+    return (*own, *(each for each in below if each.name not in complete))
+
+
+def service_account_of(template: Template, spec: WorkflowSpec) -> str:
+    """Return the ServiceAccount that a template's Pods run as."""
+    defaults = spec.template_defaults
+    return (
+        template.service_account_name
+        or (defaults.service_account_name if defaults is not None else None)
+        or spec.service_account_name
+        or _DEFAULT_SERVICE_ACCOUNT
+    )
+
+
+def claims_of(template: Template, spec: WorkflowSpec) -> Iterator[str]:
+    """Yield the claims that a template's containers mount."""
+    defaults = spec.template_defaults
+    below: tuple[Volume, ...] = (defaults.volumes if defaults is not None else None) or ()
+    volumes = (*(template.volumes or ()), *below, *(spec.volumes or ()))
+    if not volumes:
+        return
+    containers: list[Container | None] = [*side_containers(template, defaults)]
+    for pair in main_containers(template, defaults):
+        containers += pair
+    mounted = {mount.name for each in containers if each is not None for mount in each.volume_mounts or ()}
+    if template.container_set is not None:
+        mounted.update(mount.name for mount in template.container_set.volume_mounts or ())
+    for volume in volumes:
+        claim = volume.persistent_volume_claim
+        if claim is not None and volume.name in mounted:
+            yield claim.claim_name or ""
+
+
 class ForeignTemplate(msgspec.Struct, frozen=True):
     """A template of another object: as it is read, and the text of that object's spec, if it is known."""
 
@@ -117,12 +174,3 @@ class ForeignTemplate(msgspec.Struct, frozen=True):
             (each for each in templates if each.get("name") == self.template.name), None
         )
         return found
-
-
-class MissingLock(msgspec.Struct, frozen=True):
-    """A lock that a rule wants on a template of another object (`of`), where it is missing."""
-
-    rule: CompiledRule
-    template: str
-    of: str
-    kind: MatchedKind

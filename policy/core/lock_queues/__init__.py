@@ -1,7 +1,7 @@
-"""Locks while Workflows run: who holds each one, who waits for it since when, and which waits never end.
+"""Which Workflows hold and wait for each lock while they run, since when, and which waits never end.
 
-Live Workflows come in, as small records; queues, deadlocks and the waiters that Argo overlooks go out.
-`replay` plays what was seen again under another limit. Called by the leader's `policy.service.locks` and by
-`lockkeeper locks`. Nothing here is asked at admission. Next: `policy.service.locks`, which shows the queues
-and touches who is overlooked.
+Workflows from a watch come in (`trace` makes small records of them); queues, deadlocks and the waiters that
+Argo overlooks go out. `replay` shows what another limit would have done. Called by the leader's
+`policy.service.locks` and by `lockkeeper locks`; never during admission. Next: `policy.service.locks`, which
+shows the queues and touches the waiters that are overlooked.
 """

@@ -1,4 +1,4 @@
-"""A live Workflow as far as locks are concerned: the fields that are read, and the record that is kept."""
+"""What of a running Workflow concerns locks: the fields that are read, and the record that is stored."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ _ACTIVE: Final = frozenset({"", "Pending", "Running"})
 
 
 class Waited(Read, frozen=True):
-    """The lock that a node waits for."""
+    """The lock that a node is waiting for."""
 
     waiting: str | None = None
 
@@ -35,18 +35,18 @@ class WorkflowNode(Read, frozen=True):
 
     @property
     def active(self) -> bool:
-        """Whether it is not over."""
+        """Whether it is not completed."""
         return (self.phase or "") in _ACTIVE
 
     @property
     def waits_for(self) -> str:
-        """The lock that it waits for now, "" where it does not."""
+        """The lock that it is waiting for now, "" where it does not wait."""
         status = self.synchronization_status
         return (status.waiting or "") if status is not None and self.active else ""
 
 
 class Holding(Read, frozen=True):
-    """A lock and who of this Workflow holds it: several of a semaphore, one of a mutex."""
+    """A lock and the nodes of this Workflow that hold it: several of a semaphore, one of a mutex."""
 
     semaphore: str | None = None
     mutex: str | None = None
@@ -68,7 +68,7 @@ class LockStatus(Read, frozen=True):
 
 
 class LiveCall(Read, frozen=True):
-    """A DAG task or a step: whether it leads to templates elsewhere."""
+    """A DAG task or a step: whether it calls templates of other objects."""
 
     template_ref: TemplateRef | None = None
     inline: "LiveTemplate | None" = None
@@ -90,7 +90,7 @@ class LiveTemplate(Read, frozen=True):
 
 
 class LiveSpec(Read, frozen=True):
-    """What of a spec concerns locks."""
+    """The fields of a spec that concern locks."""
 
     priority: int | None = None
     suspend: bool | None = None
@@ -102,7 +102,7 @@ class LiveSpec(Read, frozen=True):
 
 
 class LiveStatus(Read, frozen=True):
-    """What of a status concerns locks."""
+    """The fields of a status that concern locks."""
 
     phase: str | None = None
     message: str | None = None
@@ -117,7 +117,7 @@ class LiveStatus(Read, frozen=True):
 
 
 class LiveWorkflow(Read, frozen=True):
-    """A Workflow as it is watched."""
+    """A Workflow as a watch gives it."""
 
     metadata: Metadata = Metadata()
     spec: LiveSpec = LiveSpec()
@@ -131,8 +131,8 @@ prepare(LiveWorkflow, WorkflowNodes)
 class LockHold(msgspec.Struct, frozen=True, gc=False):
     """A lock that a node holds; the node "" is the Workflow itself.
 
-    `stuck_on` are the nodes that wait for locks below the holder, where nothing else goes on there: it gives
-    the lock back when one of them gets on. Empty: something goes on, or it is not known.
+    `stuck_on` are the nodes below the holder that wait for locks, where nothing else is active there: the
+    holder releases the lock only after one of them continues. Empty: something is active, or it is unknown.
     """
 
     lock: str
@@ -149,10 +149,10 @@ class LockWait(msgspec.Struct, frozen=True, gc=False):
 
 
 class Traced(msgspec.Struct, frozen=True):
-    """A live Workflow as it is kept.
+    """The record of a running Workflow.
 
     `named` are the locks that its own spec names; `indexed` those by which Argo finds it when a ConfigMap
-    changes (argo-workflows C.5). `open_ended` says that it may come to locks that are not named there.
+    changes (argo-workflows C.5). With `open_ended`, it may wait for locks that are not named there.
     """
 
     namespace: str

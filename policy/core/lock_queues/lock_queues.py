@@ -1,10 +1,9 @@
-"""The queue of every lock: who holds it, who waits, since when; and which waits nobody can end any more.
+"""The queue of every lock: which Workflows hold it and wait, since when; and which of them are deadlocked.
 
-Deadlocks are found on what really happens, node by node: a waiter is stuck when its lock has as many stuck
-holders as its limit, and a holder is stuck when all that is under way below it is stuck. The largest such set
-is what never moves by itself: a Workflow that waits for itself (argo-verified 6), and circles of several. A
-holder that is not known, or of which nothing is known, counts as one that goes on: nothing is called a
-deadlock that may not be one.
+Deadlocks are found in the actual state, node by node: a waiter is stuck when its lock has as many stuck
+holders as its limit, and a holder is stuck when all that is active below it is stuck. The largest such set
+never moves by itself: a Workflow that waits for itself (argo-verified 6), and circles of several. A holder
+about which nothing is known counts as active: only a certain deadlock is reported.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ class LockHolder(msgspec.Struct, frozen=True):
 
 
 class LockWaiter(msgspec.Struct, frozen=True):
-    """One who waits for a lock."""
+    """One waiter of a lock."""
 
     workflow: Traced
     waits: LockWait
@@ -36,7 +35,7 @@ class LockWaiter(msgspec.Struct, frozen=True):
 
 
 class LockQueue(msgspec.Struct, frozen=True):
-    """One lock; waiters stand in the order in which Argo serves them."""
+    """One lock, with its waiters in the order in which Argo gives them the lock."""
 
     lock: str
     limit: int | None
@@ -45,17 +44,17 @@ class LockQueue(msgspec.Struct, frozen=True):
 
     @property
     def free(self) -> int:
-        """How many more could hold it; none where the limit is not known."""
+        """How many more could hold it; 0 where the limit is unknown."""
         return max(0, (self.limit or 0) - len(self.holders))
 
     @property
     def oldest(self) -> datetime | None:
-        """Since when the one who waits longest waits."""
+        """Since when the longest wait lasts."""
         return min((each.waits.since for each in self.waiters), default=None)
 
     @property
     def deadlocked(self) -> bool:
-        """Whether anybody waits for ever."""
+        """Whether a waiter waits for ever."""
         return any(each.stuck for each in self.waiters)
 
 
@@ -121,7 +120,7 @@ def _is_stuck(holder: LockHolder, stuck: set[_Unit]) -> bool:
 
 
 class LiveDeadlock(msgspec.Struct, frozen=True):
-    """What one Workflow waits for in vain: each lock, and by whom it is held."""
+    """The locks that one Workflow waits for without end, and a text that names their holders."""
 
     workflow: Traced
     locks: tuple[str, ...]
@@ -130,36 +129,30 @@ class LiveDeadlock(msgspec.Struct, frozen=True):
 
 def live_deadlocks(found: Iterable[LockQueue]) -> tuple[LiveDeadlock, ...]:
     """Return a deadlock for every Workflow that has a stuck waiter, by name."""
-    by_workflow: dict[str, list[LockQueue]] = {}
-    who: dict[str, Traced] = {}
+    stuck: dict[str, tuple[Traced, list[LockQueue]]] = {}
     for queue in found:
         for waiter in queue.waiters:
             if waiter.stuck:
-                who[waiter.workflow.uid] = waiter.workflow
-                mine = by_workflow.setdefault(waiter.workflow.uid, [])
-                if queue not in mine:
-                    mine.append(queue)
+                _, queues = stuck.setdefault(waiter.workflow.uid, (waiter.workflow, []))
+                if queue not in queues:
+                    queues.append(queue)
     return tuple(
-        LiveDeadlock(
-            workflow,
-            tuple(queue.lock for queue in by_workflow[uid]),
-            _text(workflow, by_workflow[uid]),
-        )
-        for uid, workflow in sorted(who.items(), key=lambda each: each[1].key)
+        LiveDeadlock(workflow, tuple(queue.lock for queue in queues), _text(workflow, queues))
+        for workflow, queues in sorted(stuck.values(), key=lambda each: each[0].key)
     )
 
 
 def _others(workflow: Traced, queue: LockQueue) -> list[str]:
-    """Return who else holds a lock; whoever reads it may not see the Workflows of other namespaces."""
+    """Return the other holders of a lock; those of other namespaces are only counted, not named."""
     keys = {each.workflow.key: each.workflow.namespace for each in queue.holders}
     keys.pop(workflow.key, None)
-    near = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
-    far = len(keys) - len(near)
-    return near + ([f"{far} of other namespaces"] if far else [])
+    named = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
+    unnamed = len(keys) - len(named)
+    return named + ([f"{unnamed} of other namespaces"] if unnamed else [])
 
 
 def _text(workflow: Traced, stuck: list[LockQueue]) -> str:
-    """Return what is said of a deadlock: which locks, who holds them, and what helps."""
+    """Return the message about a deadlock: which locks, their holders, and the fix."""
     parts = []
     for queue in stuck:
         others = _others(workflow, queue)

@@ -1,8 +1,8 @@
-"""Which locks the Workflows that exist have used, from when to when: what a replay is made of.
+"""Which locks the existing Workflows have used, from when to when: the input of a replay.
 
-A node keeps when it came to its lock (`startedAt` counts the wait, argo-workflows F.1) and when it was done,
-but not when it got the lock. A Workflow that waits as a whole has no `startedAt` before it has its lock.
-Locks of a node are those of its template; a name that is worked out at run time cannot be known afterwards.
+A node records when it began to wait for its lock (`startedAt` includes the wait, argo-workflows F.1) and when
+it finished, but not when it acquired the lock. A Workflow that waits as a whole has no `startedAt` before it
+holds its lock. Locks of a node are those of its template; a name with parameters is unknown afterwards.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ _HOLDING: Final = frozenset({"Pod", "Retry", "DAG", "Steps", "Suspend", "HTTP", 
 
 
 class Use(msgspec.Struct, frozen=True):
-    """One use of a lock; `began` is None where that is not written down, `ended` where it is not over."""
+    """One use of a lock; `began` is None where that is not recorded, `ended` where it is not finished."""
 
     lock: str
     arrived: datetime
@@ -32,27 +32,21 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class LockUses(msgspec.Struct, frozen=True):
-    """What some Workflows have used, and how many uses are not known because their key is worked out."""
+    """The uses of some Workflows, and how many are unknown because the name has parameters."""
 
     uses: tuple[Use, ...]
     unknown: int
 
 
 def lock_uses(workflows: Iterable[LiveWorkflow]) -> LockUses:
-    """Return all uses of locks by Workflows, finished and live ones."""
-    uses: list[Use] = []
-    unknown = 0
-    for workflow in workflows:
-        for use in _of_one(workflow):
-            if use is None:
-                unknown += 1
-            else:
-                uses.append(use)
-    return LockUses(tuple(uses), unknown)
+    """Return all uses of locks by Workflows, finished and running ones."""
+    found = [use for workflow in workflows for use in _of_one(workflow)]
+    uses = tuple(use for use in found if use is not None)
+    return LockUses(uses, len(found) - len(uses))
 
 
 def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
-    """Yield the uses of one Workflow; None for one whose lock is not known."""
+    """Yield the uses of one Workflow; None for one whose lock is unknown."""
     metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
     created = metadata.creation_timestamp
     if created is None:
@@ -61,11 +55,8 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
     stored = status.stored_workflow_template_spec
     whole = spec.synchronization or (stored.synchronization if stored is not None else None)
     for lock in _locks(whole, namespace):
-        yield (
-            None
-            if lock is None
-            else Use(lock, created, status.started_at, status.finished_at, priority, created)
-        )
+        use = (created, status.started_at, status.finished_at, priority, created)
+        yield Use(lock, *use) if lock is not None else None
     nodes = nodes_of(status) or {}
     below_retries = {
         child for node in nodes.values() if node.type == "Retry" for child in node.children or ()
@@ -76,16 +67,14 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
             continue
         template = templates.get(_template_of(node))
         for lock in _locks(template.synchronization if template is not None else None, namespace):
-            if lock is None:
-                yield None
-            else:
-                yield Use(lock, node.started_at, None, node.finished_at, priority, created)
+            use = (node.started_at, None, node.finished_at, priority, created)
+            yield Use(lock, *use) if lock is not None else None
 
 
 def _templates(
     spec: LiveSpec, stored: LiveSpec | None, elsewhere: Mapping[str, LiveTemplate]
 ) -> Mapping[str, LiveTemplate]:
-    """Return templates by where nodes say that theirs is: `name`, or `scope/object/name`."""
+    """Return templates by the reference that nodes have to them: `name`, or `scope/object/name`."""
     found = dict(elsewhere)
     for each in (*((stored.templates or ()) if stored is not None else ()), *(spec.templates or ())):
         found[each.name or ""] = each
@@ -102,6 +91,6 @@ def _template_of(node: WorkflowNode) -> str:
 
 
 def _locks(block: Synchronization | None, namespace: str) -> Iterator[str | None]:
-    """Yield the locks of a block, None for one whose name is worked out."""
+    """Yield the locks of a block, None for one whose name has parameters."""
     for name in dict.fromkeys(lock_name(ref, namespace) for _, ref in refs_in(block or NO_BLOCK)):
         yield None if parameterised(name) else name

@@ -1,13 +1,13 @@
-"""What another limit of a semaphore would have done: what was seen, played again with that limit.
+"""What another limit of a semaphore would have done: the recorded uses, replayed with that limit.
 
-When somebody got the lock is not written down, so it is worked out: whoever came first got the next slot that
-came free, by the ends that were seen and the limit that stands now. That gives how long each use lasted. Then
-the same arrivals and lengths queue for the other limit.
+The time at which a use acquired the lock is not recorded, so it is worked out: the first to arrive gets the
+next slot that becomes free, by the recorded ends and the present limit. That gives the length of each use.
+Then the same arrivals and lengths queue for the other limit.
 
-How far it can be trusted: arrivals are taken as they were, though work that follows on a wait would come
-earlier or later; and which length met which queue was chance. So lengths are moved along the arrivals and the
-replay repeated; the range of what comes out is shown. Of too few uses, or of a record that the limit does not
-explain, nothing is said at all.
+Its limits: arrivals are taken as they were, though work after a wait would arrive earlier or later; and which
+length met which queue was chance. So lengths are shifted along the arrivals and the replay is repeated; the
+range of the results is shown. With too few uses, or a record that the limit does not explain, there is no
+result.
 """
 
 import heapq
@@ -20,26 +20,26 @@ import msgspec
 from policy.core.lock_queues.past_uses import Use
 
 FEWEST: Final = 30
-"""Finished uses of a lock from which on anything is said."""
-_MOST_ODD: Final = 0.2
-"""Share of uses that the limit may leave unexplained: it was another then, or the order was."""
+"""Finished uses of a lock that a result needs."""
+_MOST_UNEXPLAINED: Final = 0.2
+"""Share of uses that the limit may leave unexplained: the limit or the order was another then."""
 _SHIFTS: Final = 20
 _FURTHEST: Final = 100
-"""The highest limit that is tried."""
+"""The highest limit that is replayed."""
 _AROUND: Final = 2
 """Limits below and above the present one that are always shown."""
 _TAIL: Final = 0.95
 
 
-class Stay(msgspec.Struct, frozen=True):
-    """A use in seconds from the first arrival: when it came, and how long it held the lock."""
+class TimedUse(msgspec.Struct, frozen=True):
+    """A use in seconds from the first arrival: when it arrived, and how long it held the lock."""
 
     arrived: float
     length: float
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Seconds: of the replay as it was, and the least and most of the others."""
+    """Seconds: of the unshifted replay, and the least and most of all replays."""
 
     value: float
     least: float
@@ -57,7 +57,7 @@ class ReplayedLimit(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What was seen of a lock."""
+    """The recorded uses of a lock in figures."""
 
     lock: str
     limit: int
@@ -69,11 +69,11 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """A record, and what limits would have done; `silent` says why nothing can be said of them."""
+    """A record, and what limits would have done; `no_result` is the reason why there is no result."""
 
     record: Record
     outcomes: tuple[ReplayedLimit, ...]
-    silent: str
+    no_result: str
     suggested: int | None
 
 
@@ -82,45 +82,46 @@ def replay(lock: str, limit: int, uses: Sequence[Use], *, most_wait: float) -> R
 
     Suggested is the lowest limit with which 95 of 100 would wait `most_wait` seconds at most, in all replays.
     """
-    over = [each for each in uses if each.ended is not None and each.ended >= each.arrived]
-    stays, odd = _stays(over, limit)
-    ends = [each.ended for each in over if each.ended is not None]
+    finished = [each for each in uses if each.ended is not None and each.ended >= each.arrived]
+    stays, unexplained = _stays(finished, limit)
+    ends = [each.ended for each in finished if each.ended is not None]
     record = Record(
         lock=lock,
         limit=limit,
-        finished=len(over),
-        unfinished=len(uses) - len(over),
+        finished=len(finished),
+        unfinished=len(uses) - len(finished),
         since=min(each.arrived for each in uses),
         until=max(ends, default=max(each.arrived for each in uses)),
         median_length=_share_of(sorted(each.length for each in stays), 0.5),
     )
-    if len(over) < FEWEST:
-        silent = f"too little was seen: {len(over)} finished uses, and {FEWEST} are needed"
-        return Replay(record, (), silent, None)
-    if odd > _MOST_ODD:
-        silent = (
-            f"what was seen does not fit the limit {limit}: {odd:.0%} of the uses overlap more than it lets "
-            "them; it was another for a part of that time"
+    no_result = ""
+    if len(finished) < FEWEST:
+        no_result = f"too little was seen: {len(finished)} finished uses, and {FEWEST} are needed"
+    elif unexplained > _MOST_UNEXPLAINED:
+        no_result = (
+            f"what was seen does not fit the limit {limit}: {unexplained:.0%} of the uses overlap more than "
+            "it lets them; it was another for a part of that time"
         )
-        return Replay(record, (), silent, None)
-    outcomes = [outcome(stays, each) for each in range(max(1, limit - _AROUND), limit + _AROUND + 1)]
+    if no_result:
+        return Replay(record, (), no_result, None)
+    outcomes = [replay_limit(stays, each) for each in range(max(1, limit - _AROUND), limit + _AROUND + 1)]
     while outcomes[-1].tail_wait.most > most_wait and outcomes[-1].limit < min(_FURTHEST, 4 * limit + 8):
-        outcomes.append(outcome(stays, outcomes[-1].limit + 1))
+        outcomes.append(replay_limit(stays, outcomes[-1].limit + 1))
     enough = [each.limit for each in outcomes if each.tail_wait.most <= most_wait]
     return Replay(record, tuple(outcomes), "", enough[0] if enough else None)
 
 
-def outcome(stays: Sequence[Stay], limit: int) -> ReplayedLimit:
+def replay_limit(stays: Sequence[TimedUse], limit: int) -> ReplayedLimit:
     """Return what a limit would have done to these arrivals and lengths."""
     lengths = [each.length for each in stays]
-    waits = queue(stays, limit)
+    waits = wait_times(stays, limit)
     tails, means = [_tail(waits)], [_mean(waits)]
     for shift in _shifts(len(stays)):
         moved = [
-            Stay(each.arrived, length)
+            TimedUse(each.arrived, length)
             for each, length in zip(stays, lengths[shift:] + lengths[:shift], strict=True)
         ]
-        other = queue(moved, limit)
+        other = wait_times(moved, limit)
         tails.append(_tail(other))
         means.append(_mean(other))
     begun = [(stay.arrived + wait, stay) for stay, wait in zip(stays, waits, strict=True)]
@@ -134,8 +135,8 @@ def outcome(stays: Sequence[Stay], limit: int) -> ReplayedLimit:
     )
 
 
-def queue(stays: Sequence[Stay], limit: int) -> list[float]:
-    """Return how long each waits, where the first to come gets the first slot that is free."""
+def wait_times(stays: Sequence[TimedUse], limit: int) -> list[float]:
+    """Return how long each waits, where the first to arrive gets the first slot that is free."""
     slots: list[float] = []
     waits = []
     for stay in stays:
@@ -145,15 +146,15 @@ def queue(stays: Sequence[Stay], limit: int) -> list[float]:
     return waits
 
 
-def _stays(over: Iterable[Use], limit: int) -> tuple[list[Stay], float]:
-    """Return finished uses in the order of their arrival, and the share that the limit does not explain."""
-    ordered = sorted(over, key=lambda each: (each.arrived, -each.priority, each.created))
+def _stays(finished: Iterable[Use], limit: int) -> tuple[list[TimedUse], float]:
+    """Return finished uses in the order of arrival, and the share that the limit does not explain."""
+    ordered = sorted(finished, key=lambda each: (each.arrived, -each.priority, each.created))
     if not ordered:
         return [], 0.0
     zero = ordered[0].arrived
     slots: list[float] = []
     stays = []
-    odd = 0
+    unexplained = 0
     for use in ordered:
         arrived = (use.arrived - zero).total_seconds()
         ended = (use.ended - zero).total_seconds() if use.ended is not None else arrived
@@ -163,13 +164,13 @@ def _stays(over: Iterable[Use], limit: int) -> tuple[list[Stay], float]:
         elif len(slots) >= limit:
             begun = max(arrived, heapq.heappop(slots))
         if begun >= ended > arrived:
-            odd += 1
+            unexplained += 1
             begun = ended if begun == ended else arrived
         heapq.heappush(slots, ended)
         while len(slots) > limit:
             heapq.heappop(slots)
-        stays.append(Stay(arrived, ended - begun))
-    return stays, odd / len(ordered)
+        stays.append(TimedUse(arrived, ended - begun))
+    return stays, unexplained / len(ordered)
 
 
 def _shifts(number: int) -> list[int]:
@@ -178,7 +179,7 @@ def _shifts(number: int) -> list[int]:
 
 
 def _longest_queue(spans: Iterable[tuple[float, float]]) -> int:
-    """Return how many waited at once at most."""
+    """Return the highest number of waiters at one time."""
     changes = sorted(
         change for arrived, start in spans if start > arrived for change in ((arrived, 1), (start, -1))
     )

@@ -1,8 +1,8 @@
-"""From a live Workflow to the record that is kept of it: what it holds, waits for and may still ask for.
+"""Which locks a running Workflow holds, waits for and may still request: the record made of it.
 
-Which signals can be trusted stands in argo-workflows C.6: holders in `status.synchronization`, waiters in
-nodes (template level) and in the Workflow's own message (workflow level). `status.synchronization.*.waiting`
-lingers and is not read.
+For which fields can be trusted see argo-workflows C.6: holders in `status.synchronization`, waiters in nodes
+(template level) and in the Workflow's own message (workflow level). `status.synchronization.*.waiting` is
+outdated at times and is not read.
 """
 
 import base64
@@ -33,7 +33,7 @@ from policy.core.lock_queues.live_workflow import (
 from policy.core.objects.workflow import Synchronization
 
 _MOST_NODES_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of decompressed nodes that are read; of more nothing is known."""
+"""Bytes of decompressed nodes that are read; more count as unknown."""
 _WAITING: Final = re.compile(
     r"Waiting for (?P<busy>.+) lock\. Lock status: |Failed to get semaphore limit for (?P<lost>.+)"
 )
@@ -43,7 +43,7 @@ _GZIP: Final = 31
 
 
 def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
-    """Return what is kept of a Workflow; `unborn` stands for a creation time that is missing."""
+    """Return the record of a Workflow; `unborn` is used where the creation time is missing."""
     metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
     namespace = intern(metadata.namespace or "")
     created = metadata.creation_timestamp or unborn
@@ -66,7 +66,7 @@ def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
 
 
 def nodes_of(status: LiveStatus) -> Mapping[str, WorkflowNode] | None:
-    """Return the nodes, decompressed where they are; None where they are somewhere else."""
+    """Return the nodes, decompressed where they are compressed; None where they are stored elsewhere."""
     if status.nodes is not None:
         return status.nodes
     if status.compressed_nodes:
@@ -100,12 +100,14 @@ def _holds(workflow: LiveWorkflow, nodes: Mapping[str, WorkflowNode] | None) -> 
             lock = intern(each.semaphore or each.mutex or "")
             for key in each.holders or ((each.holder,) if each.holder else ()):
                 node = _node_of(key, nodes or {})
-                stuck_on = () if nodes is None or _goes_on(workflow) else _stuck_on(node, nodes)
+                stuck_on = (
+                    () if nodes is None or _is_ending_or_suspended(workflow) else _stuck_on(node, nodes)
+                )
                 yield LockHold(lock, node, stuck_on)
 
 
-def _goes_on(workflow: LiveWorkflow) -> bool:
-    """Tell whether somebody else will bring a Workflow on: it is suspended, or is to end or to go."""
+def _is_ending_or_suspended(workflow: LiveWorkflow) -> bool:
+    """Return whether a Workflow waits for a user or ends anyway: suspended, shut down or being deleted."""
     spec = workflow.spec
     return bool(spec.suspend or spec.shutdown) or workflow.metadata.deletion_timestamp is not None
 
@@ -119,9 +121,9 @@ def _node_of(key: str, nodes: Mapping[str, WorkflowNode]) -> str:
 
 
 def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]:
-    """Return the nodes that wait below a holder, or nothing where something goes on there.
+    """Return the nodes that wait below a holder, or nothing where another node is active there.
 
-    A group (DAG, steps, retry) below which nothing is active is about to begin something, or backs off.
+    A group (DAG, steps, retry) below which nothing is active is about to start a node, or backs off.
     """
     if not any(node.waits_for for node in nodes.values()):
         return ()
@@ -141,14 +143,14 @@ def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]
 
 
 def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
-    """Return a node and all below it that are known, each once."""
+    """Return a node and its known descendants, each once."""
     found: dict[str, None] = {}
-    todo = [node_id]
-    while todo:
-        each = todo.pop()
+    stack = [node_id]
+    while stack:
+        each = stack.pop()
         if each in nodes and each not in found:
             found[each] = None
-            todo.extend(nodes[each].children or ())
+            stack.extend(nodes[each].children or ())
     return list(found)
 
 
@@ -157,7 +159,7 @@ def _waits(
 ) -> Iterator[LockWait]:
     found = _WAITING.match(status.message or "")
     own = (found["busy"] or found["lost"]) if found is not None else ""
-    # Argo leaves the message on one that got its lock while it is suspended (argo-verified 1).
+    # Argo does not clear the message of one that got its lock while it is suspended (argo-verified 1).
     if own and not any(each.lock == own and not each.node for each in holds):
         yield LockWait(intern(own), "", created)
     for node_id, node in nodes.items():
@@ -168,13 +170,13 @@ def _waits(
 def _named(
     spec: LiveSpec, stored: LiveSpec | None, namespace: str
 ) -> tuple[frozenset[str], frozenset[str], bool]:
-    """Return the locks that specs name, those that Argo's index knows, and whether there may be others."""
+    """Return the locks that specs name, those that are in Argo's index, and whether there may be others."""
     named: set[str] = set()
     indexed: set[str] = set()
     open_ended = spec.workflow_template_ref is not None and stored is None
     for each in (spec, *((stored,) if stored is not None else ())):
         blocks = [(each.synchronization, True), *_blocks(each.templates or ())]
-        open_ended = open_ended or any(_leads_away(one) for one in each.templates or ())
+        open_ended = open_ended or any(_calls_other_objects(one) for one in each.templates or ())
         for block, found_by_argo in blocks:
             for _, ref in refs_in(block or NO_BLOCK):
                 lock = lock_name(ref, namespace)
@@ -188,7 +190,7 @@ def _named(
 
 
 def _blocks(templates: Iterable[LiveTemplate]) -> Iterator[tuple[Synchronization | None, bool]]:
-    """Yield every block of locks of templates; those of inline ones Argo's index does not know."""
+    """Yield every block of locks of templates, and whether Argo's index has it: not that of inline ones."""
     for template in templates:
         yield template.synchronization, True
         for call in _calls(template):
@@ -203,8 +205,8 @@ def _calls(template: LiveTemplate) -> Iterator[LiveCall]:
         yield from group
 
 
-def _leads_away(template: LiveTemplate) -> bool:
+def _calls_other_objects(template: LiveTemplate) -> bool:
     return any(
-        call.template_ref is not None or (call.inline is not None and _leads_away(call.inline))
+        call.template_ref is not None or (call.inline is not None and _calls_other_objects(call.inline))
         for call in _calls(template)
     )

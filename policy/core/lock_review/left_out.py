@@ -1,7 +1,7 @@
-"""Workflows that lead to a template which may be among those left out of the snapshot.
+"""Which Workflows lead to a template that may be among those left out of the snapshot: they are refused.
 
-What such a template has of locks, labels and tasks is not known, so a Workflow with it could evade every
-policy; it is refused until its namespace has fewer templates. Nobody else pays for them.
+The locks, labels and tasks of such a template are unknown, so a Workflow with it could evade every policy. It
+is refused until its namespace has fewer templates. Other namespaces are not affected.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from policy.core.objects.workflow import Template, TemplateRef, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
 
 _MOST_FOLLOWED: Final = 500
-"""Templates that are looked at below one Workflow; one that leads to more is refused as well."""
+"""Templates that are followed below one Workflow; one that leads to more is refused as well."""
 
 
 def left_out_faults(
     spec: WorkflowSpec, namespace: str, snapshot: Snapshot, *, stored: bool = False
 ) -> Iterator[Reason]:
-    """Yield the fields of a Workflow that lead to a template which may be left out, if any is.
+    """Yield the fields of a Workflow that lead to a template which may be left out.
 
-    With `stored`, Argo continues with what it stored of the template that the Workflow refers to.
+    With `stored`, Argo continues with its stored copy of the template that the Workflow refers to.
     """
     extent = snapshot.extent
     if extent.beyond_templates(namespace) is None and extent.beyond_templates("") is None:
@@ -45,7 +45,7 @@ def left_out_faults(
 
 
 def _leads_to(spec: WorkflowSpec) -> Iterator[tuple[str, TemplateRef]]:
-    """Yield the templates of other objects that a spec calls, with the fields that do."""
+    """Yield the templates of other objects that a spec calls, with the fields that call them."""
     if spec.workflow_template_ref is not None:
         yield "spec.workflowTemplateRef", spec.workflow_template_ref
     for each in of_hooks(spec.hooks, "/spec"):
@@ -56,23 +56,23 @@ def _leads_to(spec: WorkflowSpec) -> Iterator[tuple[str, TemplateRef]]:
 
 
 def _of_template(template: Template, pointer: str) -> Iterator[tuple[str, TemplateRef]]:
-    waiting = [(template, pointer)]
-    while waiting:
-        caller, at = waiting.pop()
+    stack = [(template, pointer)]
+    while stack:
+        caller, at = stack.pop()
         for each in references(caller, at):
             if each.ref is not None:
                 yield field_path(each.pointer), each.ref
             if each.inline is not None:
-                waiting.append((each.inline, each.pointer))
+                stack.append((each.inline, each.pointer))
 
 
 def _missing_below(
     ref: TemplateRef, namespace: str, snapshot: Snapshot, seen: set[TemplateKey]
 ) -> tuple[TemplateKey, LeftOut] | None:
-    """Return the first template from a reference on that may be left out, and why."""
-    waiting = [ref]
-    while waiting:
-        each = waiting.pop()
+    """Return the first template below a reference that may be left out, and why."""
+    stack = [ref]
+    while stack:
+        each = stack.pop()
         key = key_of(each, namespace)
         if key in seen:
             continue
@@ -82,5 +82,5 @@ def _missing_below(
             return key, beyond
         seen.add(key)
         if spec is not None and len(seen) < _MOST_FOLLOWED:
-            waiting.extend(found for _, found in _leads_to(spec))
+            stack.extend(found for _, found in _leads_to(spec))
     return None

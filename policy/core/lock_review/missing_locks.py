@@ -1,80 +1,78 @@
-"""Templates of other objects: what rules may select there, and the locks that lack there.
+"""Which locks are missing in templates of other objects, and which of these templates rules may select.
 
-A Workflow with a workflowTemplateRef carries no templates, and what a template of another object calls cannot
-be led elsewhere. Such templates get their locks at their own admission, where a policy names their kind.
+A Workflow with a workflowTemplateRef has no templates of its own, and calls in a template of another object
+cannot be redirected. Such templates get their locks at their own admission, where a policy names their kind.
 
-What was looked up is remembered with the policies of the namespace, which a change of policies or templates
-makes anew.
+Results are stored with the compiled policies of the namespace, which a change of policies or templates
+replaces.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.inject import inject
 from policy.core.injection.injection_result import skipped
 from policy.core.injection.reviewed_object import FindTemplate, ReviewedObject
 from policy.core.injection.unknown_selection import MOST_WARNINGS, unseen
-from policy.core.lock_checks.graph_findings import NOTHING, Inspection
+from policy.core.lock_checks.rulebook import NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.pod_view import NOTHING_SAID, PodView
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
-from policy.core.lock_model.template_bodies import ForeignTemplate, MissingLock, TemplateBody, calls
-from policy.core.lock_review.workflow_overlay import overlaid
+from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, MissingLock
+from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody, calls
+from policy.core.lock_model.template_pods import PLAIN_PODS, PodView
+from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.json_patch import field_path
-from policy.core.objects.template_keys import ObjectKind, TemplateKey, known_key
-from policy.core.objects.workflow import Template, TemplateRef, WorkflowSpec
+from policy.core.objects.template_keys import ObjectKind, TemplateKey, key_of, known_key
+from policy.core.objects.workflow import Parameter, Parameters, Template, TemplateRef, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import MatchedKind, Referenced
 from policy.core.values.budget import Part, paced
 
 _MOST_FOLLOWED: Final = 1000
 """Templates that are followed below one call."""
+_OVERLAID_FIELDS: Final = ("service_account_name", "volumes", "pod_spec_patch", "pod_metadata")
 
 
 def missing_lock_findings(
     spec: WorkflowSpec,
     found: Sequence[TemplateBody],
-    locks: LockPolicies,
-    active: Sequence[CompiledLockPolicy],
+    rulebook: Rulebook,
     reviewed: ReviewedObject,
-    *,
     snapshot: Snapshot,
-) -> Inspection:
-    """Return what is said of locks that cannot be put where an object leads to."""
-    if not locks.rules:
-        return NOTHING
-    said: list[Reason | str] = []
-
-    def say(missing: Iterator[MissingLock] | Sequence[MissingLock], where: str) -> None:
-        said.extend(_said(each, where) for each in missing if each.rule.policy in active)
-
-    if spec.workflow_template_ref is not None:
+) -> LockFindings:
+    """Return the findings about locks that are missing in templates of other objects."""
+    locks, active, budget = rulebook.locks, rulebook.policies, rulebook.budget
+    ref = spec.workflow_template_ref
+    callers = [place for place in found if place.has_complex_calls]
+    if not locks.rules or (ref is None and not callers):
+        return NO_FINDINGS
+    findings: list[Reason | str] = []
+    if ref is not None:
         where = f"{reviewed.at[1:].replace('/', '.')}.workflowTemplateRef"
-        added = overlaid(spec, locks, reviewed)
-        missing = missing_locks(spec.workflow_template_ref, locks, snapshot)
-        say((each for each in missing if not _is_redirected(each.rule.policy, reviewed.kind)), where)
-        say(added.lacking, where)
-        unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
-        said += [unseen(name, rule) for name, rule in unknown[:MOST_WARNINGS]]
-    for place in paced(found, reviewed.budget, Part.LOCKS):
-        if place.remarkable:
-            every = list(calls(place.template, place.pointer))
-            for call, pointer in paced(every, reviewed.budget, Part.LOCKS):
-                if call.template_ref is not None and call.template_ref.template:
-                    missing = missing_locks(call.template_ref, locks, snapshot)
-                    say(missing, f"{field_path(pointer)}.templateRef")
-    if not said:
-        return NOTHING
-    return Inspection(
-        tuple(each for each in said if isinstance(each, Reason)),
-        tuple(each for each in said if isinstance(each, str)),
+        every = missing_locks(ref, locks, snapshot)
+        whole = [each for each in every if not _is_redirected(each.rule.policy, reviewed.kind)]
+        overlaid = list(_overlaid(spec, ref, locks, reviewed))
+        sure = [each for each, match in overlaid if match is Match.YES]
+        findings += _findings([*whole, *sure], where, active)
+        unknown = [each for each, match in overlaid if match is Match.MAYBE and each.rule.policy in active]
+        findings += [unseen(each.template, each.rule) for each in unknown[:MOST_WARNINGS]]
+    for place in paced(callers, budget, Part.LOCKS):
+        called = list(calls(place.template, place.pointer))
+        for call, pointer in paced(called, budget, Part.LOCKS):
+            if call.template_ref is not None and call.template_ref.template:
+                where = f"{field_path(pointer)}.templateRef"
+                findings += _findings(missing_locks(call.template_ref, locks, snapshot), where, active)
+    return LockFindings(
+        tuple(each for each in findings if isinstance(each, Reason)),
+        tuple(each for each in findings if isinstance(each, str)),
     )
 
 
 def _is_redirected(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
-    """Tell whether a workflowTemplateRef of an object is led to a sibling: a schedule's, when it runs."""
+    """Return whether a workflowTemplateRef is redirected to a sibling: that of a schedule when it runs."""
     if policy.referenced is not Referenced.SIBLING:
         return False
     return kind is ObjectKind.WORKFLOW or (
@@ -82,24 +80,30 @@ def _is_redirected(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
     )
 
 
-def _said(missing: MissingLock, where: str) -> Reason | str:
-    """Return the reason or the warning that a lock is missing, as its policy has it."""
+def _findings(
+    missing: Sequence[MissingLock], where: str, active: Sequence[CompiledLockPolicy]
+) -> list[Reason | str]:
+    """Return a reason or a warning for each missing lock, as its policy has it."""
+    return [_finding(each, where) for each in missing if each.rule.policy in active]
+
+
+def _finding(missing: MissingLock, where: str) -> Reason | str:
     policy = missing.rule.policy
     stored = missing.kind in policy.kinds
-    mend = "it was stored before the policy; apply it again" if stored else "write the lock there"
+    fix = "it was stored before the policy; apply it again" if stored else "write the lock there"
     if policy.referenced is not Referenced.DENY:
-        why = f"the template comes from {missing.of}; {mend}"
+        why = f"the template comes from {missing.of}; {fix}"
         return skipped(missing.template, missing.rule, why)
-    message = f'template "{missing.template}" of {missing.of} lacks the lock {missing.rule.lock_name}; {mend}'
+    message = f'template "{missing.template}" of {missing.of} lacks the lock {missing.rule.lock_name}; {fix}'
     return Reason(Code.LOCK_CONFLICT, where, message, policy.source)
 
 
 def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> tuple[MissingLock, ...]:
-    """Return the locks that lack behind a reference: in a whole object, or below one of its templates."""
+    """Return the locks missing behind a reference: in a whole object, or below one of its templates."""
     key = known_key(ref, locks.namespace)
     if key is None:
         return ()
-    return locks.found_out.lacking.get_or(
+    return locks.caches.missing.get_or(
         (*key, ref.template or ""), lambda: _look_up_missing(ref, key, locks, snapshot)
     )
 
@@ -109,9 +113,8 @@ def _look_up_missing(
 ) -> tuple[MissingLock, ...]:
     spec = snapshot.templates.get(key)
     if spec is None:
-        missing: Iterator[tuple[str, str, CompiledRule]] = iter(())
-    else:
-        missing = _below(spec, ref, locks, snapshot) if ref.template else _in_whole(spec, key, locks)
+        return ()
+    missing = _below(spec, ref, locks, snapshot) if ref.template else _in_whole(spec, key, locks)
     kind = MatchedKind(key.kind)
     return tuple(MissingLock(rule, name, of, kind) for name, of, rule in missing)
 
@@ -119,24 +122,25 @@ def _look_up_missing(
 def _in_whole(
     spec: WorkflowSpec, key: TemplateKey, locks: LockPolicies
 ) -> Iterator[tuple[str, str, CompiledRule]]:
-    """Yield the names of templates of another object, its name, and the rules they lack."""
+    """Yield the templates of another object that lack a lock, by name, its name, and the rules."""
     rules = {(rule.name, rule.policy.source): rule for rule in locks.rules}
-    for each in inject(spec, locks.concerned(spec), locks, locks.policies).locks:
+    reviewed = ReviewedObject(view=locks.view(spec))
+    for each in inject(spec, locks.relevant_bodies(spec), Rulebook(locks, locks.policies), reviewed).locks:
         yield each.template, key.name, rules[each.rule, each.policy]
 
 
 def _below(
     spec: WorkflowSpec, ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot
 ) -> Iterator[tuple[str, str, CompiledRule]]:
-    """Yield the names of templates below one of another object, whose they are, and the rules they lack."""
+    """Yield the templates below one of another object that lack a lock, their owners, and the rules."""
     first = spec.template(ref.template)
     if first is None:
         return
     held = held_locks(first.synchronization, locks.namespace)
-    waiting = [(spec, ref.name or "", first, held)]
+    stack = [(spec, ref.name or "", first, held)]
     seen = {id(first)}
-    while waiting and len(seen) < _MOST_FOLLOWED:
-        owner, of, caller, around = waiting.pop()
+    while stack and len(seen) < _MOST_FOLLOWED:
+        owner, of, caller, around = stack.pop()
         for call, _ in calls(caller, ""):
             target: tuple[WorkflowSpec, str, Template | None] = (owner, of, call.inline)
             if call.template_ref is not None:
@@ -146,41 +150,99 @@ def _below(
                 target = (other, call.template_ref.name or "", other.template(call.template_ref.template))
             elif call.template:
                 target = (owner, of, owner.template(call.template))
-            its_home, its_of, body = target
+            its_owner, its_name, body = target
             if body is None or id(body) in seen:
                 continue
             seen.add(id(body))
             own = around | held_locks(body.synchronization, locks.namespace)
             for rule in locks.rules_for(body):
                 if own.isdisjoint(rule.names) and rule.selector.tasks is None and not body.daemon:
-                    yield body.name or call.name or "", its_of, rule
-            waiting.append((its_home, its_of, body, own))
+                    yield body.name or call.name or "", its_name, rule
+            stack.append((its_owner, its_name, body, own))
 
 
-def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOTHING_SAID) -> FindTemplate:
-    """Return how templates of other objects are looked up that rules may select; they are remembered.
+def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = PLAIN_PODS) -> FindTemplate:
+    """Return the look-up of templates of other objects that rules may select; its results are stored.
 
-    `view` is that of the object under review, which may say what all that it runs has in its Pods.
+    `view` is that of the object under review, which may set fields of all Pods that it runs.
     """
 
     def find(ref: TemplateRef) -> ForeignTemplate | None:
         key = known_key(ref, locks.namespace)
         if key is None:
             return None
-        return locks.found_out.foreign.get_or(
-            (*key, ref.template or "", view.hides),
-            lambda: _selectable(ref, key, locks, snapshot, hides=view.hides),
+        return locks.caches.foreign.get_or(
+            (*key, ref.template or "", view.sets_pods),
+            lambda: _selectable(ref, key, locks, snapshot, sets_pods=view.sets_pods),
         )
 
     return find
 
 
 def _selectable(
-    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, hides: bool
+    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, sets_pods: bool
 ) -> ForeignTemplate | None:
     """Return a template of another object, None where no rule may select it."""
     spec = snapshot.templates.get(key)
     template = spec.template(ref.template or "") if spec is not None else None
-    if template is None or not (locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)):
+    if template is None or not (
+        locks.rules_for(template) or locks.may_select_when_called(template, sets_pods=sets_pods)
+    ):
         return None
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
+
+
+def _overlaid(
+    spec: WorkflowSpec, ref: TemplateRef, locks: LockPolicies, reviewed: ReviewedObject
+) -> Iterator[tuple[MissingLock, Match]]:
+    """Yield the locks that only a Workflow's own fields require in the templates that it refers to.
+
+    Argo takes each field from the Workflow where it has one (argo-workflows G). The locks of such templates
+    follow from the template alone, so what only the Workflow requires is put nowhere: that is reported.
+    """
+    key = key_of(ref, locks.namespace)
+    owner = reviewed.library.owner(key) if locks.by_pod and reviewed.kind is ObjectKind.WORKFLOW else None
+    if owner is None or not _has_own_fields(spec):
+        return
+    alone, merged = locks.view(owner.spec), locks.view(_merged(spec, owner.spec))
+    for template in owner.spec.templates or ():
+        if not locks.may_select_when_called(template, sets_pods=merged.sets_pods):
+            continue
+        known = {rule.name for rule in locks.rules_for(template, alone)}
+        held = held_locks(template.synchronization, locks.namespace)
+        for rule, match in locks.matches(template, merged):
+            if rule.name not in known and held.isdisjoint(rule.names):
+                yield MissingLock(rule, template.name or "", key.name, MatchedKind(key.kind)), match
+
+
+def _has_own_fields(spec: WorkflowSpec) -> bool:
+    return (
+        spec.template_defaults is not None
+        or (spec.arguments is not None and bool(spec.arguments.parameters))
+        or any(getattr(spec, field) for field in _OVERLAID_FIELDS)
+    )
+
+
+def _merged(spec: WorkflowSpec, below: WorkflowSpec) -> WorkflowSpec:
+    """Return the template's spec with what rules ask about from the Workflow, where it has it."""
+    given = {field: getattr(spec, field) for field in _OVERLAID_FIELDS if getattr(spec, field)}
+    own, their = spec.template_defaults, below.template_defaults
+    if own is not None and their is not None:
+        set_here = {
+            field: value for field in own.__struct_fields__ if (value := getattr(own, field)) is not None
+        }
+        own = msgspec.structs.replace(their, **set_here)
+    return msgspec.structs.replace(
+        below,
+        arguments=_arguments(spec.arguments, below.arguments),
+        template_defaults=own or their,
+        **given,
+    )
+
+
+def _arguments(own: Parameters | None, below: Parameters | None) -> Parameters:
+    found: dict[str | None, Parameter] = {}
+    for each in (own, below):
+        for parameter in (each.parameters if each is not None else None) or ():
+            found.setdefault(parameter.name, parameter)
+    return Parameters(tuple(found.values()))

@@ -1,7 +1,7 @@
-"""Where a Workflow is led whose templates are another object's: to that, or to its sibling with the locks.
+"""Where a Workflow with a workflowTemplateRef is redirected: to that template, or to its sibling with locks.
 
-A reference to a sibling counts as one to its origin. So who submits an old Workflow again gets what its
-template is now, and a sibling that is not wanted any more gets no new users.
+A reference to a sibling counts as one to its origin. So an old Workflow that is submitted again gets its
+template as it is now, and a sibling that is no longer wanted gets no new users.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Code, Injection, Reason
+from policy.core.lock_model.generated_names import Sibling, is_sibling, is_sibling_name
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy
-from policy.core.lock_model.sibling_names import Sibling, has_form, is_sibling
 from policy.core.lock_review.siblings import FIELD, sibling_for, sibling_policies
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer, with_entries
@@ -27,9 +27,9 @@ _ANNOTATIONS: Final = pointer("metadata", "annotations")
 
 
 class Redirect(msgspec.Struct, frozen=True):
-    """The spec as it is led, what changes it so, and the marks that the Workflow is to have then.
+    """The spec after the redirect, the patch for that, and the marks that the Workflow has to have then.
 
-    `injected` and `note` tell people which locks it finds in the sibling.
+    `injected` and `note` report the locks that it finds in the sibling.
     """
 
     spec: WorkflowSpec
@@ -41,15 +41,6 @@ class Redirect(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
 
 
-def may_be_redirected(spec: WorkflowSpec, metadata: Metadata) -> bool:
-    """Tell whether a Workflow is to be led, or has marks that say so: most have neither."""
-    return (
-        spec.workflow_template_ref is not None
-        or well_known.SIBLING in (metadata.labels or ())
-        or well_known.SIBLING_OF in (metadata.annotations or ())
-    )
-
-
 def redirect_of(
     spec: WorkflowSpec,
     metadata: Metadata,
@@ -59,9 +50,9 @@ def redirect_of(
     *,
     again: bool = False,
 ) -> Redirect:
-    """Return where a Workflow is led that is to run.
+    """Return where a Workflow that is to run is redirected.
 
-    One that runs `again` goes on with the sibling that it had, as long as that is there and lacks nothing.
+    One that runs `again` continues with the sibling that it had, while that exists and lacks nothing.
     """
     ref, wanting = spec.workflow_template_ref, sibling_policies(active)
     if ref is None or not ref.name:
@@ -69,20 +60,20 @@ def redirect_of(
     named = key_of(ref, locks.namespace)
     origin = _behind(named, metadata, snapshot)
     if origin is None:
-        return _of(named, spec, wanting, locks, snapshot) if wanting else Redirect(spec)
+        return _of_origin(named, spec, wanting, locks, snapshot) if wanting else Redirect(spec)
     if again and named in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
         note = (metadata.annotations or {}).get(well_known.INJECTED, "")
-        return Redirect(spec, mark=_mark(named), origin=origin.text, note=note)
-    return _of(origin, spec, wanting, locks, snapshot)
+        return Redirect(spec, mark=named.name.rpartition("-")[2], origin=origin.text, note=note)
+    return _of_origin(origin, spec, wanting, locks, snapshot)
 
 
-def kept_redirect(
+def retained_redirect(
     before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, namespace: str
 ) -> Redirect | None:
-    """Return where a Workflow stays whose edit only sets the reference back to the origin of its sibling.
+    """Return the sibling of a Workflow whose edit only sets the reference back to the origin; it is retained.
 
-    So does whoever applies his file again. `metadata` is that from before the edit, whose marks say what it
-    was admitted with; that holds whatever policies say now.
+    Applying the same file again is such an edit. `metadata` is that from before the edit: its marks name the
+    sibling that was admitted, which stays valid whatever policies want now.
     """
     had, has = before.workflow_template_ref, after.workflow_template_ref
     origin = key_named((metadata.annotations or {}).get(well_known.SIBLING_OF, ""), namespace)
@@ -91,7 +82,7 @@ def kept_redirect(
         return None
     if not (had.name or "").endswith(f"-{mark}") or not origin.is_named_by(has):
         return None
-    return _led(after, {"name": had.name or ""}, origin, mark)
+    return _redirected(after, {"name": had.name or ""}, origin, mark)
 
 
 def redirect_faults(
@@ -101,7 +92,7 @@ def redirect_faults(
     locks: LockPolicies,
     snapshot: Snapshot,
 ) -> tuple[Reason, ...]:
-    """Return why a Workflow that is not over may not refer to another template: to one that lacks locks."""
+    """Return why a Workflow that is not completed may not refer to another template: that lacks locks."""
     has = after.workflow_template_ref
     if has is None or before.workflow_template_ref == has:
         return ()
@@ -116,7 +107,7 @@ def redirect_faults(
 
 
 def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, redirect: Redirect) -> tuple[PatchOp, ...]:
-    """Return the patch with what it takes for the Workflow to have the marks of where it is led."""
+    """Return the patch with the operations that set the marks of a redirect, or remove them."""
     for path, present, key, value in (
         (_LABELS, metadata.labels, well_known.SIBLING, redirect.mark),
         (_ANNOTATIONS, metadata.annotations, well_known.SIBLING_OF, redirect.origin),
@@ -131,12 +122,12 @@ def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, redirect: Redirec
 def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> TemplateKey | None:
     """Return the origin of the sibling that a Workflow names; None where it names none.
 
-    Of a sibling that is gone only the Workflow itself can tell.
+    The origin of a sibling that was deleted is only in the marks of the Workflow.
     """
     header = snapshot.header(named)
     if is_sibling(header):
         text = (header.annotations or {}).get(well_known.SIBLING_OF, "")
-    elif named.namespace and named not in snapshot.templates and has_form(named.name):
+    elif named.namespace and named not in snapshot.templates and is_sibling_name(named.name):
         text = (metadata.annotations or {}).get(well_known.SIBLING_OF, "")
     else:
         return None
@@ -145,17 +136,17 @@ def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> Templ
     return origin if origin is not None and known and not is_sibling(snapshot.header(origin)) else None
 
 
-def _of(
+def _of_origin(
     origin: TemplateKey,
     spec: WorkflowSpec,
     wanting: Sequence[CompiledLockPolicy],
     locks: LockPolicies,
     snapshot: Snapshot,
 ) -> Redirect:
-    """Return where a Workflow of a template is led under these policies."""
+    """Return where a Workflow of a template is redirected under these policies."""
     sibling = sibling_for(origin, wanting, locks, snapshot)
     if sibling is None or _holds_all(spec, sibling, locks):
-        return _led(spec, origin.ref(), origin, "")
+        return _redirected(spec, origin.ref(), origin, "")
     if sibling.faults:
         return Redirect(spec, reasons=sibling.faults)
     if is_sibling(snapshot.header(origin)):
@@ -164,31 +155,27 @@ def _of(
             "refer to another template"
         )
         return Redirect(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
-    if not sibling.made:
+    if not sibling.exists:
         message = (
             f"{origin} lacks locks that policies want; its sibling {sibling.name}, which "
             "has them, is being made: try again"
         )
         return Redirect(spec, reasons=(Reason(Code.SIBLING_AWAITED, FIELD, message, sibling.policies[0]),))
-    led = _led(spec, {"name": sibling.name}, origin, sibling.mark)
-    return msgspec.structs.replace(led, injected=sibling.injected, note=sibling.note)
+    redirect = _redirected(spec, {"name": sibling.name}, origin, sibling.mark)
+    return msgspec.structs.replace(redirect, injected=sibling.injected, note=sibling.note)
 
 
 def _holds_all(spec: WorkflowSpec, sibling: Sibling, locks: LockPolicies) -> bool:
-    """Tell whether the whole Workflow holds the locks already: in the sibling it would wait for itself."""
+    """Return whether the whole Workflow holds the locks: with the sibling it would wait for itself."""
     held = held_locks(spec.synchronization, locks.namespace)
     return bool(held) and held >= {each.lock for each in sibling.injected}
 
 
-def _led(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mark: str) -> Redirect:
+def _redirected(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mark: str) -> Redirect:
     ref = msgspec.convert(target, TemplateRef)
     now = spec.workflow_template_ref or TemplateRef()
-    said = origin.text if mark else ""
+    origin_text = origin.text if mark else ""
     if (now.name, bool(now.cluster_scope)) == (ref.name, bool(ref.cluster_scope)):
-        return Redirect(spec, mark=mark, origin=said)
+        return Redirect(spec, mark=mark, origin=origin_text)
     changed = msgspec.structs.replace(spec, workflow_template_ref=ref)
-    return Redirect(changed, (PatchOp(Op.REPLACE, _PLACE, target),), mark=mark, origin=said)
-
-
-def _mark(named: TemplateKey) -> str:
-    return named.name.rpartition("-")[2]
+    return Redirect(changed, (PatchOp(Op.REPLACE, _PLACE, target),), mark=mark, origin=origin_text)

@@ -1,7 +1,7 @@
-"""Judging templates and schedules: a WorkflowTemplate, a ClusterWorkflowTemplate or a CronWorkflow.
+"""Whether a WorkflowTemplate, a ClusterWorkflowTemplate or a CronWorkflow is admitted, and with which locks.
 
-Policies speak about them that name their kind. An edit of the rest of the object is none of ours, and neither
-is what was wrong before: only what an edit brings is refused.
+The policies that name its kind apply. An edit outside of the spec is not reviewed, and faults from before an
+edit are not refused: only those that it brings.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,12 @@ from policy.core.decision.decision import (
     Outcome,
     Reason,
     Review,
-    brought,
-    settled,
+    for_side,
+    new_reasons,
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.missing_locks import template_finder
@@ -48,7 +49,7 @@ _WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
 class _ReviewedTemplate(msgspec.Struct, frozen=True):
-    """What is judged: the part of the object that Workflows are made of, and where it stands."""
+    """The reviewed part of an object: the spec that Workflows are created from, and the pointer to it."""
 
     kind: MatchedKind
     at: str
@@ -85,10 +86,10 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
     if locks is None or not active:
         return UNGOVERNED
     hints = Hints()
-    part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
+    part = _review_part(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
-        reasons = brought(_before(review, locks, snapshot, hints), reasons)
+        reasons = new_reasons(_before(review, locks, snapshot, hints), reasons)
     decision = Decision(
         outcome=Outcome.ALLOWED,
         warnings=part.warnings,
@@ -96,32 +97,32 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
         injected=part.injected,
         policies=part.policies,
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _subject(
     template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind
 ) -> _ReviewedTemplate | None:
-    """Return what is judged of an object, None where it has nothing to judge."""
+    """Return the part of an object to review, None where there is none."""
     if template is not None and kind in TEMPLATE_KINDS:
         labels = template.metadata.labels or {}
         return _ReviewedTemplate(MatchedKind(kind.value), _SPEC, template.spec, template.metadata, labels)
     if cron is None:
         return None
-    made = cron.spec.workflow_metadata if cron.spec is not None else None
+    metadata = cron.spec.workflow_metadata if cron.spec is not None else None
     spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
-    labels = (made.labels if made is not None else None) or {}
+    labels = (metadata.labels if metadata is not None else None) or {}
     return _ReviewedTemplate(
         MatchedKind.CRON_WORKFLOW, _WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels
     )
 
 
 def _is_edited(review: Review) -> bool:
-    """Tell whether an update is about the spec; Argo runs what is deleted while a finalizer keeps it."""
+    """Return whether an update changes the spec; Argo also runs objects whose deletion a finalizer delays."""
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 
-def _judge(
+def _review_part(
     subject: _ReviewedTemplate,
     raw: msgspec.Raw,
     locks: LockPolicies,
@@ -133,27 +134,26 @@ def _judge(
     active = locks.active(subject.labels, subject.kind)
     view = locks.view(subject.spec, open_ended=subject.kind.value in TEMPLATE_KINDS)
     reviewed = ReviewedObject(
+        view=view,
         kind=ObjectKind(subject.kind.value),
         at=subject.at,
         raw=raw,
         find=template_finder(locks, snapshot, view),
         name=subject.metadata.name or "",
         library=snapshot.library,
-        hints=hints,
-        view=view,
-        budget=budget,
     )
-    return review_spec_locks(subject.spec, locks, active, reviewed, snapshot)
+    rulebook = Rulebook(locks, active, hints=hints, budget=budget)
+    return review_spec_locks(subject.spec, rulebook, reviewed, snapshot)
 
 
 def _unknown(subject: _ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
-    """Yield what leads to a template that may be left out: Workflows that wait may run it by this one."""
+    """Yield what leads to a template that may be left out: waiting Workflows may run it by this one."""
     if subject.kind is MatchedKind.WORKFLOW_TEMPLATE:
         yield from left_out_faults(subject.spec, review.namespace, snapshot)
 
 
 def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hints) -> tuple[Reason, ...]:
-    """Return what is wrong with the object as it was; one that cannot be read had nothing right."""
+    """Return what was wrong with the object before; nothing where that cannot be read."""
     cron = review.kind is ObjectKind.CRON_WORKFLOW
     try:
         old = _subject(
@@ -165,5 +165,5 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
         return ()
     if old is None:
         return ()
-    part = _judge(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
+    part = _review_part(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
     return (*part.reasons, *_unknown(old, review, snapshot))

@@ -1,25 +1,22 @@
-"""What the lock policies of a namespace say of a spec: the locks to put in, what is wrong, and warnings."""
+"""Which locks a spec gets by the lock policies of its namespace, and what is wrong with its locks."""
 
-from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT, Injection, Reason
-from policy.core.injection.inject import put_locks
+from policy.core.injection.inject import convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.unknown_selection import hidden_from_rules
-from policy.core.lock_checks.graph_findings import NOTHING, review_graph
-from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
-from policy.core.lock_checks.rulebook import MAX_FAULTS, Rulebook
+from policy.core.lock_checks.graph_findings import review_graph
+from policy.core.lock_checks.reference_faults import written_locks
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, Rulebook
 from policy.core.lock_graph.run_sources import template_owner
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
-from policy.core.lock_review.redirect import Redirect, may_be_redirected, redirect_of
+from policy.core.lock_review.redirect import Redirect, redirect_of
 from policy.core.objects.json_patch import PatchOp
 from policy.core.objects.label_selectors import Labels
+from policy.core.objects.well_known import SIBLING, SIBLING_OF
 from policy.core.objects.workflow import Metadata, WorkflowSpec
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.values.budget import UNBOUNDED, Budget, Part
@@ -28,8 +25,8 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part
 class LockPart(msgspec.Struct, frozen=True):
     """The locks' part of a decision.
 
-    `injected` says what `patch` puts in, and `note` what the object has then. `redirect` is where a
-    Workflow is led whose templates are another object's, None where that is not looked at.
+    `injected` reports the locks that `patch` adds, and `note` those that the object has then. `redirect` is
+    for a Workflow with a workflowTemplateRef, None where that is not reviewed.
     """
 
     reasons: tuple[Reason, ...] = ()
@@ -41,13 +38,13 @@ class LockPart(msgspec.Struct, frozen=True):
     redirect: Redirect | None = None
 
     @property
-    def says_anything(self) -> bool:
-        """Whether there is anything to tell or to change."""
+    def has_effect(self) -> bool:
+        """Whether there is anything to report or to change."""
         return bool(self.reasons or self.warnings or self.patch or self.injected)
 
 
 NO_LOCK_PART: Final = LockPart()
-"""Of a Workflow that no lock policy speaks about."""
+"""For a Workflow to which no lock policy applies."""
 
 
 def review_workflow_locks(
@@ -61,27 +58,23 @@ def review_workflow_locks(
     again: bool = False,
     budget: Budget = UNBOUNDED,
 ) -> LockPart:
-    """Return what the policies that are active for these labels say of a Workflow's spec.
+    """Return what the policies that apply to these labels decide about a Workflow's spec.
 
-    `raw` is the whole object, which layers around templates are made from. With its `metadata`, a Workflow
-    that is to run, perhaps `again`, is led to the sibling of its template where it needs one.
+    `raw` is the whole object, from which layers around templates are made. With its `metadata`, a Workflow
+    that is to run, perhaps `again`, is redirected to the sibling of its template where it needs one.
     """
     locks = policies.locks
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return NO_LOCK_PART
     view = locks.view(spec)
-    reviewed = ReviewedObject(
-        raw=raw,
-        view=view,
-        find=template_finder(locks, snapshot, view),
-        library=snapshot.library,
-        budget=budget,
-    )
-    if metadata is None or not may_be_redirected(spec, metadata):
-        return review_spec_locks(spec, locks, active, reviewed, snapshot)
+    find = template_finder(locks, snapshot, view)
+    reviewed = ReviewedObject(view=view, raw=raw, find=find, library=snapshot.library)
+    rulebook = Rulebook(locks, active, budget=budget)
+    if metadata is None or not _may_be_redirected(spec, metadata):
+        return review_spec_locks(spec, rulebook, reviewed, snapshot)
     redirect = redirect_of(spec, metadata, active, locks, snapshot, again=again)
-    part = review_spec_locks(redirect.spec, locks, active, reviewed, snapshot)
+    part = review_spec_locks(redirect.spec, rulebook, reviewed, snapshot)
     return msgspec.structs.replace(
         part,
         reasons=redirect.reasons + part.reasons,
@@ -92,40 +85,44 @@ def review_workflow_locks(
     )
 
 
-def review_spec_locks(
-    spec: WorkflowSpec,
-    locks: LockPolicies,
-    active: Sequence[CompiledLockPolicy],
-    reviewed: ReviewedObject,
-    snapshot: Snapshot,
-) -> LockPart:
-    """Return what policies say of the WorkflowSpec of an object of any kind.
+def _may_be_redirected(spec: WorkflowSpec, metadata: Metadata) -> bool:
+    """Return whether a Workflow is to be redirected, or has marks of that: most have neither."""
+    return (
+        spec.workflow_template_ref is not None
+        or SIBLING in (metadata.labels or ())
+        or SIBLING_OF in (metadata.annotations or ())
+    )
 
-    Four steps may refuse it: the locks that are written (`lock_faults`), those that rules put in
-    (`put_locks`), what only the graph shows (`review_graph`), and the locks that templates of other objects
-    lack (`missing_lock_findings`). None of them comes back here.
+
+def review_spec_locks(
+    spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject, snapshot: Snapshot
+) -> LockPart:
+    """Return what policies decide about the WorkflowSpec of an object of any kind.
+
+    Four steps may refuse it: injection (`convert_and_inject`), the locks that are written
+    (`written_locks`), what only the graph shows (`review_graph`), and the locks that templates of other
+    objects lack (`missing_lock_findings`). None of them calls back.
     """
-    budget = reviewed.budget
-    rulebook = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
-    put = put_locks(spec, locks, active, reviewed)
-    spec, found, injected = put.spec, put.found, put.injected
-    faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
-    owner = template_owner(reviewed.kind, reviewed.name, spec, reviewed.at)
-    budget.check(Part.GRAPH)
-    full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
-    shown = NOTHING if full else review_graph(owner, found, rulebook, reviewed.library, injected.patch)
-    beyond = missing_lock_findings(spec, found, locks, active, reviewed, snapshot=snapshot)
+    result = convert_and_inject(spec, rulebook, reviewed)
+    spec, found, injected = result.spec, result.found, result.injected
+    written = written_locks(spec, found, rulebook)
+    rulebook.budget.check(Part.GRAPH)
+    graph = NO_FINDINGS
+    if len(written.reasons) < MAX_FAULTS:  # Else there is enough to correct before the whole is looked at.
+        owner = template_owner(reviewed.kind, reviewed.name, spec, reviewed.at)
+        graph = review_graph(owner, found, rulebook, reviewed.library, injected.patch)
+    missing = missing_lock_findings(spec, found, rulebook, reviewed, snapshot)
     return LockPart(
-        reasons=faults + injected.faults + shown.reasons + beyond.reasons,
+        reasons=written.reasons + injected.faults + graph.reasons + missing.reasons,
         warnings=(
-            *lock_warnings(spec, found, rulebook),
+            *written.warnings,
             *injected.warnings,
-            *hidden_from_rules(spec, found, locks, active, reviewed),
-            *beyond.warnings,
-            *shown.warnings,
+            *hidden_from_rules(found, rulebook, reviewed),
+            *missing.warnings,
+            *graph.warnings,
         ),
-        patch=put.patch,
-        policies=tuple(policy.source for policy in active),
+        patch=result.patch,
+        policies=tuple([policy.source for policy in rulebook.policies]),
         injected=injected.locks,
         note=injected.note,
     )

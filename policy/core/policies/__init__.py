@@ -1,8 +1,9 @@
-"""All policies at one moment: checked one by one, compiled into the snapshot, and compared with each other.
+"""All policies at one time: checked one by one, compiled into the snapshot, and compared with each other.
 
-Decoded policies and the objects beside them come in; the immutable `Snapshot` goes out, by which every review
-decides, and `governing` says which quotas of it count for a Workflow. The checks of a single policy, the
-conflicts that only the whole set shows, the figures for a policy's status and the ConfigMaps that semaphores
-ask for are made here as well. Called by `policy.sources` at every change of a policy, never by a review.
-Next: `policy.core.admission`, which decides on a snapshot.
+Decoded policies and the objects beside them come in. `policy_checks` finds what is wrong with one policy
+(quotas: `quota_checks`, `quota_part_checks`), `conflicts` what only the whole set shows. `snapshot` compiles
+them into the immutable `Snapshot` that every review decides by; `governing` looks up which quotas count for a
+Workflow, or were bypassed. `status_figures` makes the figures for a quota's status, `semaphore_config_maps`
+the ConfigMaps that Argo reads. Called by `policy.sources` at every change of a policy, `governing` also by
+reviews and release passes. Next: `policy.core.admission`, which decides on a snapshot.
 """

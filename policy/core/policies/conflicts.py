@@ -1,6 +1,6 @@
-"""What only the whole set of policies shows: which counts instead of another, and which selects nothing.
+"""Conflicts that only the whole set of policies shows: one counts instead of another, or selects nothing.
 
-Each is resolved in the same way in every replica (the older pool wins, one of two definitions counts), and
+Every replica resolves a conflict in the same way (the older pool wins, one of two definitions counts), and
 reviews decide by it. The author would not know; so it is reported here, on the policy that has no effect.
 """
 
@@ -26,16 +26,16 @@ from policy.core.policy_kinds.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.policy_kinds.quota_parts import RESOURCES, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import RESOURCES
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_members import is_for_all, left_open
+from policy.core.quota.pool_members import left_open, spec_bounds_all
 from policy.core.quota.pools import CompiledPool
 from policy.core.values.budget import UNBOUNDED, Budget, Part
 
 _MOST_NAMESPACES: Final = 100
-"""Namespaces that the rules of a policy for many are tried in; what is wrong is mostly wrong in all."""
+"""Namespaces in which the rules of a cluster policy are tried; a mistake is mostly one in all of them."""
 SHOWN: Final = 5
-"""Namespaces that a sentence names."""
+"""Namespaces that a message names."""
 
 
 class FindingKind(StrEnum):
@@ -66,7 +66,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class PolicyName(msgspec.Struct, frozen=True):
-    """What one policy alone is called; `namespace` is empty for cluster-scoped kinds."""
+    """The name by which a policy is identified; `namespace` is empty for cluster-scoped kinds."""
 
     kind: str
     namespace: str
@@ -77,15 +77,14 @@ class PolicyName(msgspec.Struct, frozen=True):
 
 
 class _Definition(msgspec.Struct, frozen=True):
-    """One definition of a semaphore: whose, where in it, and the limit."""
+    """One definition of a semaphore: the policy that it is in, and the limit."""
 
     policy: LockPolicy
-    path: str
     limit: int
 
 
 def name_of(policy: Policy) -> PolicyName:
-    """Return what a policy is called."""
+    """Return the name of a policy."""
     namespaced = isinstance(policy, WorkflowQuota | SynchronizationPolicy)
     return PolicyName(policy.kind, policy.metadata.namespace if namespaced else "", policy.metadata.name)
 
@@ -100,14 +99,14 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
 
 
 class PolicyExaminer:
-    """A snapshot, prepared to be searched for conflicts of its policies."""
+    """Finds the conflicts of the policies of one snapshot."""
 
     def __init__(self, snapshot: Snapshot, budget: Budget = UNBOUNDED) -> None:
         self._snapshot, self._budget = snapshot, budget
         self._definitions: dict[tuple[str, str], list[_Definition]] = {}
         for policy in snapshot.lock_policies:
-            for index, each in enumerate(policy.spec.semaphores):
-                definition = _Definition(policy, f"spec.semaphores[{index}]", each.limit)
+            for each in policy.spec.semaphores:
+                definition = _Definition(policy, each.limit)
                 self._definitions.setdefault((each.config_map, each.key), []).append(definition)
 
     def findings(self, policy: Policy) -> Iterator[Finding]:
@@ -115,7 +114,7 @@ class PolicyExaminer:
         yield from self._of_bounds(policy)
         match policy:
             case WorkflowQuota():
-                yield from _of_quota(policy.spec, "spec")
+                yield from _contradictory(policy.spec.selector, "spec.selector")
                 yield from self._of_member(policy)
             case ClusterWorkflowQuota():
                 yield from self._of_pool(policy)
@@ -123,16 +122,13 @@ class PolicyExaminer:
                 yield from self._of_locks(policy)
 
     def _of_bounds(self, policy: Policy) -> Iterator[Finding]:
-        """Yield that there are more templates or ConfigMaps than are kept, where a policy speaks."""
-        beyond = self._snapshot.extent.left_out
-        if not beyond:
+        """Yield that some templates or ConfigMaps of the namespaces of a policy are left out: too many."""
+        left_out = self._snapshot.extent.left_out
+        if not left_out:
             return
-        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
-            path, namespaces = "metadata.namespace", {policy.metadata.namespace, ""}
-        else:
-            path = "spec.namespaceSelector"
-            namespaces = {*self._selected(policy.spec.namespace_selector), ""}
-        for each in beyond.values():
+        namespaces = {*self._governed(policy), ""}
+        path = "metadata.namespace" if name_of(policy).namespace else "spec.namespaceSelector"
+        for each in left_out.values():
             if each.namespace in namespaces:
                 follows = (
                     "semaphores in those left out count as not defined"
@@ -142,7 +138,7 @@ class PolicyExaminer:
                 yield Finding(FindingKind.BOUND_REACHED, path, f"{each}; {follows}: delete some of them")
 
     def _of_member(self, quota: WorkflowQuota) -> Iterator[Finding]:
-        """Yield what the pool of its namespace makes of a quota."""
+        """Yield how the pool of its namespace changes what a quota does."""
         snapshot, namespace = self._snapshot, quota.metadata.namespace
         pool, compiled = pool_of(snapshot, namespace), snapshot.pool(namespace)
         if pool is None or compiled is None:
@@ -154,51 +150,46 @@ class PolicyExaminer:
             yield from _reserving_nothing(quota, winner)
             yield from _cut(quota, compiled, winner)
 
-    def _selected(self, selector: LabelSelector) -> list[str]:
-        """Return the known namespaces that a selector selects, by name."""
-        known = sorted(self._snapshot.namespace_labels.items())
+    def _governed(self, policy: Policy) -> list[str]:
+        """Return the namespace of a policy, or the known namespaces that it selects, by name."""
+        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
+            return [policy.metadata.namespace]
+        known, selector = sorted(self._snapshot.namespace_labels.items()), policy.spec.namespace_selector
         return [name for name, labels in known if selector.matches(labels)]
 
     def _of_pool(self, pool: ClusterWorkflowQuota) -> Iterator[Finding]:
-        yield from _of_quota(pool.spec, "spec")
+        yield from _contradictory(pool.spec.selector, "spec.selector")
         if pool.spec.namespace_defaults is not None:
-            yield from _of_quota(pool.spec.namespace_defaults, "spec.namespaceDefaults")
-        selected = self._selected(pool.spec.namespace_selector)
+            yield from _contradictory(
+                pool.spec.namespace_defaults.selector, "spec.namespaceDefaults.selector"
+            )
+        selected = self._governed(pool)
         if not selected:
             yield _no_namespace(pool.spec.namespace_selector)
         lost: dict[str, list[str]] = {}
         for namespace in selected:
-            winner = self._pool_of(self._snapshot.labels_of(namespace))
-            if winner is not pool:
+            winner = pool_of(self._snapshot, namespace)
+            if winner is not None and winner is not pool:
                 lost.setdefault(str(name_of(winner)), []).append(namespace)
         for winner_name, namespaces in lost.items():
             whole = " (all that this one selects)" if len(namespaces) == len(selected) else ""
             message = (
-                f"{winner_name} is the oldest pool that selects {some(namespaces)}{whole}, and its limits "
-                "count there: select other namespaces in one of the two"
+                f"{winner_name} is the oldest pool that selects {some_namespaces(namespaces)}{whole}, and "
+                "its limits count there: select other namespaces in one of the two"
             )
             yield Finding(FindingKind.OLDER_POOL, "spec.namespaceSelector", message, winner_name)
 
-    def _pool_of(self, labels: Labels) -> ClusterWorkflowQuota:
-        """Return the pool that a namespace belongs to; at least one selects it."""
-        return next(pool for pool in self._snapshot.pools if pool.spec.namespace_selector.matches(labels))
-
     def _of_locks(self, policy: LockPolicy) -> Iterator[Finding]:
-        yield from _contradictory(policy.spec.match.workflows, "spec.match.workflows", "Workflow")
-        if isinstance(policy, ClusterSynchronizationPolicy):
-            selector = policy.spec.namespace_selector
-            governed = self._selected(selector)
-            if not governed:
-                yield _no_namespace(selector)
-        else:
-            governed = [policy.metadata.namespace]
-        yield from self._definitions_that_do_not_count(policy, governed)
+        yield from _contradictory(policy.spec.match.workflows, "spec.match.workflows")
+        governed = self._governed(policy)
+        if isinstance(policy, ClusterSynchronizationPolicy) and not governed:
+            yield _no_namespace(policy.spec.namespace_selector)
+        yield from self._overridden_definitions(policy, governed)
         if policy.spec.inject:
             yield from self._refused_rules(policy, governed[:_MOST_NAMESPACES])
 
-    def _definitions_that_do_not_count(
-        self, policy: LockPolicy, governed: Sequence[str]
-    ) -> Iterator[Finding]:
+    def _overridden_definitions(self, policy: LockPolicy, governed: Sequence[str]) -> Iterator[Finding]:
+        """Yield the definitions of semaphores instead of which that of another policy counts."""
         for index, own in enumerate(policy.spec.semaphores):
             self._budget.check(Part.POLICY)
             lost: dict[tuple[str, str], list[str]] = {}
@@ -208,11 +199,12 @@ class PolicyExaminer:
             for namespace in governed:
                 winner = _counting(others, namespace, self._snapshot.labels_of(namespace))
                 if winner is not None and winner.limit != own.limit:
-                    lost.setdefault((str(name_of(winner.policy)), _its(winner, policy)), []).append(namespace)
-            for (name, its), namespaces in lost.items():
+                    source, limit = str(name_of(winner.policy)), _limit_shown(winner, policy)
+                    lost.setdefault((source, limit), []).append(namespace)
+            for (name, limit), namespaces in lost.items():
                 message = (
-                    f"{name} gives key {own.key} of ConfigMap {own.config_map} {its}, and that "
-                    f"counts in {some(namespaces)}: give both the same limit, or remove one of them"
+                    f"{name} gives key {own.key} of ConfigMap {own.config_map} {limit}, and that counts in "
+                    f"{some_namespaces(namespaces)}: give both the same limit, or remove one of them"
                 )
                 path = f"spec.semaphores[{index}]"
                 yield Finding(FindingKind.DEFINED_ELSEWHERE, path, message, name)
@@ -235,8 +227,8 @@ class PolicyExaminer:
         for key, namespaces in refused.items():
             rule_name, _, winner = key
             message = (
-                f"every Workflow of {some(namespaces)} that it selects is refused by {winner}, because of "
-                f"the lock that it injects: {texts[key]}"
+                f"every Workflow of {some_namespaces(namespaces)} that it selects is refused by {winner}, "
+                f"because of the lock that it injects: {texts[key]}"
             )
             path = f"spec.inject[name={rule_name}]"
             yield Finding(FindingKind.RULE_REFUSED, path, message, winner if winner != source else "")
@@ -245,8 +237,8 @@ class PolicyExaminer:
 def _beside_defaults(
     quota: WorkflowQuota, own: Sequence[WorkflowQuota], pool: ClusterWorkflowQuota, winner: str
 ) -> Iterator[Finding]:
-    """Yield that the defaults of a pool hold beside a quota that is for every Workflow, as they are."""
-    fields = left_open([each.spec for each in own], pool) if is_for_all(quota.spec) else ()
+    """Yield that the defaults of a pool count beside a quota that governs every Workflow, as they do."""
+    fields = left_open([each.spec for each in own], pool) if spec_bounds_all(quota.spec) else ()
     if fields:
         message = (
             f"namespaceDefaults of {winner} hold beside it, since the quotas of {quota.metadata.namespace} "
@@ -256,7 +248,7 @@ def _beside_defaults(
 
 
 def _reserving_nothing(quota: WorkflowQuota, winner: str) -> Iterator[Finding]:
-    """Yield that a quota reserves a part of what is no limit, but its namespace's share of a pool."""
+    """Yield that a quota reserves a part of something that is no limit, but a share of a pool."""
     if quota.spec.reserve:
         message = (
             f"reserves nothing: {winner} lets its members borrow, so these limits are the share of "
@@ -268,29 +260,25 @@ def _reserving_nothing(quota: WorkflowQuota, winner: str) -> Iterator[Finding]:
 def _cut(quota: WorkflowQuota, pool: CompiledPool, winner: str) -> Iterator[Finding]:
     """Yield the limits of a quota that are above what its namespace may have as its share."""
     namespace, spec = quota.metadata.namespace, quota.spec
-    most, said = pool.most_ever(namespace), pool.word_ever(namespace)
+    most, written = pool.share_bound(namespace, None), pool.assigned_to(namespace, None)
     given = [("spec.limits", spec.limits)]
     given += [(f"spec.windows[{index}].limits", each.limits) for index, each in enumerate(spec.windows)]
     for path, limits in given:
         for name in RESOURCES:
-            asked, bound = getattr(limits, name), getattr(most, name)
-            if not isinstance(asked, int) or bound.covers(asked):
+            amount, bound = getattr(limits, name), getattr(most, name)
+            if not isinstance(amount, int) or bound.covers(amount):
                 continue
-            whose = "the limit" if getattr(said, name).unlimited else f"the share of {namespace}"
+            whose = "the limit" if getattr(written, name).unlimited else f"the share of {namespace}"
             message = (
-                f"{asked} is above {bound}, {whose} in {winner}, and {bound} counts: a quota may lower what "
+                f"{amount} is above {bound}, {whose} in {winner}, and {bound} counts: a quota may lower what "
                 f"the pool gives, and not raise it. Ask for a larger spec.borrowing.shares.{namespace} there"
             )
             yield Finding(FindingKind.SHARE_CUT, f"{path}.{name}", message, winner)
 
 
-def _of_quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Finding]:
-    return _contradictory(spec.selector, f"{path}.selector", "Workflow")
-
-
-def _contradictory(selector: LabelSelector, path: str, what: str) -> Iterator[Finding]:
+def _contradictory(selector: LabelSelector, path: str) -> Iterator[Finding]:
     if selector != EVERYTHING and (why := why_nothing(selector)):
-        yield Finding(FindingKind.SELECTS_NOTHING, path, f"selects no {what}: {why}")
+        yield Finding(FindingKind.SELECTS_NOTHING, path, f"selects no Workflow: {why}")
 
 
 def _no_namespace(selector: LabelSelector) -> Finding:
@@ -312,8 +300,8 @@ def _counting(definitions: Iterable[_Definition], namespace: str, labels: Labels
     return own or everywhere
 
 
-def _its(winner: _Definition, loser: LockPolicy) -> str:
-    """Return what is reported of a limit: readers of a cluster policy may not read those of namespaces."""
+def _limit_shown(winner: _Definition, loser: LockPolicy) -> str:
+    """Return the limit as it is reported: readers of a cluster policy may not read those of namespaces."""
     if isinstance(winner.policy, SynchronizationPolicy) and isinstance(loser, ClusterSynchronizationPolicy):
         return "another limit"
     return f"the limit {winner.limit}"
@@ -322,14 +310,14 @@ def _its(winner: _Definition, loser: LockPolicy) -> str:
 def _certain(locks: LockPolicies, rule: CompiledRule, *, discreet: bool) -> Sequence[Reason]:
     """Return what is wrong with an injected lock for every Workflow, whatever its labels are.
 
-    Whoever reads a policy of the cluster may not read the ConfigMaps of the namespaces (`discreet`).
+    A reader of a policy of the cluster may not read the ConfigMaps of the namespaces (`discreet`).
     """
-    speaking = [each for each in locks.policies if each.workflows == EVERYTHING or each is rule.policy]
-    return faults_of_rule(rule, Rulebook(locks, speaking, discreet=discreet))
+    active = [each for each in locks.policies if each.workflows == EVERYTHING or each is rule.policy]
+    return faults_of_rule(rule, Rulebook(locks, active, discreet=discreet))
 
 
-def some(namespaces: Sequence[str]) -> str:
-    """Name some namespaces, and how many more there are."""
+def some_namespaces(namespaces: Sequence[str]) -> str:
+    """Return the names of some namespaces, and how many more there are."""
     more = len(namespaces) - SHOWN
     names = ", ".join(namespaces[:SHOWN])
     word = "namespace" if len(namespaces) == 1 else "namespaces"

@@ -1,16 +1,23 @@
-"""Which quotas govern a Workflow, and what it demands of which accounts."""
+"""Which quotas govern a Workflow, what it demands of which accounts, and which quota it bypassed.
+
+A bypass: admission writes the mark with its tasks on every Workflow that a quota governs, also on children,
+on those that a quota only warns of, and on those that were released. A Workflow without it was created while
+no quota governed it, or while our webhook was not called. The latter is reported only if the quota was as it
+is now before the Workflow was created; where that is uncertain nothing is reported.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final
 
 import msgspec
 
 from policy.core.objects.label_selectors import Labels
-from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.quota_parts import WorkflowQuotaSpec
-from policy.core.queue.waiter import Want
+from policy.core.policies.snapshot import Snapshot, pool_of
+from policy.core.policy_kinds.kinds import Policy
+from policy.core.policy_kinds.quota_parts import OnExceed, WorkflowQuotaSpec
+from policy.core.queue.ordering import Want
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Demand
@@ -19,7 +26,9 @@ from policy.core.values.amounts import ZERO, Limits, less, withheld
 
 NO_LIMITS: Final = Limits()
 _ANONYMOUS: Final = "system:anonymous"
-"""Kubernetes' name for whoever gives none; an account without a user is the quota's own."""
+"""Kubernetes' name for a user without one; an account without a user is the quota's own."""
+WEBHOOK_DELAY: Final = timedelta(seconds=10)
+"""How long a webhook may take to receive a policy: what is created by then was rightly admitted."""
 
 
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
@@ -28,7 +37,7 @@ def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[Compiled
 
 
 def label_keys(snapshot: Snapshot) -> frozenset[str]:
-    """Return the labels of Workflows that any quota's selector asks for."""
+    """Return the labels of Workflows that the selectors of quotas use."""
     quotas = chain.from_iterable(snapshot.quotas.values())
     specs: list[WorkflowQuotaSpec | None] = [each.spec for each in quotas]
     for pool in snapshot.pools:
@@ -41,7 +50,7 @@ def demands(
 ) -> tuple[Demand, ...]:
     """Return the accounts that a Workflow of `user` touches, each with the limits that must hold now.
 
-    What is reserved for higher priorities is no part of them; a share of a pool is no bound of its own.
+    What is reserved for higher priorities is no part of the limits; a share of a pool is no bound of its own.
     """
     bounded = [(quota, quota.constant or quota.limits_at(now)) for quota in quotas]
     return tuple(
@@ -63,7 +72,7 @@ def wants(
     priority: int,
     limits: Callable[[CompiledQuota], Limits],
 ) -> tuple[Want, ...]:
-    """Return the same with what is reserved told apart: the limits are those of everybody."""
+    """Return the same with what is withheld beside it: the limits are those of all priorities."""
     return _wants([(quota, limits(quota)) for quota in quotas], user, priority)
 
 
@@ -71,10 +80,10 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
     found = []
     for quota, limits in bounded:
         bound = NO_LIMITS if quota.is_share else limits
-        kept = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
+        reserved = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
         rises = "" if quota.constant is not None else quota.rises
         ever = quota.highest if rises and not quota.is_share else None
-        found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), kept))
+        found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), reserved))
         if quota.bounds_users:
             name = user or _ANONYMOUS
             account = quota.account.of_user(name)
@@ -83,7 +92,7 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
 
 
 def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
-    """Return the same accounts without limits: on a quota that only warns all count, and all may run."""
+    """Return the same accounts without limits: on a quota that only warns, all count and all may run."""
     return tuple(Want(Demand(each.demand.account, NO_LIMITS, each.demand.source)) for each in bounded)
 
 
@@ -106,9 +115,49 @@ def accounts_of(
 
 
 def borrowed_from(quotas: Iterable[CompiledQuota], namespace: str, snapshot: Snapshot) -> CompiledPool | None:
-    """Return the pool of whose shares a Workflow takes, None where its pool does not borrow or select it."""
+    """Return the pool whose shares a Workflow uses, None where its pool does not borrow or select it."""
     for quota in quotas:
         if not quota.account.namespace:
             pool = snapshot.pool(namespace)
             return pool if pool is not None and pool.borrows else None
     return None
+
+
+def bypassed_quota(
+    quotas: Sequence[CompiledQuota],
+    labels: Labels,
+    created: datetime,
+    since: Callable[[CompiledQuota], datetime | None],
+) -> CompiledQuota | None:
+    """Return the quota that a Workflow without marks bypassed, None where it may be older than the quota.
+
+    `since` returns the time since when a quota is as it is now in its namespace, None where that is unknown.
+    """
+    for quota in governing(quotas, labels):
+        if quota.on_exceed is not OnExceed.WARN:
+            changed = since(quota)
+            if changed is not None and created > changed + WEBHOOK_DELAY:
+                return quota
+    return None
+
+
+def policy_edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datetime | None:
+    """Return when the policy of a quota was edited last, None where that is unknown."""
+    own = snapshot.quotas.get(namespace, ()) if quota.account.namespace else ()
+    policy: Policy | None = next((each for each in own if each.metadata.name == quota.account.quota), None)
+    policy = policy or pool_of(snapshot, namespace)  # It is that of the pool, or its default for members.
+    try:
+        edited = datetime.fromisoformat("" if policy is None else policy.metadata.edited)
+    except ValueError:
+        return None
+    return edited if edited.tzinfo is not None else edited.replace(tzinfo=UTC)
+
+
+def bypass_message(quota: CompiledQuota) -> str:
+    """Return the message that a Workflow bypassed a quota: what follows, and what to do."""
+    unbounded = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
+    return (
+        f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "
+        f"away or passed over. It goes on and counts as running{unbounded}, so the limit may be exceeded and "
+        "others wait until it ends. To have it wait its turn, delete it and create it anew"
+    )

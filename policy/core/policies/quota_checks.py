@@ -13,8 +13,8 @@ from policy.core.policies.quota_part_checks import (
     limits_problems,
     queue_problems,
     reserve_problems,
+    window_problems,
 )
-from policy.core.policies.window_checks import window_problems
 from policy.core.policy_kinds.quota_parts import (
     RESOURCES,
     ClusterWorkflowQuotaSpec,
@@ -65,7 +65,7 @@ def _pool(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
 
 
 def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    """Yield why members could not share: no limit withholds anything, or nothing bounds them together."""
+    """Yield why members could not lend: no limit leaves anything unused, or nothing bounds them together."""
     if spec.on_exceed is OnExceed.WARN:
         message = "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny"
         yield Problem(f"{path}.onExceed", message)
@@ -84,7 +84,7 @@ def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
 
 
 def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    """Yield the shares that nothing bounds beyond them, so that a member could borrow without end."""
+    """Yield the shares without a bound above them, so that a member could borrow without end."""
     boundless = [name for name in RESOURCES if not _bounds(spec, name)]
     if len(boundless) == len(RESOURCES):
         message = f"{_BOUNDLESS}: give limits of the pool, or borrowingLimit"
@@ -94,10 +94,8 @@ def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     shares = {} if spec.borrowing is None else spec.borrowing.shares
     for name in boundless:
         message = f"{_BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
-        limits = (
-            defaults.limits if defaults is not None and defaults.selector == EVERYTHING else QuotaLimits()
-        )
-        if isinstance(getattr(limits, name), int):
+        share_by_default = defaults is not None and defaults.selector == EVERYTHING
+        if defaults is not None and share_by_default and isinstance(getattr(defaults.limits, name), int):
             yield Problem(f"{path}.namespaceDefaults.limits.{name}", message)
         for namespace, share in sorted(shares.items()):
             if getattr(share, name) is not None:
@@ -114,7 +112,7 @@ def _bounds(spec: ClusterWorkflowQuotaSpec, name: str) -> bool:
 
 
 def _least(spec: ElasticSpec, limits: QuotaLimits, path: str) -> Iterator[Problem]:
-    """Yield where the least that nodes leave is more than the pool may have at all."""
+    """Yield that the minimum of limits that follow nodes is more than the pool may have at all."""
     for name in RESOURCES:
         low, bound = getattr(spec.min, name), getattr(limits, name)
         if isinstance(low, int) and isinstance(bound, int) and low > bound:
@@ -122,7 +120,7 @@ def _least(spec: ElasticSpec, limits: QuotaLimits, path: str) -> Iterator[Proble
 
 
 def _most(spec: ClusterWorkflowQuotaSpec) -> QuotaLimits:
-    """Return the limits of which a pool may reserve a part: written ones, or whatever nodes carry."""
+    """Return the limits of which a pool may reserve a part: those written, or whatever nodes can run."""
     if spec.elastic is None:
         return spec.limits
     bounds: dict[str, AmountField] = {name: INT64_MAX for name in RESOURCES if spec.elastic.rates(name)}
@@ -131,7 +129,7 @@ def _most(spec: ClusterWorkflowQuotaSpec) -> QuotaLimits:
 
 
 def _reserved_above_cap(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    """Yield the reserves that no Workflow may ever use, because the same quota allows no such priority."""
+    """Yield the reserves that no Workflow can use, because the same quota allows no such priority."""
     most = spec.per_workflow.max_priority
     if most is None:
         return

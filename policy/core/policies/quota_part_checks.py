@@ -1,9 +1,10 @@
-"""What is wrong with the values of the moving parts of quotas: each problem with its field path."""
+"""What is wrong with the parts of quotas, such as windows, reserves and borrowing: with field paths."""
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, timedelta
+from functools import partial
+from typing import Final, TypeVar
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import (
@@ -15,19 +16,25 @@ from policy.core.policy_kinds.quota_parts import (
     QuotaLimits,
     ReserveSpec,
     ShareSpec,
+    WindowSpec,
 )
 from policy.core.queue.fair_share import MAX_WEIGHT
 from policy.core.values.amounts import INT64_MAX, UNLIMITED_WORD
+from policy.core.values.cron_schedule import Cron, zone_named
 from policy.core.values.durations import duration
 from policy.core.values.problems import Problem, too_many
 
+MAX_WINDOWS: Final = 32
 MAX_RESERVES: Final = 16
 _MAX_WEIGHTS: Final = 1000
 _MAX_SHARES: Final = 1000
 _MAX_RATE: Final = 1_000_000
+_LONGEST_NAME: Final = 63
+_SHORTEST_WINDOW: Final = timedelta(minutes=1)
 _SHORTEST_AGING: Final = timedelta(minutes=1)
 _SHORTEST_HALF_LIFE: Final = timedelta(minutes=1)
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_Parsed = TypeVar("_Parsed")
 
 
 def limits_problems(limits: QuotaLimits, path: str) -> Iterator[Problem]:
@@ -40,8 +47,33 @@ def limits_problems(limits: QuotaLimits, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}, or {UNLIMITED_WORD}")
 
 
+def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]:
+    """Yield what is wrong with windows, except for the amounts: these are checked as those of all limits."""
+    yield from too_many(specs, MAX_WINDOWS, path)
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(specs[:MAX_WINDOWS]):
+        where = f"{path}[{index}]"
+        first = seen.setdefault(spec.name, index)
+        if not spec.name:
+            yield Problem(f"{where}.name", "is empty: name the window, statuses and messages show it")
+        elif len(spec.name) > _LONGEST_NAME:
+            message = f"has {len(spec.name)} characters: at most {_LONGEST_NAME} are allowed"
+            yield Problem(f"{where}.name", message)
+        elif first != index:
+            yield Problem(f"{where}.name", f"{spec.name!r} is the name of {path}[{first}] too")
+        zone, problem = _tried(partial(zone_named, spec.time_zone), f"{where}.timeZone")
+        yield from problem
+        yield from _tried(partial(Cron, spec.schedule, zone or UTC), f"{where}.schedule")[1]
+        length, problem = _tried(partial(duration, spec.duration), f"{where}.duration")
+        yield from problem
+        if length is not None and length < _SHORTEST_WINDOW:
+            yield Problem(f"{where}.duration", f"{spec.duration!r} is shorter than a minute: use 1m or more")
+        if spec.limits == QuotaLimits():
+            yield Problem(f"{where}.limits", "sets no limit: give workflows, tasks or both")
+
+
 def queue_problems(spec: QueueSpec, path: str) -> Iterator[Problem]:
-    """Yield what is wrong with how a namespace waits."""
+    """Yield what is wrong with how Workflows of a namespace wait."""
     if spec.max_length is not None:
         yield from _count(spec.max_length, f"{path}.maxLength")
     if spec.max_wait is not None:
@@ -88,7 +120,7 @@ def borrowing_problems(spec: BorrowingSpec, path: str) -> Iterator[Problem]:
 
 
 def fair_share_problems(spec: FairShareSpec, path: str) -> Iterator[Problem]:
-    """Yield what is wrong with how the past counts."""
+    """Yield what is wrong with how earlier usage counts."""
     yield from too_many(spec.weights, _MAX_WEIGHTS, f"{path}.weights")
     for name, weight in sorted(spec.weights.items()):
         if not _NAMESPACE.fullmatch(name):
@@ -143,10 +175,14 @@ def _count(count: int, path: str) -> Iterator[Problem]:
 
 
 def _at_least(text: str, shortest: timedelta, path: str) -> Iterator[Problem]:
-    try:
-        length = duration(text)
-    except ValueError as error:
-        yield Problem(path, str(error))
-        return
-    if length < shortest:
+    length, problem = _tried(partial(duration, text), path)
+    yield from problem
+    if length is not None and length < shortest:
         yield Problem(path, f"{text!r} is too short: use {int(shortest.total_seconds())}s or more")
+
+
+def _tried(read: Callable[[], _Parsed], path: str) -> tuple[_Parsed | None, list[Problem]]:
+    try:
+        return read(), []
+    except ValueError as error:
+        return None, [Problem(path, str(error))]

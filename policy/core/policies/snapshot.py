@@ -1,7 +1,7 @@
 """The immutable snapshot that a review decides on: policies compiled once, looked up by namespace.
 
 All that can be prepared when policies change is prepared here, so that a review only looks things up. What
-depends on a namespace is compiled at its first review and kept in `Compiled`; the snapshot never changes.
+depends on a namespace is compiled at its first review and stored in `Compiled`; the snapshot never changes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,10 +37,9 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuota,
 )
 from policy.core.quota.accounts import Root
-from policy.core.quota.compiled_quota import CompiledQuota, queue_rules
-from policy.core.quota.pool_members import borrows, defaults_of, one_answer, quotas_of_member
-from policy.core.quota.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import DEFAULT_RULES, CompiledQuota, QueueRules, queue_rules
+from policy.core.quota.pool_members import borrows, defaults_of, quotas_of_member, same_on_exceed
+from policy.core.quota.pools import CompiledPool, compile_pool, compile_pool_quota, pool_quota_of_member
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo
 
@@ -51,8 +50,8 @@ _PolicyT = TypeVar("_PolicyT", bound=Policy)
 class NamespacePolicies(msgspec.Struct, frozen=True):
     """Everything that governs one namespace.
 
-    `root` names the ledger that its accounts stand in, and `pool` the pool that it belongs to, if any.
-    `rules` say how its Workflows wait.
+    `root` names the ledger that its accounts are in, and `pool` the pool that it belongs to, if any. `rules`
+    are how its Workflows wait.
     """
 
     namespace: str
@@ -60,19 +59,19 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     quotas: tuple[CompiledQuota, ...]
     locks: LockPolicies | None
     pool: str = ""
-    rules: QueueRules = USUAL_RULES
+    rules: QueueRules = DEFAULT_RULES
 
     @property
     def governed(self) -> bool:
-        """Whether any policy speaks about this namespace."""
+        """Whether any policy governs this namespace."""
         return bool(self.quotas) or self.locks is not None
 
 
 class Compiled:
-    """What was compiled of one set of policies so far; one object, and so the same set, whatever the usage.
+    """What was compiled of one set of policies so far.
 
-    It belongs to the snapshots of that set. Namespaces are bounded, for reviews may name any; pools are those
-    that there are.
+    All snapshots of that set share it, whatever their view of usage. The number of namespaces is bounded, as
+    reviews may name any; pools are those that exist.
     """
 
     def __init__(self) -> None:
@@ -81,7 +80,7 @@ class Compiled:
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Policies, namespaces and templates at one moment, with the latest view of usage beside them."""
+    """Policies, namespaces and templates at one time, with the latest view of usage."""
 
     version: str
     argo: ArgoVersion
@@ -106,9 +105,9 @@ class Snapshot(msgspec.Struct, frozen=True):
         return known.get(namespace) or known.keep(namespace, _compile_namespace(self, namespace))
 
     def pool(self, namespace: str) -> CompiledPool | None:
-        """Return the pool that a namespace belongs to, compiled when it is asked for first.
+        """Return the pool that a namespace belongs to, compiled when it is needed first.
 
-        A member that nobody has told of, because namespaces are not known, is put into it.
+        A member that is not among the known namespaces is added to it.
         """
         policies = self.policies(namespace)
         if not policies.pool:
@@ -126,23 +125,23 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
         return self.namespace_labels.get(namespace) or {NAMESPACE_NAME: namespace}
 
-    def template(self, namespace: str, ref: TemplateRef) -> WorkflowSpec | None:
+    def template(self, namespace: str, ref: TemplateRef | None) -> WorkflowSpec | None:
         """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
-        return self.templates.get(key_of(ref, namespace))
+        return None if ref is None else self.templates.get(key_of(ref, namespace))
 
     def header(self, key: TemplateKey) -> Metadata:
         """Return the metadata of a template, empty for one that is not known."""
         return self.headers.get(key, EMPTY_METADATA)
 
     def prepare(self) -> "Snapshot":
-        """Find out beforehand what templates show of locks, where policies speak about these; return this."""
+        """Index the locks of templates beforehand, in namespaces with lock policies; return this snapshot."""
         for namespace in {scope for scope, _ in self.templates if scope}:
             if self.policies(namespace).locks is not None:
                 self.library.index(namespace)
         return self
 
     def with_usage(self, usage: UsageView) -> "Snapshot":
-        """Return the same policies with another view of usage; shares all that was compiled."""
+        """Return the same policies with another view of usage; all that was compiled is shared."""
         return msgspec.structs.replace(self, usage=usage)
 
 
@@ -157,8 +156,8 @@ def take_snapshot(
 ) -> Snapshot:
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
 
-    With the snapshot `before`, only templates that changed are looked at anew. `extent` says how much of the
-    cluster the documents are.
+    With the snapshot `before`, only templates that changed are analysed again. `extent` is how much of the
+    cluster was read.
     """
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
@@ -169,7 +168,6 @@ def take_snapshot(
     texts: dict[TemplateKey, str] = {}
     headers: dict[TemplateKey, Metadata] = {}
     for document in documents:
-        meta = document.metadata
         match document:
             case WorkflowQuota():
                 quotas.setdefault(document.metadata.namespace, []).append(document)
@@ -183,10 +181,10 @@ def take_snapshot(
                 name = document.metadata.name
                 namespaces[name] = {**document.metadata.labels, NAMESPACE_NAME: name}
             case TemplateObject():
+                meta = document.metadata
                 scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
                 key = TemplateKey(scope, meta.name or "")
-                templates[key], texts[key] = document.spec, document.text
-                headers[key] = document.metadata
+                templates[key], texts[key], headers[key] = document.spec, document.text, meta
     return Snapshot(
         version=version,
         argo=argo,
@@ -207,31 +205,28 @@ def take_snapshot(
 
 
 def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
-    """Return what would be in force with a policy that is new, or in the place of the one of its name.
+    """Return what would be in force with a policy that is new, or replaces the one of its name.
 
-    A pool that was not stored yet counts as the newest.
+    A pool that was not stored yet counts as the newest. Nothing is compiled of it yet.
     """
+    changed: dict[str, object]
     if isinstance(policy, WorkflowQuota):
         namespace = policy.metadata.namespace
         beside = _without(snapshot.quotas.get(namespace, ()), policy)
         own = tuple(sorted((*beside, policy), key=_by_name))
-        return _anew(snapshot, quotas={**snapshot.quotas, namespace: own})
-    if isinstance(policy, ClusterWorkflowQuota):
-        older = _without(snapshot.pools, policy)
+        changed = {"quotas": {**snapshot.quotas, namespace: own}}
+    elif isinstance(policy, ClusterWorkflowQuota):
+        pools = (*_without(snapshot.pools, policy), policy)
         stored = bool(policy.metadata.creation_timestamp)
-        pools = tuple(sorted((*older, policy), key=_by_age)) if stored else (*older, policy)
-        return _anew(snapshot, pools=pools)
-    locks = tuple(sorted((*_without(snapshot.lock_policies, policy), policy), key=_by_kind_and_name))
-    return _anew(snapshot, lock_policies=locks)
-
-
-def _anew(snapshot: Snapshot, **changed: object) -> Snapshot:
-    """Return a snapshot with other policies, of which nothing is compiled yet."""
+        changed = {"pools": tuple(sorted(pools, key=_by_age)) if stored else pools}
+    else:
+        locks = (*_without(snapshot.lock_policies, policy), policy)
+        changed = {"lock_policies": tuple(sorted(locks, key=_by_kind_and_name))}
     return msgspec.structs.replace(snapshot, compiled=Compiled(), **changed)
 
 
 def _without(policies: tuple[_PolicyT, ...], one: Policy) -> tuple[_PolicyT, ...]:
-    """Return the policies but the one of this kind and name."""
+    """Return the policies except the one of this kind and name."""
     named = (one.kind, one.metadata.namespace, one.metadata.name)
     return tuple(
         each for each in policies if (each.kind, each.metadata.namespace, each.metadata.name) != named
@@ -254,8 +249,8 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     pool = pool_of(snapshot, namespace)
     quotas = quotas_of_member(snapshot.quotas.get(namespace, ()), namespace, pool)
     if pool is not None:
-        whole = whole_of_member(pool.metadata.name, pool.spec, namespace)
-        quotas = one_answer((*quotas, whole)) if borrows(pool) else (*quotas, whole)
+        whole = pool_quota_of_member(pool.metadata.name, pool.spec, namespace)
+        quotas = same_on_exceed((*quotas, whole)) if borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,
         namespace=namespace,
@@ -282,10 +277,10 @@ def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:
 
 def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
     name = pool.metadata.name
-    quota = compile_whole(name, pool.spec)
+    quota = compile_pool_quota(name, pool.spec)
     members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
     shares = {
-        each: _shares(one_answer((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
+        each: _shares(same_on_exceed((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
         for each in members
     }
     return compile_pool(name, pool.spec, quota, shares, defaults_of(pool, ""))

@@ -1,4 +1,4 @@
-"""The figures of quotas, as the status of each has them: what runs, waits and is borrowed, the limits now.
+"""The figures in the status of each quota: what runs, waits and is borrowed, and the limits now.
 
 The leader writes them, and the webhooks, which count nothing themselves, read them back for their messages.
 They may be some seconds old; only the ledger admits.
@@ -16,11 +16,11 @@ from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.pools import CompiledPool
 from policy.core.quota.usage_view import EMPTY_QUEUE, NamespaceQueue, UsageView
-from policy.core.values.amounts import UNLIMITED_WORD, ZERO, Amount, AmountField, Limits, Usage
+from policy.core.values.amounts import UNLIMITED_WORD, ZERO, AmountField, Limits, Usage
 from policy.core.values.prepared import prepare
 
 _MOST_MEMBERS: Final = 500
-"""Members of a pool that its status lists, the busiest first; an object has to stay small."""
+"""Members of a pool that its status lists, the busiest first; an object must stay small."""
 
 
 class Counted(msgspec.Struct, frozen=True, rename="camel"):
@@ -105,13 +105,12 @@ def view_of(statuses: Mapping[PolicyName, QuotaFigures]) -> UsageView:
 def _of_quota(
     quota: CompiledQuota, namespace: str, view: UsageView, snapshot: Snapshot, now: datetime
 ) -> QuotaFigures:
-    used = view.taken.get(quota.account, ZERO)
+    used = view.used.get(quota.account, ZERO)
     borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
-        mine = view.taken.get(Account.share(pool.name, namespace), ZERO)
-        borrowed = _beyond(pool.share_at(namespace, now), mine)
-        limits = limits.tightest(pool.most_at(namespace, now))
+        borrowed = _borrowed(pool, namespace, view, now)
+        limits = limits.tightest(pool.share_bound(namespace, now))
     return QuotaFigures(
         running=used.workflows,
         queued=view.queues.get(namespace, EMPTY_QUEUE).depth,
@@ -125,15 +124,12 @@ def _of_quota(
 def _of_pool(
     pool: CompiledPool, names: Iterable[str], view: UsageView, now: datetime, capacity: Limits | None
 ) -> QuotaFigures:
-    used = view.taken.get(pool.quota.account, ZERO)
+    used = view.used.get(pool.quota.account, ZERO)
     members = []
     total = Counted()
     for name in names:
         running, depth = view.running.get(name, ZERO), view.queues.get(name, EMPTY_QUEUE).depth
-        borrowed = Counted()
-        if pool.borrows:
-            mine = view.taken.get(Account.share(pool.name, name), ZERO)
-            borrowed = _beyond(pool.share_at(name, now), mine)
+        borrowed = _borrowed(pool, name, view, now) if pool.borrows else Counted()
         total = Counted(total.workflows + borrowed.workflows, total.tasks + borrowed.tasks)
         members.append(MemberFigures(name, running.workflows, depth, running.tasks, borrowed.workflows))
     members.sort(key=lambda each: (-each.running - each.queued, each.name))
@@ -148,11 +144,14 @@ def _of_pool(
     )
 
 
-def _beyond(share: Limits, used: Usage) -> Counted:
-    def over(bound: Amount, count: int) -> int:
-        return 0 if bound.value is None else max(0, count - bound.value)
-
-    return Counted(over(share.workflows, used.workflows), over(share.tasks, used.tasks))
+def _borrowed(pool: CompiledPool, namespace: str, view: UsageView, now: datetime) -> Counted:
+    """Return what a member uses beyond its share."""
+    used, share = view.used.get(Account.share(pool.name, namespace), ZERO), pool.share_at(namespace, now)
+    workflows, tasks = share.workflows.value, share.tasks.value
+    return Counted(
+        0 if workflows is None else max(0, used.workflows - workflows),
+        0 if tasks is None else max(0, used.tasks - tasks),
+    )
 
 
 def _shown(limits: Limits) -> ShownLimits:

@@ -1,4 +1,4 @@
-"""Waiters of equal shape, side by side: where one of them does not fit, none does."""
+"""Groups of waiters with the same requirements: where one of them does not fit, none of them does."""
 
 from collections.abc import Hashable, Iterator
 from datetime import datetime
@@ -8,10 +8,8 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from policy.core.queue.fair_share import Key, Order
-from policy.core.queue.waiter import Waiter, Want
+from policy.core.queue.ordering import Key, Order, Requirements, Waiter
 from policy.core.quota.accounts import Account
-from policy.core.values.amounts import Usage
 
 _Item = TypeVar("_Item", bound=Hashable)
 _SPARE: Final = 16
@@ -20,8 +18,8 @@ _SPARE: Final = 16
 class LazyHeap(Generic[_Item]):
     """Items by keys that may change while they wait: O(log n) to put, to move and to take.
 
-    A key that has risen unnoticed does no harm: whoever asks for the first item looks at its key again, and
-    puts it anew where that has risen. An item whose key has fallen must be put again at once.
+    A key that has risen may be stale: the caller of `first` computes it again, and puts the item again if it
+    is higher now. An item whose key has fallen must be put again at once.
     """
 
     def __init__(self) -> None:
@@ -30,7 +28,7 @@ class LazyHeap(Generic[_Item]):
         self._next_stamp = count()
 
     def put(self, item: _Item, key: Key) -> None:
-        """Add an item, or move it to where its key belongs now."""
+        """Add an item, or move it to its new key."""
         stamp = self._stamps[item] = next(self._next_stamp)
         heappush(self._heap, (key, stamp, item))
         if len(self._heap) > 2 * len(self._stamps) + _SPARE:
@@ -42,7 +40,7 @@ class LazyHeap(Generic[_Item]):
         self._stamps.pop(item, None)
 
     def first(self) -> tuple[Key, _Item] | None:
-        """Return the item that was put with the lowest key, and that key; None where there is none."""
+        """Return the item with the lowest key, and that key; None if there are no items."""
         while self._heap:
             key, stamp, item = self._heap[0]
             if self._stamps.get(item) == stamp:
@@ -57,57 +55,42 @@ class LazyHeap(Generic[_Item]):
         return len(self._stamps)
 
 
-class Shape(msgspec.Struct, frozen=True):
-    """What a waiter needs: room on accounts, room in its pool, and how much."""
-
-    namespace: str
-    wants: tuple[Want, ...]
-    shares: bool
-    withheld: Usage
-    weight: Usage
-
-
-def shape_of(waiter: Waiter) -> Shape:
-    """Return the shape of a waiter."""
-    return Shape(waiter.namespace, waiter.wants, waiter.shares, waiter.withheld, waiter.weight)
-
-
 class InadmissibleAt(msgspec.Struct, frozen=True):
-    """Where a group waits that does not fit: at an account, beside those that need as much there."""
+    """Where a group waits that does not fit: at an account, in a bucket of those that need as much there."""
 
     account: Account
     bucket: Hashable
 
 
-class _Subgroup:
-    """The waiters of a group with one user and one priority, oldest first; there is one at least.
+class _UserQueue:
+    """The waiters of a group with one user and one priority, oldest first; there is at least one.
 
-    `timer` is when the first rises.
+    `timer` is when the level of the oldest rises.
     """
 
     def __init__(self) -> None:
-        self.live: dict[str, Waiter] = {}
+        self.waiters: dict[str, Waiter] = {}
         self.timer: datetime | None = None
         self._heap: list[tuple[datetime, int, str]] = []
 
     def put(self, waiter: Waiter) -> None:
         """Add a waiter."""
-        self.live[waiter.uid] = waiter
+        self.waiters[waiter.uid] = waiter
         heappush(self._heap, (waiter.created, waiter.arrival, waiter.uid))
 
     def head(self) -> Waiter:
         """Return the oldest that still waits."""
-        while (waiter := self.live.get(self._heap[0][2])) is None:
+        while (waiter := self.waiters.get(self._heap[0][2])) is None:
             heappop(self._heap)
         return waiter
 
     def first(self, most: int) -> list[Waiter]:
-        """Return the oldest, at most so many; the others are not looked at."""
+        """Return the oldest, at most so many, without a look at the others."""
         found: dict[str, Waiter] = {}
         ahead = [(*self._heap[0], 0)] if self._heap else []
         while ahead and len(found) < most:
             *_, uid, place = heappop(ahead)
-            waiter = self.live.get(uid)
+            waiter = self.waiters.get(uid)
             if waiter is not None:
                 found.setdefault(uid, waiter)
             for below in (2 * place + 1, 2 * place + 2):
@@ -116,40 +99,40 @@ class _Subgroup:
         return list(found.values())
 
 
-SubgroupKey: TypeAlias = tuple[str, int]
+UserQueueKey: TypeAlias = tuple[str, int]
 
 
-class Group:
-    """The waiters of one shape, in subgroups; its head is who goes first of them.
+class EquivalenceGroup:
+    """The waiters with the same requirements, in user queues; its head is the one that goes first.
 
-    The scheduling queue notes on it where it is inadmissible, that it can never fit, the version of limits by
-    which it can, and whether it borrows by what its member uses now.
+    The scheduling queue stores on it where it is inadmissible, whether it can never fit, the version of the
+    limits by which it can, and whether it would borrow at the present usage of its member.
     """
 
-    def __init__(self, shape: Shape, order: Order) -> None:
-        self.shape = shape
+    def __init__(self, needs: Requirements, order: Order) -> None:
+        self.needs = needs
         self.inadmissible_at: InadmissibleAt | None = None
-        self.never = False
-        self.possible = -1
+        self.never_fits = False
+        self.fits_version = -1
         self.borrows = False
         self._order = order
-        self._subgroups: dict[SubgroupKey, _Subgroup] = {}
-        self._heads = LazyHeap[SubgroupKey]()
+        self._user_queues: dict[UserQueueKey, _UserQueue] = {}
+        self._heads = LazyHeap[UserQueueKey]()
 
     def __iter__(self) -> Iterator[Waiter]:
-        for subgroup in self._subgroups.values():
-            yield from subgroup.live.values()
+        for user_queue in self._user_queues.values():
+            yield from user_queue.waiters.values()
 
     def __bool__(self) -> bool:
-        return bool(self._subgroups)
+        return bool(self._user_queues)
 
     def head(self) -> Waiter | None:
-        """Return who goes first, None where nobody is left."""
+        """Return the waiter that goes first, None if none is left."""
         first = self._first()
-        return None if first is None else self._subgroups[first[1]].head()
+        return None if first is None else self._user_queues[first[1]].head()
 
-    def head_subgroup(self) -> SubgroupKey | None:
-        """Return the subgroup of who goes first of all."""
+    def head_queue(self) -> UserQueueKey | None:
+        """Return the user queue of the head."""
         first = self._first()
         return None if first is None else first[1]
 
@@ -164,73 +147,73 @@ class Group:
         return None if first is None else first[0]
 
     def place(self) -> Key | None:
-        """Return the place of its head among all of the root."""
+        """Return the place of its head in the root."""
         first = self._first()
         if first is None:
             return None
-        return self._order.in_root(first[0], self.shape.namespace, borrows=self.borrows)
+        return self._order.in_root(first[0], self.needs.namespace, borrows=self.borrows)
 
     def put(self, waiter: Waiter) -> None:
         """Add a waiter."""
         key = (waiter.user, waiter.priority)
-        subgroup = self._subgroups.get(key)
-        if subgroup is None:
-            subgroup = self._subgroups[key] = _Subgroup()
-        subgroup.put(waiter)
-        if subgroup.head() is waiter:
-            self.moved(key)
+        user_queue = self._user_queues.get(key)
+        if user_queue is None:
+            user_queue = self._user_queues[key] = _UserQueue()
+        user_queue.put(waiter)
+        if user_queue.head() is waiter:
+            self.reposition(key)
 
     def remove(self, waiter: Waiter) -> None:
-        """Take a waiter out that is in it."""
+        """Remove a waiter that is in the group."""
         key = (waiter.user, waiter.priority)
-        subgroup = self._subgroups[key]
-        del subgroup.live[waiter.uid]
-        if not subgroup.live:
-            del self._subgroups[key]
+        user_queue = self._user_queues[key]
+        del user_queue.waiters[waiter.uid]
+        if not user_queue.waiters:
+            del self._user_queues[key]
             self._heads.discard(key)
 
     def first(self, most: int) -> list[Waiter]:
-        """Return the oldest of every subgroup, at most so many of each: the group's first are among them."""
-        return [waiter for subgroup in self._subgroups.values() for waiter in subgroup.first(most)]
+        """Return the oldest of every user queue, at most so many each: the group's first are among them."""
+        return [waiter for user_queue in self._user_queues.values() for waiter in user_queue.first(most)]
 
-    def heads(self) -> Iterator[tuple[SubgroupKey, Waiter]]:
-        """Yield who goes first of each subgroup."""
-        for key, subgroup in self._subgroups.items():
-            yield key, subgroup.head()
+    def heads(self) -> Iterator[tuple[UserQueueKey, Waiter]]:
+        """Yield the first waiter of each user queue."""
+        for key, user_queue in self._user_queues.items():
+            yield key, user_queue.head()
 
-    def moved(self, key: SubgroupKey) -> None:
-        """Put a subgroup to where it belongs now: its head stands higher than before."""
-        self._heads.put(key, self._order.in_namespace(self._subgroups[key].head()))
+    def reposition(self, key: UserQueueKey) -> None:
+        """Move a user queue to its new place: its head is before where it was."""
+        self._heads.put(key, self._order.in_namespace(self._user_queues[key].head()))
 
-    def next_rise(self, key: SubgroupKey) -> datetime | None:
-        """Return when the head of a subgroup gains a level, if that is news; it is remembered as known."""
-        subgroup = self._subgroups.get(key)
-        if subgroup is None:
+    def next_rise(self, key: UserQueueKey) -> datetime | None:
+        """Return when the level of the head of a user queue rises, if that was not returned before."""
+        user_queue = self._user_queues.get(key)
+        if user_queue is None:
             return None
-        known, subgroup.timer = subgroup.timer, self._order.rises(subgroup.head())
-        return None if subgroup.timer == known else subgroup.timer
+        known, user_queue.timer = user_queue.timer, self._order.rises(user_queue.head())
+        return None if user_queue.timer == known else user_queue.timer
 
-    def risen(self, key: SubgroupKey, at: datetime) -> bool:
-        """Put a subgroup whose head gains a level at `at` to its new place; False where that is outdated."""
-        subgroup = self._subgroups.get(key)
-        if subgroup is None or subgroup.timer != at:
+    def risen(self, key: UserQueueKey, at: datetime) -> bool:
+        """Move a user queue whose head rises at `at` to its new place; return False if that is outdated."""
+        user_queue = self._user_queues.get(key)
+        if user_queue is None or user_queue.timer != at:
             return False
-        subgroup.timer = None
-        self.moved(key)
+        user_queue.timer = None
+        self.reposition(key)
         return True
 
-    def reorder(self) -> list[SubgroupKey]:
-        """Put all subgroups to where they belong now, and return their keys."""
-        for key in self._subgroups:
-            self.moved(key)
-        return list(self._subgroups)
+    def reorder(self) -> list[UserQueueKey]:
+        """Move all user queues to their new places, and return their keys."""
+        for key in self._user_queues:
+            self.reposition(key)
+        return list(self._user_queues)
 
-    def _first(self) -> tuple[Key, SubgroupKey] | None:
-        """Return the subgroup that goes first, and the place of its head in the namespace."""
+    def _first(self) -> tuple[Key, UserQueueKey] | None:
+        """Return the user queue that goes first, and the place of its head in the namespace."""
         while (first := self._heads.first()) is not None:
-            key, subgroup = first
-            now = self._order.in_namespace(self._subgroups[subgroup].head())
+            key, user_queue = first
+            now = self._order.in_namespace(self._user_queues[user_queue].head())
             if now <= key:
-                return now, subgroup
-            self._heads.put(subgroup, now)
+                return now, user_queue
+            self._heads.put(user_queue, now)
         return None

@@ -1,55 +1,41 @@
-"""Who goes before whom: owners before borrowers, then priority with aging, then fair share, then age.
+"""The past usage of each tenant: which namespace, or which user of a namespace, used less and so goes first.
 
-- A member of a pool that stays within its share goes before one that borrows: the owner gets the next free
-  slot back, whatever priority others give themselves.
-- A Workflow that has waited passes priorities above its own by their rank among those that anybody waits
-  with, whatever the numbers are: one after the first `aging`, then 3, 7, 15, up to the highest. So nobody is
-  passed for ever, neither by a huge number nor by many different ones; and where all have the same priority
-  age does not count here, or a long backlog would beat fair share.
-- Fair share is between namespaces, then between users of a namespace (see `FairShare`).
-- Age is the time of creation, then the order in which they were first seen.
+Usage is counted in seconds of slots, and half of it is forgotten after every half-life. Integers are used
+throughout, so that every replica computes the same order. Times are aware and never go backwards.
 """
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import isqrt
-from typing import Final, TypeAlias
+from typing import Final
 
-from policy.core.objects.workflow import LOWEST_PRIORITY
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Tenant
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage
 
-Key: TypeAlias = tuple[int | datetime | str, ...]
-"""A place in an order; keys that are compared have the same shape."""
 SCALE: Final = 1_000_000
-"""What a tenant uses that has all there is; a share is a part of it."""
+"""The share of a tenant that uses all of a limit."""
 UNBOUNDED_SHARE: Final = SCALE // 1000
-"""What one Workflow counts for where there is no limit to be a share of."""
+"""The share of one Workflow where there is no limit."""
 ENTRY: Final = 60
-"""Seconds of its slots that a start counts for in advance."""
+"""Seconds of its slots that a start counts in advance."""
 _DEFAULT_HALF_LIFE: Final = timedelta(days=1)
 MAX_WEIGHT: Final = 1000
 _FRACTION_BITS: Final = 16
 _UNIT: Final = 1 << 32
 _REBASE_AFTER: Final = 32
-"""Half-lives after which the numbers are made small again."""
+"""Half-lives after which the numbers are scaled down again."""
 _EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 
 
 class FairShare:
-    """What the tenants of one root used before: seconds of slots, half of it forgotten after every half-life.
+    """The past usage of the tenants of one root; the tenant that used less goes first.
 
-    Whoever used less goes first. Nobody is stopped for it: only starts are ordered by it. A start counts at
-    once, as if it had run for a while already; or else a burst would pass everybody before anything was
-    measured.
+    It orders starts and stops no Workflow. A start counts at once, as if it had run for `ENTRY` seconds
+    already; otherwise a burst would start before any of its usage was measured.
 
-    Forgetting is done the other way round: what is used now counts for more than what was used then. So the
-    order of two tenants changes only when one of them uses something, and nothing has to be recounted with
-    time. Integers throughout, so that every replica finds the same order. Times are aware and go forward.
+    Old usage is not scaled down; new usage counts for more instead. So the order of two tenants changes only
+    when one of them uses something, and nothing has to be recounted as time passes.
     """
 
     def __init__(
@@ -71,24 +57,24 @@ class FairShare:
         self._since: dict[Tenant, int] = {}
 
     def rank(self, tenant: Tenant) -> int:
-        """Return the rank of a tenant, the lowest first; it never falls but by `rebase`."""
+        """Return the rank of a tenant, the lowest first; only `rebase` lowers it."""
         spent = self._spent.get(tenant, 0)
         if tenant.user:
             return spent
         return spent * MAX_WEIGHT // self._weights.get(tenant.namespace, 1)
 
-    def started(self, tenant: Tenant, weight: Usage, now: datetime, *, entry: bool = True) -> None:
-        """Count something that runs from now on; `entry` says that it started now, not before we looked."""
+    def started(self, tenant: Tenant, usage: Usage, now: datetime, *, entry: bool = True) -> None:
+        """Count a Workflow that runs from now on; `entry`: it started now, not before it was first seen."""
         self._accrue(tenant, now)
-        self._running[tenant] = self._running.get(tenant, ZERO) + weight
+        self._running[tenant] = self._running.get(tenant, ZERO) + usage
         if entry:
-            amount = self._share(weight) * ENTRY * self._worth()
+            amount = self._share(usage) * ENTRY * self._worth()
             self._spent[tenant] = self._spent.get(tenant, 0) + amount
 
-    def ended(self, tenant: Tenant, weight: Usage, now: datetime) -> None:
-        """Count something no longer."""
+    def ended(self, tenant: Tenant, usage: Usage, now: datetime) -> None:
+        """Count a Workflow no longer."""
         self._accrue(tenant, now)
-        left = self._running.get(tenant, ZERO) - weight
+        left = self._running.get(tenant, ZERO) - usage
         if left == ZERO:
             self._running.pop(tenant, None)
             self._since.pop(tenant, None)
@@ -96,12 +82,12 @@ class FairShare:
             self._running[tenant] = left
 
     def sample(self, now: datetime) -> None:
-        """Bring all tenants that run something up to date."""
+        """Count what runs, for all tenants, until now."""
         for tenant in self._running:
             self._accrue(tenant, now)
 
     def rebase(self, now: datetime) -> bool:
-        """Make the numbers small again where they have grown; tells whether ranks were changed by it."""
+        """Scale the numbers down where they have grown; return whether ranks were changed by it."""
         self._advance(now)
         halvings = (self._now - self._base) // self._half_life
         if halvings < _REBASE_AFTER:
@@ -114,7 +100,7 @@ class FairShare:
         return True
 
     def history(self, now: datetime) -> dict[Tenant, int]:
-        """Return the decayed usage as it stands, to be shown, and to go on from after a change of leader."""
+        """Return the decayed usage of now: for the status, and for the next leader to continue from."""
         self.sample(now)
         self._advance(now)
         worth = self._worth()
@@ -134,81 +120,19 @@ class FairShare:
         self._now = max(self._now, _seconds(now))
 
     def _worth(self) -> int:
-        """Return what one second counts for now, in units of 2**-32 of one at the base."""
+        """Return what one second counts now, in units of 2**-32 of a second at the base."""
         halvings, rest = divmod(self._now - self._base, self._half_life)
         return _power_of_two((rest << _FRACTION_BITS) // self._half_life) << halvings
 
     def _share(self, usage: Usage) -> int:
-        """Return how much of the limits something takes: of Workflows or of tasks, whichever is more."""
-        shares = [
-            used * SCALE // max(1, limit.value)
-            for used, limit in (
-                (usage.workflows, self.limits.workflows),
-                (usage.tasks, self.limits.tasks),
-            )
-            if limit.value is not None
-        ]
+        """Return which share of the limits a usage is: of Workflows or of tasks, the higher of the two."""
+        bounds = ((usage.workflows, self.limits.workflows), (usage.tasks, self.limits.tasks))
+        shares = [used * SCALE // max(1, limit.value) for used, limit in bounds if limit.value is not None]
         return max(shares) if shares else usage.workflows * UNBOUNDED_SHARE
 
 
-class Order:
-    """The order at one moment: the time, the rules and the past that it depends on.
-
-    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
-    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
-    look and no more: were it another after each release, everybody who has aged would have to be put anew.
-    """
-
-    def __init__(self, *, fair: FairShare, now: datetime) -> None:
-        self.fair = fair
-        self.moment = now
-        self.rules: dict[str, QueueRules] = {}
-        self.ladder: Sequence[int] = ()
-
-    @property
-    def top(self) -> int:
-        """The highest priority that anybody waits with."""
-        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
-
-    def level(self, waiter: Waiter) -> int:
-        """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""
-        own, ladder = waiter.priority, self.ladder
-        if not ladder or own >= ladder[-1]:
-            return own
-        gained = self._gained(waiter)
-        if not gained:
-            return own
-        if gained >= len(ladder).bit_length():
-            return ladder[-1]
-        passed = (1 << gained) - 1
-        return ladder[min(bisect_right(ladder, own) - 1 + passed, len(ladder) - 1)]
-
-    def rises(self, waiter: Waiter) -> datetime | None:
-        """Return when a waiter may rise next, None where there is nothing above it."""
-        aging = self._aging(waiter)
-        if aging is None or self.level(waiter) >= self.top:
-            return None
-        return waiter.created + aging * (self._gained(waiter) + 1)
-
-    def in_namespace(self, waiter: Waiter) -> Key:
-        """Return the place of a waiter among those of its namespace."""
-        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
-        return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
-
-    def in_root(self, place: Key, namespace: str, *, borrows: bool) -> Key:
-        """Return the place among all of its root, of who has this `place` in a namespace."""
-        return (int(borrows), place[0], self.fair.rank(Tenant(namespace)), *place[1:])
-
-    def _aging(self, waiter: Waiter) -> timedelta | None:
-        return self.rules.get(waiter.namespace, USUAL_RULES).aging
-
-    def _gained(self, waiter: Waiter) -> int:
-        aging = self._aging(waiter)
-        return 0 if aging is None else max(0, (self.moment - waiter.created) // aging)
-
-
 def _power_of_two(fraction: int) -> int:
-    """Return 2**(fraction / 2**16) in units of 2**-32, for a fraction below one, by the roots of two."""
+    """Return 2**(fraction / 2**16) in units of 2**-32, for a fraction below one, from the roots of two."""
     value = _UNIT
     for bit, root in enumerate(_ROOTS):
         if fraction >> (_FRACTION_BITS - 1 - bit) & 1:

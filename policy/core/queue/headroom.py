@@ -1,25 +1,27 @@
-"""How much room there is: what is taken on each account and in the pool's tree, and what that leaves."""
+"""What fits in one root: the usage of each account and of the pool's tree, and what limits leave of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
-from policy.core.queue.equivalence_groups import InadmissibleAt, Shape
+from policy.core.queue.equivalence_groups import InadmissibleAt
+from policy.core.queue.ordering import Requirements
 from policy.core.quota.accounts import Account
-from policy.core.quota.demands import Demand, Shortfall, share_shortfall, shortfalls
-from policy.core.quota.pool_usage import Pool
+from policy.core.quota.demands import Demand, Shortfall, member_shortfalls, shortfalls
+from policy.core.quota.pool_tree import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
 _NO_LIMITS: Final = Limits()
 
 
 class Headroom:
-    """What is taken in one root, and the limits that hold there. An account without limits has none.
+    """The usage in one root, and the limits that are in force. An account that has no limits is not limited.
 
-    Of a pool that borrows, a member's share is an account, and so is what all use together.
+    In a pool that borrows, the share of each member has an account, and so has the usage of all members
+    (`whole`). `version` changes with every change of limits.
     """
 
     def __init__(self) -> None:
-        self.taken: dict[Account, Usage] = {}
+        self.used: dict[Account, Usage] = {}
         self.limits: dict[Account, Limits] = {}
         self.ever: dict[Account, Limits] = {}
         self.pool: Pool | None = None
@@ -28,117 +30,111 @@ class Headroom:
         self._shares: dict[str, Account] = {}
 
     def set_limits(self, account: Account, limits: Limits, ever: Limits) -> None:
-        """Put limits in force; `version` tells that some were changed."""
+        """Put limits in force; `ever` are the highest at any time."""
         self.limits[account] = limits
         self.ever[account] = ever
         self.version += 1
 
     def set_pool(self, pool: Pool | None) -> None:
-        """Put a pool's tree in force, with what is taken already."""
+        """Put a pool's tree in force, and count the present usage in it."""
         self.pool, self.whole, self._shares = pool, None, {}
         self.version += 1
         if pool is None:
             return
-        self.whole = Account("", pool.name)
+        self.whole = Account.of_pool(pool.name)
         for name in pool.usage.tree.members:
             share = self._shares[name] = Account.share(pool.name, name)
-            if share in self.taken:
-                pool.usage.charge(name, self.taken[share])
+            if share in self.used:
+                pool.usage.charge(name, self.used[share])
 
-    def set_taken(self, account: Account, usage: Usage) -> None:
-        """Set what is taken on an account."""
-        self._change(account, usage, usage - self.taken.get(account, ZERO))
+    def set_used(self, account: Account, usage: Usage) -> None:
+        """Set the usage of an account."""
+        self._change(account, usage, usage - self.used.get(account, ZERO))
 
-    def charge(self, accounts: Iterable[Account], weight: Usage) -> None:
-        """Count a Workflow on its accounts; a negative weight takes it back."""
+    def charge(self, accounts: Iterable[Account], usage: Usage) -> None:
+        """Count a Workflow on its accounts; a negative usage takes it back."""
         for account in accounts:
-            self._change(account, self.taken.get(account, ZERO) + weight, weight)
+            self._change(account, self.used.get(account, ZERO) + usage, usage)
 
     def _change(self, account: Account, usage: Usage, change: Usage) -> None:
         if usage == ZERO:
-            self.taken.pop(account, None)
+            self.used.pop(account, None)
         else:
-            self.taken[account] = usage
+            self.used[account] = usage
         if self.pool is not None and self._shares.get(account.namespace) == account:
             self.pool.usage.charge(account.namespace, change)
 
-    def accounts(self, shape: Shape) -> tuple[Account, ...]:
-        """Return the accounts on which a shape counts."""
-        own = tuple(want.demand.account for want in shape.wants)
-        if self.whole is None or not shape.shares:
+    def accounts(self, needs: Requirements) -> tuple[Account, ...]:
+        """Return the accounts on which a Workflow with these requirements counts."""
+        own = tuple(want.demand.account for want in needs.wants)
+        if self.whole is None or not needs.shares:
             return own
-        return (*own, self._shares[shape.namespace], self.whole)
+        return (*own, self._shares[needs.namespace], self.whole)
 
-    def borrows(self, shape: Shape) -> bool:
-        """Tell whether a shape would go beyond its member's share of the pool."""
+    def borrows(self, needs: Requirements) -> bool:
+        """Return whether its member would go beyond its share of the pool."""
         pool = self.pool
-        return pool is not None and shape.shares and pool.usage.would_borrow(shape.namespace, shape.weight)
+        return pool is not None and needs.shares and pool.usage.would_borrow(needs.namespace, needs.requested)
 
-    def short(self, shape: Shape) -> InadmissibleAt | None:
-        """Return where a shape has no room, looking at its own accounts first; None where it fits."""
-        for want in shape.wants:
-            if not self._admits(want.demand.account, shape.weight, want.withheld):
-                return self.inadmissible_at(want.demand.account, shape)
-        if self.pool is None or self.whole is None or not shape.shares:
+    def inadmissible_at(self, needs: Requirements) -> InadmissibleAt | None:
+        """Return where it does not fit, its own accounts first; None where it fits."""
+        for want in needs.wants:
+            if not self._admits(want.demand.account, needs.requested, want.withheld):
+                return self.bucket_at(want.demand.account, needs)
+        if self.pool is None or self.whole is None or not needs.shares:
             return None
-        usage, member = self.pool.usage, shape.namespace
-        if usage.fits(member, shape.weight, shape.withheld):
+        usage, member = self.pool.usage, needs.namespace
+        if usage.fits(member, needs.requested, needs.withheld):
             return None
-        whole = usage.within_cap(member, shape.weight)
-        return self.inadmissible_at(self.whole if whole else self._shares[member], shape)
+        whole = usage.within_cap(member, needs.requested)
+        return self.bucket_at(self.whole if whole else self._shares[member], needs)
 
-    def inadmissible_at(self, account: Account, shape: Shape) -> InadmissibleAt:
-        """Return the place at an account where shapes stand that need as much there as this one."""
-        if self.pool is not None and shape.shares and account == self.whole:
-            kept = self.pool.usage.kept(shape.namespace)
-            return InadmissibleAt(account, (shape.weight, shape.withheld, kept))
-        withheld = [want.withheld for want in shape.wants if want.demand.account == account]
-        return InadmissibleAt(account, (shape.weight, *withheld))
+    def bucket_at(self, account: Account, needs: Requirements) -> InadmissibleAt:
+        """Return the bucket at an account of all that need as much there."""
+        if self.pool is not None and needs.shares and account == self.whole:
+            guarantee = self.pool.usage.unused_guarantee(needs.namespace)
+            return InadmissibleAt(account, (needs.requested, needs.withheld, guarantee))
+        withheld = [want.withheld for want in needs.wants if want.demand.account == account]
+        return InadmissibleAt(account, (needs.requested, *withheld))
 
-    def has_room(self, account: Account, shape: Shape) -> bool:
-        """Tell whether one account of a shape has room for it."""
-        for want in shape.wants:
-            if want.demand.account == account and not self._admits(account, shape.weight, want.withheld):
+    def fits_at(self, account: Account, needs: Requirements) -> bool:
+        """Return whether it fits at one of its accounts."""
+        for want in needs.wants:
+            if want.demand.account == account and not self._admits(account, needs.requested, want.withheld):
                 return False
-        if self.pool is None or not shape.shares:
+        if self.pool is None or not needs.shares:
             return True
+        usage, member = self.pool.usage, needs.namespace
         if account == self.whole:
-            return self.pool.usage.pool_has(shape.namespace, shape.weight, shape.withheld)
-        return account != self._shares[shape.namespace] or self.pool.usage.within_cap(
-            shape.namespace, shape.weight
-        )
+            return usage.fits_in_pool(member, needs.requested, needs.withheld)
+        return account != self._shares[member] or usage.within_cap(member, needs.requested)
 
-    def never(self, shape: Shape) -> bool:
-        """Tell whether a shape can never fit, with nobody running and the limits at their most."""
-        return next(self.never_by(shape), None) is not None
-
-    def never_by(self, shape: Shape) -> Iterator[Shortfall]:
-        """Yield the limits that can never admit a shape."""
-        for want in shape.wants:
+    def never_fitting(self, needs: Requirements) -> list[Shortfall]:
+        """Return the limits that can never admit it, even without other usage and when they are highest."""
+        demands = []
+        for want in needs.wants:
             account = want.demand.account
             most = less(self.ever.get(account, self.limits.get(account, _NO_LIMITS)), want.withheld)
-            if not most.admits(shape.weight):
-                yield Shortfall(Demand(account, most, want.demand.source), ZERO, shape.weight)
-        if self.pool is not None and self.whole is not None and shape.shares:
-            most = self.pool.ever.potential(shape.namespace, shape.withheld)
-            if not most.admits(shape.weight):
-                yield Shortfall(Demand(self.whole, most, self.pool.source), ZERO, shape.weight)
+            demands.append(Demand(account, most, want.demand.source))
+        if self.pool is not None and self.whole is not None and needs.shares:
+            most = self.pool.ever.potential(needs.namespace, needs.withheld)
+            demands.append(Demand(self.whole, most, self.pool.source))
+        return shortfalls({}, needs.requested, demands)
 
-    def short_by(self, shape: Shape, *, reserves: bool = True) -> list[Shortfall]:
-        """Return the limits that have no room now; without `reserves`, those that have none for anybody."""
+    def shortfalls(self, needs: Requirements, *, reserves: bool = True) -> list[Shortfall]:
+        """Return the limits that do not admit it now; without `reserves`, those that admit no priority."""
         demands = []
-        for want in shape.wants:
-            asked = want.demand
-            limits = self.limits.get(asked.account, _NO_LIMITS)
+        for want in needs.wants:
+            demand = want.demand
+            limits = self.limits.get(demand.account, _NO_LIMITS)
             bound = less(limits, want.withheld) if reserves else limits
-            demands.append(Demand(asked.account, bound, asked.source, asked.ever, asked.rises))
-        found = shortfalls(self.taken, shape.weight, demands)
-        if self.pool is not None and shape.shares:
-            kept = shape.withheld if reserves else ZERO
-            share = share_shortfall(self.pool, self._shares[shape.namespace], shape.weight, kept)
-            found += [] if share is None else [share]
+            demands.append(Demand(demand.account, bound, demand.source, demand.ever, demand.rises))
+        found = shortfalls(self.used, needs.requested, demands)
+        if self.pool is not None and needs.shares:
+            withheld = needs.withheld if reserves else ZERO
+            found += member_shortfalls(self.pool, self._shares[needs.namespace], needs.requested, withheld)
         return found
 
-    def _admits(self, account: Account, weight: Usage, kept: Usage) -> bool:
-        bound = less(self.limits.get(account, _NO_LIMITS), kept)
-        return bound.admits(self.taken.get(account, ZERO) + weight)
+    def _admits(self, account: Account, requested: Usage, withheld: Usage) -> bool:
+        bound = less(self.limits.get(account, _NO_LIMITS), withheld)
+        return bound.admits(self.used.get(account, ZERO) + requested)

@@ -1,6 +1,6 @@
-"""Who waits in one root: by namespace and shape, with the rules of each namespace, as time goes by."""
+"""All Workflows that wait in one root, in groups by namespace, and what changes for them as time passes."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from heapq import heappop, heappush
@@ -8,73 +8,73 @@ from itertools import chain, count
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy
-from policy.core.queue.equivalence_groups import Group, Shape, SubgroupKey, shape_of
-from policy.core.queue.fair_share import Order
-from policy.core.queue.waiter import Waiter
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.queue.equivalence_groups import EquivalenceGroup, LazyHeap, UserQueueKey
+from policy.core.queue.ordering import Order, Requirements, Waiter
+from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 
 
 class Deadlines:
-    """When somebody has waited too long, by uid; each has one deadline at most."""
+    """The time at which each waiter has waited too long (`maxWait`), by uid."""
 
     def __init__(self) -> None:
         self._at: dict[str, datetime] = {}
-        self._heap: list[tuple[datetime, str]] = []
+        self._ahead = LazyHeap[str]()
         self._passed: dict[str, None] = {}
 
     def put(self, uid: str, at: datetime) -> None:
-        """Set a deadline, in the place of an earlier one."""
+        """Set a deadline, or replace it."""
         if self._at.get(uid) == at:
             return
         self._passed.pop(uid, None)
         self._at[uid] = at
-        heappush(self._heap, (at, uid))
+        self._ahead.put(uid, (at, uid))
 
     def discard(self, uid: str) -> None:
         """Forget a deadline, if there is one."""
         self._at.pop(uid, None)
+        self._ahead.discard(uid)
         self._passed.pop(uid, None)
 
     def next(self) -> datetime | None:
-        """Return the next deadline that has not been found passed."""
-        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        """Return the next deadline that `passed` has not returned yet."""
+        first = self._ahead.first()
+        return None if first is None else self._at[first[1]]
 
     def passed(self, now: datetime) -> list[str]:
-        """Return those whose deadline has come, in the order of the deadlines, until they are forgotten."""
-        while (at := self.next()) is not None and at <= now:
-            self._passed[heappop(self._heap)[1]] = None
+        """Return those whose deadline has passed, in the order of the deadlines, until they are discarded."""
+        while (first := self._ahead.first()) is not None and self._at[first[1]] <= now:
+            self._ahead.discard(first[1])
+            self._passed[first[1]] = None
         return list(self._passed)
 
 
 class PendingOfNamespace:
-    """Those who wait in one namespace; who has a fault is in no group."""
+    """The waiters of one namespace; those with a fault are in no group."""
 
     def __init__(self) -> None:
-        self.groups: dict[Shape, Group] = {}
+        self.groups: dict[Requirements, EquivalenceGroup] = {}
         self.faulty: dict[str, Waiter] = {}
         self.priorities: Counter[int] = Counter()
 
 
 class Pending:
-    """The waiters of one root. What changes their order returns the groups that may have moved forward."""
+    """The waiters of one root. A method that changes their order returns the groups that may move forward."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.strict: dict[str, None] = {}
         self._deadlines = Deadlines()
         self._waiters: dict[str, Waiter] = {}
-        self._namespaces: dict[str, PendingOfNamespace] = {}
+        self._namespaces: defaultdict[str, PendingOfNamespace] = defaultdict(PendingOfNamespace)
         self._priorities: Counter[int] = Counter()
-        self._other: set[int] = set()
-        self._timers: list[tuple[datetime, int, Group, SubgroupKey]] = []
+        self._changed_priorities: set[int] = set()
+        self._timers: list[tuple[datetime, int, EquivalenceGroup, UserQueueKey]] = []
         self._numbers = count()
 
-    def add(self, waiter: Waiter) -> Group | None:
-        """Take in a waiter that is not here; returns its group if it is the head of it.
+    def add(self, waiter: Waiter) -> EquivalenceGroup | None:
+        """Add a waiter that is not here yet; return its group if it is the head of it.
 
-        One with a fault is only remembered.
+        A waiter with a fault joins no group.
         """
         self._waiters[waiter.uid] = waiter
         here = self.of(waiter.namespace)
@@ -83,18 +83,16 @@ class Pending:
         if waiter.fault:
             here.faulty[waiter.uid] = waiter
             return None
-        shape = shape_of(waiter)
-        group = here.groups.get(shape)
+        group = here.groups.get(waiter.needs)
         if group is None:
-            group = here.groups[shape] = Group(shape, self.order)
+            group = here.groups[waiter.needs] = EquivalenceGroup(waiter.needs, self.order)
         group.put(waiter)
-        if waiter.priority <= HIGHEST_PRIORITY:
-            self._came(waiter.priority)
+        self._count(waiter.priority, 1)
         self._set_timer(group, (waiter.user, waiter.priority))
         return group if group.head() is waiter else None
 
-    def remove(self, uid: str) -> Group | None:
-        """Take a waiter out; returns the group that it was in, which is empty now or still waits."""
+    def remove(self, uid: str) -> EquivalenceGroup | None:
+        """Remove a waiter; return the group that it was in, which may be empty now."""
         waiter = self._waiters.pop(uid, None)
         if waiter is None:
             return None
@@ -105,54 +103,42 @@ class Pending:
             del here.priorities[waiter.priority]
         if here.faulty.pop(uid, None) is not None:
             return None
-        if waiter.priority <= HIGHEST_PRIORITY:
-            self._went(waiter.priority)
-        group = here.groups[shape_of(waiter)]
+        self._count(waiter.priority, -1)
+        group = here.groups[waiter.needs]
         group.remove(waiter)
         if group:
             self._set_timer(group, (waiter.user, waiter.priority))
         else:
-            del here.groups[group.shape]
+            del here.groups[group.needs]
         return group
 
     def of(self, namespace: str) -> PendingOfNamespace:
-        """Return those who wait in a namespace."""
-        found = self._namespaces.get(namespace)
-        if found is None:
-            found = self._namespaces[namespace] = PendingOfNamespace()
-        return found
+        """Return the waiters of a namespace."""
+        return self._namespaces[namespace]
 
-    def groups(self, namespace: str | None = None) -> list[Group]:
-        """Return the groups of a namespace, or all."""
-        where = self._namespaces.values() if namespace is None else (self.of(namespace),)
+    def groups(self, namespace: str | None = None) -> list[EquivalenceGroup]:
+        """Return the groups of a namespace, or of all namespaces."""
+        where = self._namespaces.values() if namespace is None else [self.of(namespace)]
         return list(chain.from_iterable(each.groups.values() for each in where))
 
     def waiters(self) -> Iterator[Waiter]:
-        """Yield all who wait, in no order."""
+        """Yield all waiters, in no order."""
         return iter(self._waiters.values())
 
     def get(self, uid: str) -> Waiter | None:
-        """Return one who waits."""
+        """Return a waiter by its uid."""
         return self._waiters.get(uid)
 
-    def namespaces(self) -> list[str]:
-        """Return the namespaces where somebody waits."""
-        return [name for name, here in self._namespaces.items() if here.groups or here.faulty]
-
     def priorities(self) -> dict[str, dict[int, int]]:
-        """Return by namespace how many wait with which priority."""
-        return {
-            name: dict(here.priorities)
-            for name, here in self._namespaces.items()
-            if here.groups or here.faulty
-        }
+        """Return how many wait with each priority, by namespace, where any do."""
+        return {name: dict(here.priorities) for name, here in self._namespaces.items() if here.priorities}
 
     def rules(self, namespace: str) -> QueueRules:
         """Return the rules of a namespace."""
-        return self.order.rules.get(namespace, USUAL_RULES)
+        return self.order.rules.get(namespace, DEFAULT_RULES)
 
-    def set_rules(self, namespace: str, rules: QueueRules) -> list[Group]:
-        """Change the rules of a namespace."""
+    def set_rules(self, namespace: str, rules: QueueRules) -> list[EquivalenceGroup]:
+        """Set the rules of a namespace."""
         self.order.rules[namespace] = rules
         self.strict.pop(namespace, None)
         if rules.strategy is QueueStrategy.STRICT_FIFO:
@@ -164,58 +150,58 @@ class Pending:
         self.reorder(groups)
         return groups
 
-    # As time goes by.
+    # As time passes.
 
-    def pass_time(self, now: datetime) -> list[Group]:
-        """Let time pass up to `now`."""
-        self.order.moment = max(self.order.moment, now)
-        moved: dict[Group, None] = {}
-        while self._timers and self._timers[0][0] <= self.order.moment:
+    def pass_time(self, now: datetime) -> list[EquivalenceGroup]:
+        """Let time pass up to `now`: levels rise with age."""
+        self.order.now = max(self.order.now, now)
+        moved: dict[EquivalenceGroup, None] = {}
+        while self._timers and self._timers[0][0] <= self.order.now:
             at, _, group, key = heappop(self._timers)
             if group.risen(key, at):
                 moved[group] = None
                 self._set_timer(group, key)
         return list(moved)
 
-    def climb(self) -> list[Group]:
-        """Look at which priorities are waited with now: those who have aged may stand higher by it.
+    def refresh_priorities(self) -> list[EquivalenceGroup]:
+        """Update the priorities by which levels are computed: some that have aged may move forward by it.
 
-        It looks at the head of every subgroup, once for all that has come and gone since the last look.
+        The heads of all user queues are compared once for all changes since the last call.
         """
-        if not self._other:
+        if not self._changed_priorities:
             return []
-        order, known = self.order, set(self.order.ladder)
-        other = [each for each in self._other if (each in known) != (each in self._priorities)]
-        self._other.clear()
-        if not other:
+        order, known = self.order, set(self.order.priorities)
+        changed = [each for each in self._changed_priorities if (each in known) != (each in self._priorities)]
+        self._changed_priorities.clear()
+        if not changed:
             return []
-        highest = max(other)
+        highest = max(changed)
         below = [
             (group, key, head, order.level(head))
             for group in self.groups()
             for key, head in group.heads()
             if head.priority < highest
         ]
-        order.ladder = sorted(self._priorities)
-        risen: dict[Group, set[SubgroupKey]] = {}
+        order.priorities = sorted(self._priorities)
+        risen: dict[EquivalenceGroup, set[UserQueueKey]] = {}
         for group, key, head, before in below:
             if order.level(head) > before:
-                group.moved(key)
+                group.reposition(key)
                 risen.setdefault(group, set()).add(key)
             self._set_timer(group, key)
-        return [group for group, keys in risen.items() if group.head_subgroup() in keys]
+        return [group for group, keys in risen.items() if group.head_queue() in keys]
 
     def next_event(self) -> datetime | None:
-        """Return when time alone may change something: somebody rises, or has waited too long."""
+        """Return when time alone may change something: a level rises, or a `maxWait` ends."""
         late, rises = self._deadlines.next(), self._timers[0][0] if self._timers else None
         return late if rises is None else rises if late is None else min(late, rises)
 
     def overdue(self, now: datetime) -> list[Waiter]:
-        """Return those who have waited for their `maxWait`, until they are removed."""
+        """Return the waiters that have waited for their `maxWait`, until they are removed."""
         return [self._waiters[uid] for uid in self._deadlines.passed(now)]
 
-    def reorder(self, groups: Iterable[Group]) -> None:
-        """Put everybody in these groups to where they belong now, whatever has changed."""
+    def reorder(self, groups: Iterable[EquivalenceGroup]) -> None:
+        """Sort all waiters of these groups again."""
         for group in groups:
             for key in group.reorder():
                 self._set_timer(group, key)
@@ -227,18 +213,17 @@ class Pending:
         else:
             self._deadlines.put(waiter.uid, waiter.created + longest)
 
-    def _set_timer(self, group: Group, key: SubgroupKey) -> None:
+    def _set_timer(self, group: EquivalenceGroup, key: UserQueueKey) -> None:
         rises = group.next_rise(key)
         if rises is not None:
             heappush(self._timers, (rises, next(self._numbers), group, key))
 
-    def _came(self, priority: int) -> None:
-        if priority not in self._priorities:
-            self._other.add(priority)
-        self._priorities[priority] += 1
-
-    def _went(self, priority: int) -> None:
-        self._priorities[priority] -= 1
+    def _count(self, priority: int, change: int) -> None:
+        """Count one waiter more or less of a priority, unless none can rise to it."""
+        if priority > HIGHEST_PRIORITY:
+            return
+        self._priorities[priority] += change
+        if self._priorities[priority] == max(0, change):  # The first came, or the last left.
+            self._changed_priorities.add(priority)
         if not self._priorities[priority]:
             del self._priorities[priority]
-            self._other.add(priority)

@@ -1,12 +1,12 @@
-"""Who is released next, in one quota root: kept up to date event by event, O(log n) for each release.
+"""Which Workflow is released next, in one quota root: updated event by event, O(log n) for each release.
 
-Waiters of equal shape form a group. A group that does not fit is inadmissible as a whole at the account that
-has no room, and is looked at again when that account has enough for it; so a queue of any length costs
-nothing while it waits. What is decided depends on the events and their times alone.
+Waiters with the same requirements form a group. A group that does not fit is inadmissible as a whole at the
+account that has not enough left, and is tried again when that account has; so a queue of any length costs
+nothing while it waits. The result depends on the events and their times alone.
 
-Whoever fits is released, in the order of `fair_share` (BestEffortFIFO). The exceptions are claims
-of those that were passed often (`starvation_guard`) and StrictFIFO, where nobody passes the first of their
-namespace. Who can never fit, or is on hold, stands in nobody's way. `scheduling_queue` has the steps.
+All that fit are released, in the order of `ordering` (BestEffortFIFO). There are two exceptions: those that
+were overtaken too often are protected (`starvation_guard`), and with StrictFIFO none passes the first of its
+namespace. Workflows that can never fit, or are on hold, block no others. `scheduling_queue` has the steps.
 """
 
 from collections.abc import Mapping
@@ -15,174 +15,175 @@ from typing import Final
 
 import msgspec
 
-from policy.core.queue.equivalence_groups import Group, Shape, shape_of
-from policy.core.queue.fair_share import FairShare, Order
+from policy.core.queue.equivalence_groups import EquivalenceGroup
+from policy.core.queue.fair_share import FairShare
 from policy.core.queue.headroom import Headroom
+from policy.core.queue.ordering import Order, Waiter
 from policy.core.queue.pending import Pending
 from policy.core.queue.scheduling_queue import SchedulingQueue
-from policy.core.queue.starvation_guard import PASSES, PATIENCE
-from policy.core.queue.waiter import Waiter
+from policy.core.queue.starvation_guard import LONG_WAIT, MAX_OVERTAKES
 from policy.core.quota.accounts import Account, Tenant
-from policy.core.quota.pool_usage import ROOT, Pool
-from policy.core.quota.queue_rules import QueueRules
+from policy.core.quota.compiled_quota import QueueRules
+from policy.core.quota.pool_tree import ROOT, Pool
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 _SAMPLE: Final = timedelta(minutes=1)
-"""How often namespaces that only run are charged for it; a start and an end count at once."""
+"""How often running Workflows are counted for fair share; a start and an end count at once."""
 
 
-class Load(msgspec.Struct, frozen=True):
-    """Something that counts: whose it is, on which accounts, and how much."""
+class Charge(msgspec.Struct, frozen=True):
+    """What a running or released Workflow counts: for which tenant, on which accounts, and how much."""
 
     namespace: str
     user: str
     accounts: tuple[Account, ...]
-    weight: Usage
+    usage: Usage
 
 
 class Planner:
-    """The queue of one root. Every event may let somebody go; `plan` says whom."""
+    """The queue of one root. After an event, `plan` returns the Workflows to release."""
 
     def __init__(
-        self, *, now: datetime, fair: FairShare, passes: int = PASSES, patience: timedelta = PATIENCE
+        self,
+        *,
+        now: datetime,
+        fair: FairShare,
+        max_overtakes: int = MAX_OVERTAKES,
+        long_wait: timedelta = LONG_WAIT,
     ) -> None:
         self.headroom = Headroom()
         self.fair = fair
         self.pending = Pending(Order(fair=fair, now=now))
         self.queue = SchedulingQueue(
-            pending=self.pending, headroom=self.headroom, passes=passes, patience=patience
+            pending=self.pending, headroom=self.headroom, max_overtakes=max_overtakes, long_wait=long_wait
         )
         self.sampled_at = now
 
-    # Who waits.
+    # What waits.
 
     def add(self, waiter: Waiter) -> None:
-        """Let a Workflow join the queue; one that waits already is replaced.
+        """Add a Workflow to the queue; it replaces one with the same uid.
 
-        Its demands' limits hold on accounts that nobody has set any for.
+        The limits of its demands are put in force on accounts that have none yet.
         """
         self.remove(waiter.uid)
-        for want in waiter.wants:
-            if want.demand.account not in self.headroom.limits:  # Nobody is inadmissible at one that is new.
+        for want in waiter.needs.wants:
+            if want.demand.account not in self.headroom.limits:  # No group is inadmissible at a new account.
                 self.headroom.limits[want.demand.account] = want.demand.limits
         group = self.pending.add(waiter)
         if group is not None:
-            self.queue.look_again(group)
+            self.queue.requeue(group)
 
     def remove(self, uid: str) -> None:
-        """Forget a Workflow that left the queue otherwise; an unknown one was not in it."""
+        """Remove a Workflow that left the queue without a release, if it is there."""
         group = self.pending.remove(uid)
         if group is not None:
             if not group:
-                self.queue.take_out(group)
-            self.queue.gave_way(group)
+                self.queue.dequeue(group)
+            self.queue.left(group)
 
-    def put_back(self, waiter: Waiter, load: Load) -> None:
+    def put_back(self, waiter: Waiter, charge: Charge) -> None:
         """Undo a release that could not be reserved."""
-        self.ended(load, self.pending.order.moment)
+        self.ended(charge, self.pending.order.now)
         self.add(waiter)
 
-    # What is taken, and how much there is.
+    # What is used, and what the limits are.
 
-    def started(self, load: Load, now: datetime, *, entry: bool = True) -> None:
-        """Count something that this queue did not release. `entry`: it starts now, as far as we know."""
+    def started(self, charge: Charge, now: datetime, *, entry: bool = True) -> None:
+        """Count a Workflow that this queue did not release. `entry`: it starts now, as far as is known."""
         self._pass_time(now)
-        self._charge(load, entry=entry)
-        self.queue.share_moved(load.namespace)
+        self._charge(charge, entry=entry)
+        self.queue.share_changed(charge.namespace)
 
-    def ended(self, load: Load, now: datetime) -> None:
-        """Count something no longer."""
+    def ended(self, charge: Charge, now: datetime) -> None:
+        """Count a Workflow no longer."""
         self._pass_time(now)
-        self.headroom.charge(load.accounts, ZERO - load.weight)
-        for tenant in _tenants(load.namespace, load.user):
-            self.fair.ended(tenant, load.weight, now)
-        self.queue.share_moved(load.namespace)
-        self.queue.open(load.accounts)
+        self.headroom.charge(charge.accounts, ZERO - charge.usage)
+        for tenant in _tenants(charge):
+            self.fair.ended(tenant, charge.usage, now)
+        self.queue.share_changed(charge.namespace)
+        self.queue.requeue_at(charge.accounts)
 
-    def set_taken(self, taken: Mapping[Account, Usage]) -> None:
-        """Set what is taken to what the ledger says; fair share goes by `started` and `ended` alone."""
-        known = self.headroom.taken
-        different = {account for account, usage in taken.items() if known.get(account, ZERO) != usage}
-        changed = sorted(different | (known.keys() - taken.keys()))
+    def set_used(self, used: Mapping[Account, Usage]) -> None:
+        """Set the usage to that of the ledger; fair share counts `started` and `ended` alone."""
+        known = self.headroom.used
+        different = {account for account, usage in used.items() if known.get(account, ZERO) != usage}
+        changed = sorted(different | (known.keys() - used.keys()))
         for account in changed:
-            self.headroom.set_taken(account, taken.get(account, ZERO))
+            self.headroom.set_used(account, used.get(account, ZERO))
         for namespace in sorted({account.namespace for account in changed if account.namespace}):
-            self.queue.share_moved(namespace)
+            self.queue.share_changed(namespace)
         whole = self.headroom.whole
-        self.queue.open(changed if whole is None or not changed else [*changed, whole])
+        self.queue.requeue_at(changed if whole is None or not changed else [*changed, whole])
 
     def set_limits(self, account: Account, limits: Limits, *, ever: Limits | None = None) -> None:
-        """Put limits in force on an account; `ever` is the most that they will be in other windows."""
+        """Put limits in force on an account; `ever` are the highest at any time."""
         self.headroom.set_limits(account, limits, limits if ever is None else ever)
-        self.queue.limits_moved()
-        self.queue.open([account])
+        self.queue.limits_changed()
+        self.queue.requeue_at([account])
 
     def set_pool(self, pool: Pool | None) -> None:
-        """Put the tree of a pool in force, as it is or with other limits."""
+        """Put the tree of a pool in force, the first one or one with other limits."""
         self.headroom.set_pool(pool)
         if pool is not None:
             self.fair.limits = pool.usage.tree.members[ROOT].nominal
         for group in self.pending.groups():
-            self.queue.look_again(group)
-        self.queue.limits_moved()
+            self.queue.requeue(group)
+        self.queue.limits_changed()
 
     def set_rules(self, namespace: str, rules: QueueRules) -> None:
-        """Say how the Workflows of a namespace wait."""
+        """Set how the Workflows of a namespace wait."""
         for group in self.pending.set_rules(namespace, rules):
-            self.queue.look_again(group)
+            self.queue.requeue(group)
 
-    # What follows.
+    # What is released.
 
     def plan(self, now: datetime, most: int | None = None) -> list[Waiter]:
-        """Return who goes now, in order, at most `most`; they count from here on, and wait no more."""
+        """Return the Workflows to release, in order, at most `most`; they count as running from here on."""
         self._pass_time(now)
-        for climbing in self.pending.climb():
-            self.queue.look_again(climbing)
+        for group in self.pending.refresh_priorities():
+            self.queue.requeue(group)
         released: list[Waiter] = []
-        while most is None or len(released) < most:
-            group = self.queue.next()
-            if group is None:
-                break
-            released.append(self._release(group))
+        while (most is None or len(released) < most) and (next_group := self.queue.next()) is not None:
+            released.append(self._release(next_group))
         return released
 
-    def load_of(self, waiter: Waiter) -> Load:
-        """Return what a waiter counts for once it is released."""
-        return self._load(waiter, shape_of(waiter))
+    def charge_of(self, waiter: Waiter) -> Charge:
+        """Return what a waiter counts once it is released."""
+        accounts = self.headroom.accounts(waiter.needs)
+        return Charge(waiter.namespace, waiter.user, accounts, waiter.needs.requested)
 
-    def _load(self, waiter: Waiter, shape: Shape) -> Load:
-        return Load(waiter.namespace, waiter.user, self.headroom.accounts(shape), waiter.weight)
-
-    def _release(self, group: Group) -> Waiter:
-        """Count the head of a group, which was taken out of the queue, and see who was passed by it."""
+    def _release(self, group: EquivalenceGroup) -> Waiter:
+        """Release the head of a dequeued group, and count what it overtakes."""
         waiter = group.head()
         if waiter is None:
-            raise AssertionError("a group without a head may not go")
-        load = self._load(waiter, group.shape)
-        overtaken = self.queue.overtaken(group, load.accounts)  # Before its charge moves its namespace back.
+            raise AssertionError("a group without a head may not start")
+        charge = self.charge_of(waiter)
+        overtaken = self.queue.overtaken(group, charge.accounts)  # Before the charge.
         self.pending.remove(waiter.uid)
-        self._charge(load, entry=True)
-        self.queue.share_moved(load.namespace)
-        self.queue.served(group, overtaken)
+        self._charge(charge, entry=True)
+        self.queue.share_changed(charge.namespace)
+        self.queue.released(group, overtaken)
         return waiter
 
-    def _charge(self, load: Load, *, entry: bool) -> None:
-        self.headroom.charge(load.accounts, load.weight)
-        for tenant in _tenants(load.namespace, load.user):
-            self.fair.started(tenant, load.weight, self.pending.order.moment, entry=entry)
+    def _charge(self, charge: Charge, *, entry: bool) -> None:
+        self.headroom.charge(charge.accounts, charge.usage)
+        for tenant in _tenants(charge):
+            self.fair.started(tenant, charge.usage, self.pending.order.now, entry=entry)
 
     def _pass_time(self, now: datetime) -> None:
-        """Let time pass: who waited long enough rises, and namespaces are charged for what runs."""
+        """Let time pass: levels rise with age, and what runs is counted for fair share."""
         for group in self.pending.pass_time(now):
-            self.queue.look_again(group)
+            self.queue.requeue(group)
         if now - self.sampled_at >= _SAMPLE:
             self.sampled_at = now
             self.fair.sample(now)
             if self.fair.rebase(now):
                 self.pending.reorder(self.pending.groups())
                 for group in self.pending.groups():
-                    self.queue.look_again(group)
+                    self.queue.requeue(group)
 
 
-def _tenants(namespace: str, user: str) -> tuple[Tenant, ...]:
-    return (Tenant(namespace), Tenant(namespace, user)) if user else (Tenant(namespace),)
+def _tenants(charge: Charge) -> tuple[Tenant, ...]:
+    namespace = Tenant(charge.namespace)
+    return (namespace, Tenant(charge.namespace, charge.user)) if charge.user else (namespace,)

@@ -1,23 +1,37 @@
-"""The positions of those who wait, in their namespace, with the reason and what is short."""
+"""The position of each waiting Workflow in its namespace, why it waits, and which limits are short."""
 
+from enum import StrEnum
 from heapq import nsmallest
+from typing import TypeAlias
 
 import msgspec
 
 from policy.core.policy_kinds.quota_parts import StopPolicy
-from policy.core.queue.equivalence_groups import Group
-from policy.core.queue.fair_share import Key, Order
+from policy.core.queue.equivalence_groups import EquivalenceGroup
+from policy.core.queue.ordering import Key, Order, Waiter
 from policy.core.queue.pending import PendingOfNamespace
 from policy.core.queue.planner import Planner
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.demands import Shortfall
-from policy.core.quota.queue_rules import WaitReason
+
+
+class WaitReason(StrEnum):
+    """Why a Workflow waits, in order of precedence."""
+
+    MISCONFIGURED = "Misconfigured"
+    ON_HOLD = "OnHold"
+    EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_HIGHER_PRIORITY = "WaitingForHigherPriority"
+    RELEASING = "Releasing"
+
+
+_Why: TypeAlias = tuple[WaitReason, tuple[Shortfall, ...]]
 
 
 class Position(msgspec.Struct, frozen=True):
-    """One who waits: the position among those of its namespace (from 1), and why.
+    """A waiter, its position among those of its namespace (from 1), and why it waits.
 
-    `short` are the limits that have no room, or that can never admit it.
+    `short` are the limits that have not enough left now, or that can never admit it.
     """
 
     waiter: Waiter
@@ -27,51 +41,43 @@ class Position(msgspec.Struct, frozen=True):
 
 
 def positions(planner: Planner, namespace: str, most: int | None = None) -> list[Position]:
-    """Return those who wait in a namespace, in order, at most `most`; those with a fault come last.
-
-    The order is that of now: shares and ages move on.
-    """
+    """Return those that wait in a namespace, in the order of now, at most `most`; faulty ones are last."""
     order, here = planner.pending.order, planner.pending.of(namespace)
-    reasons: dict[Group, tuple[WaitReason, tuple[Shortfall, ...]]] = {}
+    reasons: dict[EquivalenceGroup | None, _Why] = {None: (WaitReason.MISCONFIGURED, ())}
     found = []
     for position, (waiter, group) in enumerate(_in_order(order, here, most), start=1):
-        if group is None:
-            reason: tuple[WaitReason, tuple[Shortfall, ...]] = (WaitReason.MISCONFIGURED, ())
-        else:
-            if group not in reasons:
-                reasons[group] = reason_of(planner, group)
-            reason = reasons[group]
-        found.append(Position(waiter, position, *reason))
+        if group is not None and group not in reasons:
+            reasons[group] = reason_of(planner, group)
+        found.append(Position(waiter, position, *reasons[group]))
     return found
 
 
-def _in_order(order: Order, here: PendingOfNamespace, most: int | None) -> list[tuple[Waiter, Group | None]]:
-    """Return who waits, the first first; of a long queue only those are looked at that may be among them."""
-    chosen = [
-        (group, waiter)
+def _in_order(
+    order: Order, here: PendingOfNamespace, most: int | None
+) -> list[tuple[Waiter, EquivalenceGroup | None]]:
+    """Return waiters with their groups in order; of a long queue only those that may be among the first."""
+    placed: list[tuple[bool, Key, Waiter, EquivalenceGroup | None]] = [
+        (False, order.in_namespace(waiter), waiter, group)
         for group in here.groups.values()
         for waiter in (group if most is None else group.first(most))
-    ]
-    placed: list[tuple[bool, Key, Waiter, Group | None]] = [
-        (False, order.in_namespace(waiter), waiter, group) for group, waiter in chosen
     ]
     placed += [(True, order.in_namespace(waiter), waiter, None) for waiter in here.faulty.values()]
     wanted = len(placed) if most is None else most
     return [(waiter, group) for _, _, waiter, group in nsmallest(wanted, placed, key=lambda each: each[:2])]
 
 
-def reason_of(planner: Planner, group: Group) -> tuple[WaitReason, tuple[Shortfall, ...]]:
-    """Return why a group waits, by the order of precedence, and the limits that it is about."""
-    headroom, namespace = planner.headroom, group.shape.namespace
-    if planner.pending.rules(namespace).stop_policy is not StopPolicy.NONE:
+def reason_of(planner: Planner, group: EquivalenceGroup) -> _Why:
+    """Return why a group waits, by the order of precedence, and the limits that are the cause."""
+    headroom, needs = planner.headroom, group.needs
+    if planner.pending.rules(needs.namespace).stop_policy is not StopPolicy.NONE:
         return WaitReason.ON_HOLD, ()
-    never = tuple(headroom.never_by(group.shape))
+    never = tuple(headroom.never_fitting(needs))
     if never:
         return WaitReason.EXCEEDS_MAX_QUOTA, never
-    short = tuple(headroom.short_by(group.shape, reserves=False))
+    short = tuple(headroom.shortfalls(needs, reserves=False))
     if short:
         return WaitReason.WAITING_FOR_QUOTA, short
-    reserved = tuple(headroom.short_by(group.shape))
-    if reserved or not planner.queue.is_its_turn(group) or planner.queue.barred(group) is not None:
+    reserved = tuple(headroom.shortfalls(needs))
+    if reserved or not planner.queue.is_head_of_line(group) or planner.queue.blocked_at(group) is not None:
         return WaitReason.WAITING_FOR_HIGHER_PRIORITY, reserved
     return WaitReason.RELEASING, ()

@@ -1,9 +1,9 @@
-"""Where the groups of a root wait: those to be looked at, those inadmissible, those behind another's turn.
+"""Which group to try next: the state of each group (active, inadmissible, behind the head of a strict queue).
 
-Every group is in one place. A group that does not fit is inadmissible at the account that has no room, among
-those that need as much there: their first speaks for all. An account that may have room again stands among
-what is to be looked at for the best of the groups there that fit, so that one freed slot wakes one group and
-not a thousand.
+Every group is in one state. A group that does not fit is inadmissible at the account that has not enough
+left, in a bucket of those that need as much there: if the first of a bucket does not fit, none does. An
+account that may have capacity again is itself an active item, with the place of the best group there that
+fits. So one slot that becomes free wakes one group and not a thousand.
 """
 
 from collections.abc import Hashable, Iterable
@@ -11,51 +11,53 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from policy.core.policy_kinds.quota_parts import StopPolicy
-from policy.core.queue.equivalence_groups import Group, InadmissibleAt, LazyHeap
-from policy.core.queue.fair_share import Key
+from policy.core.queue.equivalence_groups import EquivalenceGroup, InadmissibleAt, LazyHeap
 from policy.core.queue.headroom import Headroom
+from policy.core.queue.ordering import Key
 from policy.core.queue.pending import Pending
 from policy.core.queue.starvation_guard import FirstBlocked, StarvationGuard
 from policy.core.quota.accounts import Account
 from policy.core.values.amounts import Usage
 
 _Bucket: TypeAlias = tuple[Hashable, bool]
-_Placed: TypeAlias = tuple[Key, Group]
+_Placed: TypeAlias = tuple[Key, EquivalenceGroup]
 _UNKNOWN: Key = ()
-"""Stands before every place: what has it is looked at before anybody goes."""
+"""A place before all others: an item with it is evaluated before any group starts."""
 
 
 class SchedulingQueue:
-    """The groups of one root, how they move when something changes, and which of them may go."""
+    """The groups of one root: which one may start next, and how a change moves them."""
 
-    def __init__(self, *, pending: Pending, headroom: Headroom, passes: int, patience: timedelta) -> None:
+    def __init__(
+        self, *, pending: Pending, headroom: Headroom, max_overtakes: int, long_wait: timedelta
+    ) -> None:
         self.pending = pending
         self.headroom = headroom
-        self.guard = StarvationGuard(passes=passes, patience=patience)
-        self._active = LazyHeap[Group | Account]()
-        self._inadmissible: dict[Account, dict[_Bucket, LazyHeap[Group]]] = {}
-        self._never: dict[Group, None] = {}
-        self._turns: dict[str, LazyHeap[Group]] = {}  # Of strict namespaces.
-        self._behind: dict[Group, None] = {}
+        self.guard = StarvationGuard(max_overtakes=max_overtakes, long_wait=long_wait)
+        self._active = LazyHeap[EquivalenceGroup | Account]()
+        self._inadmissible: dict[Account, dict[_Bucket, LazyHeap[EquivalenceGroup]]] = {}
+        self._never_fit: dict[EquivalenceGroup, None] = {}
+        self._strict: dict[str, LazyHeap[EquivalenceGroup]] = {}  # By namespace.
+        self._behind_head: dict[EquivalenceGroup, None] = {}
 
-    # Who goes next.
+    # Which group goes next.
 
-    def next(self) -> Group | None:
-        """Return the first group that fits and may go, taken out; who may not is put where it belongs."""
-        while (group := self._first()) is not None:
-            self.take_out(group)
-            if self._may_go(group):
+    def next(self) -> EquivalenceGroup | None:
+        """Remove and return the first group that may start; those before it are put where they wait."""
+        while (group := self._first_active()) is not None:
+            self.dequeue(group)
+            if self._may_start(group):
                 return group
         return None
 
-    def _first(self) -> Group | None:
-        """Return who is to be considered next: the first of those that fit, as far as is known."""
-        looked_at: dict[Group | Account, _Placed | None] = {}
+    def _first_active(self) -> EquivalenceGroup | None:
+        """Return the group to try next: the first of those that fit, as far as is known."""
+        evaluated: dict[EquivalenceGroup | Account, _Placed | None] = {}
         while (first := self._active.first()) is not None:
             key, item = first
-            if item not in looked_at:
-                looked_at[item] = self._best_at(item) if isinstance(item, Account) else self._placed(item)
-            best = looked_at[item]
+            if item not in evaluated:
+                evaluated[item] = self._best_at(item) if isinstance(item, Account) else self._placed(item)
+            best = evaluated[item]
             if best is None:
                 self._active.discard(item)
             elif best[0] > key:
@@ -64,244 +66,240 @@ class SchedulingQueue:
                 return best[1]
         return None
 
-    def _may_go(self, group: Group) -> bool:
-        """Tell whether the head of a group that was taken out may go, or put the group where it waits."""
-        namespace = group.shape.namespace
+    def _may_start(self, group: EquivalenceGroup) -> bool:
+        """Return whether the head of a dequeued group may start; put the group where it waits if not."""
+        namespace = group.needs.namespace
         if not group or self.pending.rules(namespace).stop_policy is not StopPolicy.NONE:
-            self.drop_claims(group)
+            self._end_protection(group)
             return False
         if namespace in self.pending.strict:
-            self._take_turn(group)
-            self.next_turn(namespace)
-        if group.never:
+            self._join_strict(group)
+            self._try_head_of_line(namespace)
+        if group.never_fits:
             return False
-        if not self.is_its_turn(group):
-            self._behind[group] = None
-            self.drop_claims(group)
+        if not self.is_head_of_line(group):
+            self._behind_head[group] = None
+            self._end_protection(group)
             return False
-        if self.give_up_if_never(group):
-            self.next_turn(namespace)
+        if self._set_aside_if_never(group):
+            self._try_head_of_line(namespace)
             return False
-        where = self.headroom.short(group.shape)
+        where = self.headroom.inadmissible_at(group.needs)
         if where is None:
-            barred = self.barred(group)
-            if barred is None:
+            blocked = self.blocked_at(group)
+            if blocked is None:
                 return True
-            where = self.headroom.inadmissible_at(barred, group.shape)
+            where = self.headroom.bucket_at(blocked, group.needs)
         self._set_aside(group, where)
-        if self.guard.has(group):
-            self.guard.claim(where.account, group)
+        if self.guard.protects(group):
+            self.guard.protect(where.account, group)
         return False
 
     # What has changed.
 
-    def look_again(self, group: Group) -> None:
-        """Have a group considered again, wherever it is; one that is new too."""
-        self.take_out(group)
-        group.borrows = self.headroom.borrows(group.shape)
+    def requeue(self, group: EquivalenceGroup) -> None:
+        """Try a group again, whatever its state is; a new group too."""
+        self.dequeue(group)
+        group.borrows = self.headroom.borrows(group.needs)
         place = group.place()
         if place is not None:
             self._active.put(group, place)
-            if group.shape.namespace in self.pending.strict:
-                self._take_turn(group)
+            if group.needs.namespace in self.pending.strict:
+                self._join_strict(group)
 
-    def take_out(self, group: Group) -> None:
-        """Take a group out of where it is."""
+    def dequeue(self, group: EquivalenceGroup) -> None:
+        """Remove a group from its state."""
         self._active.discard(group)
-        self._behind.pop(group, None)
+        self._behind_head.pop(group, None)
         where = group.inadmissible_at
         if where is not None:
             group.inadmissible_at = None
-            bucket = (where.bucket, group.never)
+            bucket = (where.bucket, group.never_fits)
             buckets = self._inadmissible[where.account]
             buckets[bucket].discard(group)
             if not len(buckets[bucket]):
                 del buckets[bucket]
                 if not buckets:
                     del self._inadmissible[where.account]
-        if group.never:
-            group.never = False
-            del self._never[group]
+        if group.never_fits:
+            group.never_fits = False
+            del self._never_fit[group]
 
-    def open(self, accounts: Iterable[Account]) -> None:
-        """Look at those who are inadmissible at these accounts, as far as they fit there now."""
+    def requeue_at(self, accounts: Iterable[Account]) -> None:
+        """Try the groups again that are inadmissible at these accounts, as far as they fit there now."""
         for account in accounts:
             if account in self._inadmissible:
                 self._active.put(account, _UNKNOWN)
 
-    def limits_moved(self) -> None:
-        """Some may fit now that never did, and some can never fit now that others wait for."""
-        for group in list(self._never):
-            self.look_again(group)
+    def limits_changed(self) -> None:
+        """Try again what could never fit, and find what can never fit now."""
+        for group in list(self._never_fit):
+            self.requeue(group)
         for group in self.guard.groups():
-            self.give_up_if_never(group)
+            self._set_aside_if_never(group)
         for namespace in list(self.pending.strict):
-            self.next_turn(namespace)
+            self._try_head_of_line(namespace)
 
-    def share_moved(self, namespace: str) -> None:
-        """What a member uses has changed: its groups may borrow no more, or need less of the pool."""
+    def share_changed(self, namespace: str) -> None:
+        """Update the groups of a member whose usage changed: some may borrow no more, or need less of it."""
         if self.headroom.pool is None:
             return
-        borrows: dict[tuple[bool, Usage], bool] = {}  # Many shapes of a namespace weigh the same.
+        borrows: dict[tuple[bool, Usage], bool] = {}  # Many groups of a namespace request the same.
         for group in self.pending.groups(namespace):
-            weight = (group.shape.shares, group.shape.weight)
-            if weight not in borrows:
-                borrows[weight] = self.headroom.borrows(group.shape)
-            borrowed, group.borrows = group.borrows, borrows[weight]
+            request = (group.needs.shares, group.needs.requested)
+            if request not in borrows:
+                borrows[request] = self.headroom.borrows(group.needs)
+            borrowed, group.borrows = group.borrows, borrows[request]
             owns = borrowed and not group.borrows
             where, place = group.inadmissible_at, group.place() if owns else None
             if where is None:
                 if place is not None and group in self._active:
                     self._active.put(group, place)
-            elif self._needs_other(group, where):
-                self.look_again(group)
+            elif self._changed_bucket(group, where):
+                self.requeue(group)
             elif place is not None:
-                self._inadmissible[where.account][where.bucket, group.never].put(group, place)
+                self._inadmissible[where.account][where.bucket, group.never_fits].put(group, place)
                 if where.account in self._active:
                     self._active.put(where.account, _UNKNOWN)
 
-    def _needs_other(self, group: Group, where: InadmissibleAt) -> bool:
-        """Tell whether a group that has no room in the pool needs more or less of it than it did."""
+    def _changed_bucket(self, group: EquivalenceGroup, where: InadmissibleAt) -> bool:
+        """Return whether a group that does not fit into the pool needs more or less of it than before."""
         whole = where.account == self.headroom.whole
-        return whole and self.headroom.inadmissible_at(where.account, group.shape) != where
+        return whole and self.headroom.bucket_at(where.account, group.needs) != where
 
-    # Who can never go, and whose turn it is.
+    def released(self, group: EquivalenceGroup, overtaken: Iterable[tuple[Account, FirstBlocked]]) -> None:
+        """Count what the head of a dequeued group has overtaken by its release, and try its next."""
+        self.left(group)
+        for account, first in overtaken:
+            if not self.guard.count_overtake(first, self.pending.order.now):
+                continue
+            if self._set_aside_if_never(first.group):
+                self._try_head_of_line(first.group.needs.namespace)
+            elif self.guard.first_blocked(account) is first:
+                self.guard.protect(account, first.group)
+        if group:
+            self.requeue(group)
 
-    def give_up_if_never(self, group: Group) -> bool:
-        """Set a group aside that can never fit until limits change; it has no turn and no claims."""
-        if group.possible == self.headroom.version:
+    def left(self, group: EquivalenceGroup) -> None:
+        """End the protection of a group of which a waiter left, and try the next head of a strict queue."""
+        self._end_protection(group)
+        self._try_head_of_line(group.needs.namespace)
+
+    # Which groups can never start, and which is the head of a strict queue.
+
+    def _set_aside_if_never(self, group: EquivalenceGroup) -> bool:
+        """Set a group aside until limits change if it can never fit: it is no head and not protected then."""
+        if group.fits_version == self.headroom.version:
             return False
-        short = self.headroom.short(group.shape)
-        if short is None or not self.headroom.never(group.shape):
-            group.possible = self.headroom.version
+        where = self.headroom.inadmissible_at(group.needs)
+        if where is None or not self.headroom.never_fitting(group.needs):
+            group.fits_version = self.headroom.version
             return False
-        self.take_out(group)
-        group.never = True
-        self._never[group] = None
-        self._set_aside(group, short)
-        self.drop_claims(group)
+        self.dequeue(group)
+        group.never_fits = True
+        self._never_fit[group] = None
+        self._set_aside(group, where)
+        self._end_protection(group)
         return True
 
-    def next_turn(self, namespace: str) -> None:
-        """Let the first of a strict queue try that can ever fit, whatever its place among others is."""
+    def _try_head_of_line(self, namespace: str) -> None:
+        """Try the head of a strict queue if it waited behind another; groups that never fit are set aside."""
         if namespace not in self.pending.strict:
             return
-        while (first := self._turn(namespace)) is not None and self.give_up_if_never(first):
+        while (head := self._head_of_line(namespace)) is not None and self._set_aside_if_never(head):
             pass
-        if first is not None and first in self._behind:
-            self.look_again(first)
+        if head is not None and head in self._behind_head:
+            self.requeue(head)
 
-    def is_its_turn(self, group: Group) -> bool:
-        """Tell whether no other group of a strict queue goes before this one."""
-        namespace = group.shape.namespace
-        return namespace not in self.pending.strict or self._turn(namespace) is group
+    def is_head_of_line(self, group: EquivalenceGroup) -> bool:
+        """Return whether no other group of a strict queue goes before this one."""
+        namespace = group.needs.namespace
+        return namespace not in self.pending.strict or self._head_of_line(namespace) is group
 
-    def _turn(self, namespace: str) -> Group | None:
-        """Return whose turn it is in a strict namespace; groups that can never fit have none."""
-        turns = self._turns.get(namespace)
-        while turns is not None and (first := turns.first()) is not None:
+    def _head_of_line(self, namespace: str) -> EquivalenceGroup | None:
+        """Return the head of a strict queue; groups that can never fit are not counted."""
+        queue = self._strict.get(namespace)
+        while queue is not None and (first := queue.first()) is not None:
             key, group = first
-            now = None if group.never else group.place_in_namespace()
-            if now is None:
-                turns.discard(group)
-            elif now > key:
-                turns.put(group, now)
+            place = None if group.never_fits else group.place_in_namespace()
+            if place is None:
+                queue.discard(group)
+            elif place > key:
+                queue.put(group, place)
             else:
                 return group
         return None
 
-    def _take_turn(self, group: Group) -> None:
+    def _join_strict(self, group: EquivalenceGroup) -> None:
         place = group.place_in_namespace()
         if place is not None:
-            self._turns.setdefault(group.shape.namespace, LazyHeap()).put(group, place)
+            self._strict.setdefault(group.needs.namespace, LazyHeap()).put(group, place)
 
-    # Who was passed often enough.
+    # Which group was overtaken often enough.
 
-    def served(self, group: Group, overtaken: Iterable[tuple[Account, FirstBlocked]]) -> None:
-        """The head of a group that was taken out goes: count whom it overtook, look at who is next in it."""
-        self.gave_way(group)
-        self._count_passes(overtaken)
-        if group:
-            self.look_again(group)
+    def _end_protection(self, group: EquivalenceGroup) -> None:
+        """End the protection of a group, and try those that it blocked."""
+        self.requeue_at(self.guard.end(group))
 
-    def gave_way(self, group: Group) -> None:
-        """A group was served or left: its claims end, and in a strict queue it is another's turn."""
-        self.drop_claims(group)
-        self.next_turn(group.shape.namespace)
-
-    def drop_claims(self, group: Group) -> None:
-        """End a group's claims, and look at those whom they barred."""
-        self.open(self.guard.drop(group))
-
-    def barred(self, group: Group) -> Account | None:
-        """Return an account of a group that another one claims, None where none bars it."""
-        if not self.guard.claimants:
+    def blocked_at(self, group: EquivalenceGroup) -> Account | None:
+        """Return an account of a group on which another one is protected, None where none blocks it."""
+        if not self.guard.protected:
             return None
-        accounts = self.headroom.accounts(group.shape)
-        return next((each for each in accounts if self.guard.bars(each, group)), None)
+        accounts = self.headroom.accounts(group.needs)
+        return next((each for each in accounts if self.guard.blocks(each, group)), None)
 
-    def overtaken(self, group: Group, accounts: Iterable[Account]) -> list[tuple[Account, FirstBlocked]]:
-        """Return who is first blocked at these accounts, and overtaken there by a group that goes now."""
+    def overtaken(
+        self, group: EquivalenceGroup, accounts: Iterable[Account]
+    ) -> list[tuple[Account, FirstBlocked]]:
+        """Return what is first blocked at these accounts, and overtaken there by a group that starts now."""
         found: list[tuple[Account, FirstBlocked]] = []
         blocked = [(account, best) for account in accounts if (best := self._best_of(account)) is not None]
         place = group.place() if blocked else None
         for account, best in blocked:
-            first = self.guard.first_blocked(account)
-            if first is None or best[1].level() > first.group.level():
-                first = self.guard.begin(account, best[1])
+            first = self.guard.follow(account, best[1])
             ahead = first.group.place()
             if ahead is not None and place is not None and ahead < place:
                 found.append((account, first))
         return found
 
-    def _count_passes(self, passed: Iterable[tuple[Account, FirstBlocked]]) -> None:
-        """Count that these were passed; those that were passed often claim the account."""
-        for account, first in passed:
-            if not self.guard.count_pass(first, self.pending.order.moment):
-                continue
-            if self.give_up_if_never(first.group):
-                self.next_turn(first.group.shape.namespace)
-            elif self.guard.first_blocked(account) is first:
-                self.guard.claim(account, first.group)
+    # Which groups are inadmissible.
 
-    # Who is inadmissible.
-
-    def _set_aside(self, group: Group, where: InadmissibleAt) -> None:
-        """Put a group that was taken out among those that are inadmissible at an account."""
+    def _set_aside(self, group: EquivalenceGroup, where: InadmissibleAt) -> None:
+        """Make a dequeued group inadmissible at an account."""
         place = group.place()
         if place is None:
             return
         group.inadmissible_at = where
         buckets = self._inadmissible.setdefault(where.account, {})
-        buckets.setdefault((where.bucket, group.never), LazyHeap()).put(group, place)
+        buckets.setdefault((where.bucket, group.never_fits), LazyHeap()).put(group, place)
 
-    def _placed(self, group: Group) -> _Placed | None:
+    def _placed(self, group: EquivalenceGroup) -> _Placed | None:
         place = group.place()
         return None if place is None else (place, group)
 
     def _best_at(self, account: Account) -> _Placed | None:
-        """Return the first of those that are inadmissible at an account and fit there now."""
-        claimant = self.guard.claimants.get(account)
+        """Return the first of the groups that are inadmissible at an account and fit there now."""
+        protected = self.guard.protected.get(account)
         best = self._best_of(account, fits=True)
-        if claimant is None or claimant.inadmissible_at is None:
+        if protected is None or protected.inadmissible_at is None:
             return best
-        if claimant.inadmissible_at.account != account or not self._fits_at(account, claimant):
+        if protected.inadmissible_at.account != account or not self._fits_at(account, protected):
             return best
-        claims = self._placed(claimant)
-        return claims if best is None or (claims is not None and claims <= best) else best
+        placed = self._placed(protected)
+        return placed if best is None or (placed is not None and placed <= best) else best
 
     def _best_of(self, account: Account, *, fits: bool = False) -> _Placed | None:
-        """Return the first group at an account that may fit one day, and fits now if that is asked."""
+        """Return the first group at an account that may fit at some time; with `fits`, that fits now."""
         found: _Placed | None = None
-        for (_, never), heap in self._inadmissible.get(account, {}).items():
-            first = None if never else self._first_of(heap)
+        for (_, never_fits), heap in self._inadmissible.get(account, {}).items():
+            first = None if never_fits else self._first_of(heap)
             if first is None or (found is not None and found[0] < first[0]):
                 continue
             if not fits or self._fits_at(account, first[1]):
                 found = first
         return found
 
-    def _first_of(self, heap: LazyHeap[Group]) -> _Placed | None:
+    def _first_of(self, heap: LazyHeap[EquivalenceGroup]) -> _Placed | None:
         while (first := heap.first()) is not None:
             key, group = first
             place = group.place()
@@ -313,7 +311,7 @@ class SchedulingQueue:
                 return place, group
         return None
 
-    def _fits_at(self, account: Account, group: Group) -> bool:
-        # Another account may still bar it; it is inadmissible there then, where it will be found.
-        barred = account in self.guard.claimants and self.guard.bars(account, group)
-        return not barred and self.headroom.has_room(account, group.shape)
+    def _fits_at(self, account: Account, group: EquivalenceGroup) -> bool:
+        # Another account may still block it; then it becomes inadmissible there, where it will be found.
+        blocked = account in self.guard.protected and self.guard.blocks(account, group)
+        return not blocked and self.headroom.fits_at(account, group.needs)

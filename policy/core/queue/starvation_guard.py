@@ -1,12 +1,12 @@
-"""How a big one gets its turn: smaller ones pass it a bounded number of times, then nobody does.
+"""How often a big Workflow may be overtaken by smaller ones: a bounded number of times, then it is protected.
 
-Of those that are blocked at an account we follow the first. When others behind it have taken from the account
-`PASSES` times, or once when it has waited for `PATIENCE` already (a new leader counts anew), it claims the
-account: nobody of the same or a lower level starts there until one of its shape has. What ends then adds up,
-until it fits.
+Of the groups that are blocked at an account, the first is followed. When others behind it were started on the
+account `MAX_OVERTAKES` times, or once after it has waited for `LONG_WAIT` (a new leader counts from 0 again),
+the group is protected there: no other group of the same or a lower level starts on the account until one of
+its Workflows has started. Meanwhile what ends is not used again, until it fits.
 
-A group that has a claim claims every account that it then turns out to be short on, and an older claim goes
-before a younger one. So the oldest claim is never in the way of itself, and two cannot wait for each other.
+A protected group is protected on every account on which it is then found short, and an older protection goes
+before a younger one. So the oldest is never blocked by another, and two cannot wait for each other.
 """
 
 from datetime import datetime, timedelta
@@ -15,82 +15,79 @@ from typing import Final
 
 import msgspec
 
-from policy.core.queue.equivalence_groups import Group
+from policy.core.queue.equivalence_groups import EquivalenceGroup
 from policy.core.quota.accounts import Account
 
-PASSES: Final = 16
-PATIENCE: Final = timedelta(hours=1)
+MAX_OVERTAKES: Final = 16
+LONG_WAIT: Final = timedelta(hours=1)
 
 
 class FirstBlocked(msgspec.Struct):
-    """The first of those blocked at an account, and how often it was passed there."""
+    """The first of the groups that are blocked at an account, and how often it was overtaken there."""
 
-    group: Group
-    passed: int = 0
+    group: EquivalenceGroup
+    overtaken: int = 0
 
 
 class StarvationGuard:
-    """Who claims which accounts of one root (`claimants`), and who is about to."""
+    """Which group is `protected` on which accounts of one root, and which may be soon."""
 
-    def __init__(self, *, passes: int, patience: timedelta) -> None:
-        self._passes = passes
-        self._patience = patience
+    def __init__(self, *, max_overtakes: int, long_wait: timedelta) -> None:
+        self._max_overtakes = max_overtakes
+        self._long_wait = long_wait
         self._first_blocked: dict[Account, FirstBlocked] = {}
-        self.claimants: dict[Account, Group] = {}
-        self._seniority: dict[Group, int] = {}
-        self._held: dict[Group, set[Account]] = {}
+        self.protected: dict[Account, EquivalenceGroup] = {}
+        self._seniority: dict[EquivalenceGroup, int] = {}
         self._order = count()
 
     def first_blocked(self, account: Account) -> FirstBlocked | None:
-        """Return whom we follow at an account, if it still is inadmissible there."""
+        """Return the group that is followed at an account, if it still is inadmissible there."""
         first = self._first_blocked.get(account)
         where = None if first is None else first.group.inadmissible_at
         return None if where is None or where.account != account else first
 
-    def begin(self, account: Account, group: Group) -> FirstBlocked:
-        """Follow a group that is the first at an account."""
-        first = self._first_blocked[account] = FirstBlocked(group)
+    def follow(self, account: Account, group: EquivalenceGroup) -> FirstBlocked:
+        """Follow the first group at an account, unless one of its level or a higher one is followed there."""
+        first = self.first_blocked(account)
+        if first is None or group.level() > first.group.level():
+            first = self._first_blocked[account] = FirstBlocked(group)
         return first
 
-    def count_pass(self, first: FirstBlocked, now: datetime) -> bool:
-        """Count that one was passed; tells whether it may claim the account now."""
-        first.passed += 1
+    def count_overtake(self, first: FirstBlocked, now: datetime) -> bool:
+        """Count that a group was overtaken; return whether it is to be protected now."""
+        first.overtaken += 1
         head = first.group.head()
         if head is None:
             return False
-        return first.passed >= self._passes or now - head.created >= self._patience
+        return first.overtaken >= self._max_overtakes or now - head.created >= self._long_wait
 
-    def groups(self) -> list[Group]:
-        """Return who has a claim."""
+    def groups(self) -> list[EquivalenceGroup]:
+        """Return the groups that are protected."""
         return list(self._seniority)
 
-    def has(self, group: Group) -> bool:
-        """Tell whether a group has a claim."""
+    def protects(self, group: EquivalenceGroup) -> bool:
+        """Return whether a group is protected."""
         return group in self._seniority
 
-    def claim(self, account: Account, group: Group) -> None:
-        """Let a group claim an account, unless an older claim is on it."""
+    def protect(self, account: Account, group: EquivalenceGroup) -> None:
+        """Protect a group on an account, unless an older protection is on it."""
         seniority = self._seniority.setdefault(group, next(self._order))
-        other = self.claimants.get(account)
-        if other is not None:
-            if self._seniority[other] <= seniority:
-                return
-            self._held[other].discard(account)
-        self.claimants[account] = group
-        self._held.setdefault(group, set()).add(account)
+        other = self.protected.get(account)
+        if other is None or self._seniority[other] > seniority:
+            self.protected[account] = group
 
-    def bars(self, account: Account, group: Group) -> bool:
-        """Tell whether a claim keeps a group from an account."""
-        claimant = self.claimants.get(account)
-        if claimant is None or claimant is group or group.level() > claimant.level():
+    def blocks(self, account: Account, group: EquivalenceGroup) -> bool:
+        """Return whether another group is protected on an account, so that this one may not start there."""
+        protected = self.protected.get(account)
+        if protected is None or protected is group or group.level() > protected.level():
             return False
-        return self._seniority.get(group, self._seniority[claimant] + 1) > self._seniority[claimant]
+        return self._seniority.get(group, self._seniority[protected] + 1) > self._seniority[protected]
 
-    def drop(self, group: Group) -> list[Account]:
-        """End a group's claims; returns the accounts that are free of them now."""
+    def end(self, group: EquivalenceGroup) -> list[Account]:
+        """End the protection of a group; return the accounts on which it was protected."""
         if self._seniority.pop(group, None) is None:
             return []
-        freed = sorted(self._held.pop(group, ()))
+        freed = sorted(account for account, protected in self.protected.items() if protected is group)
         for account in freed:
-            del self.claimants[account]
+            del self.protected[account]
         return freed

@@ -1,4 +1,4 @@
-"""Sentences about waiting: the reason, what it is about, and the next thing to do."""
+"""The sentences about waiting: why a Workflow waits or may not join the queue, and what the user can do."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,19 +7,19 @@ from typing import Final
 from policy.core.argo_types.decodability import TypeMismatch
 from policy.core.decision import quota_messages
 from policy.core.policy_kinds.quota_parts import StopPolicy
-from policy.core.queue.positions import Position
+from policy.core.queue.positions import Position, WaitReason
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Shortfall
-from policy.core.quota.queue_rules import QueueRules, WaitReason
 from policy.core.values.durations import written
 
 NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
 _RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
 
 
-def reason(standing: Position, rules: QueueRules) -> str:
-    """Return why one waits and what to do about it; the namespace's `rules` say how it is held."""
-    waiter, short = standing.waiter, standing.short
-    match standing.reason:
+def reason(position: Position, rules: QueueRules) -> str:
+    """Return why a Workflow waits and what to do about it; `rules` are those of its namespace."""
+    waiter, short = position.waiter, position.short
+    match position.reason:
         case WaitReason.MISCONFIGURED:
             text = f"it is not let go: {waiter.fault}"
         case WaitReason.ON_HOLD:
@@ -29,14 +29,14 @@ def reason(standing: Position, rules: QueueRules) -> str:
         case WaitReason.WAITING_FOR_QUOTA if short[0].must_rise:
             text = quota_messages.must_rise(short[0])
         case WaitReason.WAITING_FOR_QUOTA:
-            text = f"waits for {_room(short[0])}; it starts when enough of what runs has ended"
+            text = f"waits for {_missing(short[0])}; it starts when enough of what runs has ended"
         case WaitReason.WAITING_FOR_HIGHER_PRIORITY if short:
             text = (
-                f"waits for {_room(short[0])}; the rest is reserved for higher priorities than "
+                f"waits for {_missing(short[0])}; the rest is reserved for higher priorities than "
                 f"{waiter.priority}, so raise spec.priority or wait until more of what runs has ended"
             )
         case WaitReason.WAITING_FOR_HIGHER_PRIORITY:
-            text = f"there is room, but others that wait go first; {_forward(rules)}"
+            text = f"there is room, but others that wait go first; {_how_to_advance(rules)}"
         case _:
             text = "it is being released"
     return text
@@ -50,13 +50,6 @@ def undecodable(mismatches: Sequence[TypeMismatch]) -> str:
         f"{first.path}: {first.message}{more}. Argo cannot decode such a Workflow, and its controller would "
         "stop for everybody: correct it with kubectl edit, or delete it"
     )
-
-
-def _on_hold(namespace: str, rules: QueueRules) -> str:
-    """Return the sentence for a queue that releases nothing."""
-    drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
-    what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
-    return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
 
 
 def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
@@ -76,8 +69,15 @@ def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> st
     )
 
 
-def _forward(rules: QueueRules) -> str:
-    """Return what brings one forward that only its priority keeps back."""
+def _on_hold(namespace: str, rules: QueueRules) -> str:
+    """Return the sentence for a queue that releases nothing."""
+    drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
+    what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
+    return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
+
+
+def _how_to_advance(rules: QueueRules) -> str:
+    """Return what moves a Workflow forward in the queue that waits because of its priority alone."""
     if rules.aging is None:
         return "a higher spec.priority brings it forward"
     return (
@@ -86,14 +86,8 @@ def _forward(rules: QueueRules) -> str:
     )
 
 
-def _room(short: Shortfall) -> str:
+def _missing(short: Shortfall) -> str:
     """Return what is missing: `room in WorkflowQuota team-a/main (tasks: 5 needed, 18 of 20 used)`."""
-    limits, used, weight = short.demand.limits, short.used, short.requested
-    rows = []
-    if not limits.workflows.covers(used.workflows + weight.workflows):
-        rows.append(f"workflows: {weight.workflows} needed, {used.workflows} of {limits.workflows} used")
-    if not limits.tasks.covers(used.tasks + weight.tasks) or (
-        limits.tasks.value is not None and used.unbounded + weight.unbounded
-    ):
-        rows.append(f"tasks: {weight.task_amount} needed, {used.task_amount} of {limits.tasks} used")
-    return f"room in {short.demand.source} ({'; '.join(rows)})"
+    rows = quota_messages.short_resources(short.demand.limits, short.used, short.requested)
+    parts = [f"{each.name}: {each.requested} needed, {each.used} of {each.limit} used" for each in rows]
+    return f"room in {short.demand.source} ({'; '.join(parts)})"

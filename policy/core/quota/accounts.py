@@ -1,12 +1,12 @@
-"""TODO."""
+"""What usage is counted on: the account, the root (one ledger, one queue), and the tenant of fair share."""
 
 import msgspec
 
 
 class Root(msgspec.Struct, frozen=True, order=True):
-    """What has a ledger of its own: a pool with all of its members, or a namespace that is in no pool.
+    """A pool with all of its members, or a namespace that is in no pool: each root has one ledger.
 
-    The text of it is the name of the ledger: `pool.NAME` or `namespace.NAME`.
+    As text it is the name of the ledger: `pool.NAME` or `namespace.NAME`.
     """
 
     kind: str
@@ -24,7 +24,7 @@ class Root(msgspec.Struct, frozen=True, order=True):
 
     @staticmethod
     def parse(text: str) -> "Root":
-        """Return the root of this text."""
+        """Return the root that this text names."""
         kind, _, name = text.partition(".")
         return Root(kind, name)
 
@@ -38,7 +38,7 @@ class Root(msgspec.Struct, frozen=True, order=True):
 
 
 class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
-    """What is counted together: a quota in a namespace ("" for a pool), for one user where it is per user."""
+    """What is counted together: a quota in a namespace ("" for a pool), per user where `user` is given."""
 
     namespace: str
     quota: str
@@ -70,7 +70,7 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
 
 
 class Tenant(msgspec.Struct, frozen=True, order=True):
-    """Who is compared by fair share: a namespace (no user) with others, or a user with others of it."""
+    """What fair share compares: a namespace (no user) with others, or a user with others of the namespace."""
 
     namespace: str
     user: str = ""

@@ -1,19 +1,19 @@
-"""TODO."""
+"""What a Workflow demands of its accounts, and what is short of it: the limit, its usage and the request."""
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_tree import Tree
-from policy.core.quota.pool_usage import Pool
+from policy.core.quota.pool_tree import Pool, PoolUsage, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """One account that a Workflow touches and the limits that must hold there; `source` names the policy.
+    """One account that a Workflow counts on and the limits that must hold there; `source` names the policy.
 
-    `ever` is the most that they ever are, None where that is these; `rises` says by what they get there.
+    `ever` are the highest limits at any time, None where they never change; `rises` has in words when they
+    apply.
     """
 
     account: Account
@@ -24,19 +24,18 @@ class Demand(msgspec.Struct, frozen=True):
 
     @property
     def most(self) -> Limits:
-        """The most that is ever allowed."""
+        """The highest limits at any time."""
         return self.limits if self.ever is None else self.ever
 
 
 class ShareDemand(msgspec.Struct, frozen=True):
-    """What a Workflow demands of a pool that borrows: room in the tree of shares, as the member `member`.
+    """What a Workflow demands of a pool that borrows: capacity in the tree of shares.
 
-    `account` counts what the member uses of the pool, and `pool` what all do. `written` is the limit of all
-    as it is written, and `withheld` what is kept for higher priorities. `ever` is the tree at its most, and
-    `rises` says by what it gets there.
+    `account` counts the usage of its member in the pool, and `pool` that of all members. `written` is the
+    limit of all in the policy, and `withheld` what is reserved for higher priorities. `ever` is the tree with
+    the highest limits at any time, and `rises` has in words when they apply.
     """
 
-    member: str
     account: Account
     pool: Account
     written: Limits
@@ -48,7 +47,7 @@ class ShareDemand(msgspec.Struct, frozen=True):
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """A demand that does not fit: what is used or reserved already, and what was asked for."""
+    """A demand that does not fit: what is used or reserved already, and what was requested."""
 
     demand: Demand
     used: Usage
@@ -56,33 +55,33 @@ class Shortfall(msgspec.Struct, frozen=True):
 
     @property
     def never_fits(self) -> bool:
-        """Whether the request alone is above the limit whenever that is highest (reason ExceedsMaxQuota)."""
+        """Whether the request alone is above the highest limit (reason ExceedsMaxQuota)."""
         return not self.demand.most.admits(self.requested)
 
     @property
     def must_rise(self) -> bool:
-        """Whether the request alone is above the limit of now, which is higher at another time."""
+        """Whether the request alone is above the limit of now, but fits a higher limit at another time."""
         demand = self.demand
         return bool(demand.rises) and not (self.never_fits or demand.limits.admits(self.requested))
 
 
-def shortfalls(taken: Mapping[Account, Usage], weight: Usage, demands: Iterable[Demand]) -> list[Shortfall]:
-    """Return every demand that `weight` on top of `taken` would break; empty means that it fits."""
+def shortfalls(used: Mapping[Account, Usage], requested: Usage, demands: Iterable[Demand]) -> list[Shortfall]:
+    """Return every demand that does not admit `requested` on top of `used`; empty means that it fits."""
     found = []
     for demand in demands:
-        used = taken.get(demand.account, ZERO)
-        if not demand.limits.admits(used + weight):
-            found.append(Shortfall(demand, used, weight))
+        of_account = used.get(demand.account, ZERO)
+        if not demand.limits.admits(of_account + requested):
+            found.append(Shortfall(demand, of_account, requested))
     return found
 
 
-def share_shortfall(pool: Pool, account: Account, weight: Usage, withheld: Usage) -> Shortfall | None:
-    """Return what is short where a pool's member, whose `account` it is, asks for `weight`; None: it fits."""
+def member_shortfalls(pool: Pool, account: Account, requested: Usage, withheld: Usage) -> list[Shortfall]:
+    """Return what is short for a Workflow of the member with this share account; empty where it fits."""
     usage, member = pool.usage, account.namespace
-    if usage.fits(member, weight, withheld):
-        return None
+    if usage.fits(member, requested, withheld):
+        return []
     own, left = usage.used(member), usage.available(member, withheld)
-    must_rise = pool.rises and not usage.potential(member, withheld).admits(weight)
+    must_rise = pool.rises and not usage.tree.potential(member, withheld).admits(requested)
     demand = Demand(
         account=account,
         limits=Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks)),
@@ -90,24 +89,23 @@ def share_shortfall(pool: Pool, account: Account, weight: Usage, withheld: Usage
         ever=pool.ever.potential(member, withheld),
         rises=pool.rises if must_rise else "",
     )
-    return Shortfall(demand, own, weight)
+    return [Shortfall(demand, own, requested)]
 
 
-def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: ShareDemand) -> list[Shortfall]:
-    """Return what is short of a pool that borrows, with what is `taken` of it; nothing where it fits."""
+def share_shortfalls(used: Mapping[Account, Usage], requested: Usage, share: ShareDemand) -> list[Shortfall]:
+    """Return what is short of a pool that borrows, with what all members have `used`; empty where it fits."""
     name, source = share.pool.quota, share.source
-    pool = Pool(name=name, source=source, tree=share.tree, ever=share.ever, rises=share.rises)
-    for account, usage in taken.items():
+    pool = Pool(name, source, PoolUsage(share.tree), share.ever, share.rises)
+    for account, usage in used.items():
         if account.quota == share.account.quota and account.namespace in share.tree.members:
             pool.usage.charge(account.namespace, usage)
-    short = share_shortfall(pool, share.account, weight, share.withheld)
-    return [] if short is None else [short]
+    return member_shortfalls(pool, share.account, requested, share.withheld)
 
 
 class NodeBound(msgspec.Struct, frozen=True):
-    """The account of a pool that follows nodes, and what they allow before anybody has measured them.
+    """The account of a pool whose limits follow nodes, and the limits while nodes are not measured yet.
 
-    `withheld` is what the pool keeps for higher priorities, of what nodes allow too.
+    `withheld` is what the pool reserves for higher priorities; it counts for the limits by nodes too.
     """
 
     account: Account

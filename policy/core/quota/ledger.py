@@ -1,13 +1,13 @@
-"""The ledger of a quota root, as a value: what is used, what is reserved, and by which epoch of leader.
+"""The ledger of a quota root, as a value: its usage, its reservations, and the epoch of its leader.
 
-The rules that keep a limit exact (fence first, reserve then release, what may drop a reservation) are those
-of docs/protocol.md. Every function returns a new ledger; writing it by compare-and-swap is the caller's.
+The rules that keep a limit exact (fence first, reserve then release, what may drop a reservation) are in
+docs/protocol.md. Every function returns a new ledger; the caller writes it by compare-and-swap.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -21,51 +21,48 @@ RESERVATION_TTL: Final = timedelta(seconds=90)
 
 
 class Purpose(StrEnum):
-    """Why a slot is reserved: for a create that is being answered, or for a held Workflow to be released."""
+    """Why there is a reservation: for a create that is being answered, or for the release of a Workflow."""
 
     CREATE = "Create"
     RELEASE = "Release"
 
 
-SlotName: TypeAlias = tuple[str, str]
-
-
 class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A slot taken before the Workflow can run. `id` is as protocol rule 8 says; `at` is aware.
+    """Usage that is reserved before the Workflow can run. `id` follows protocol rule 8; `at` is aware.
 
-    `user` is whose it is, should a quota that bounds users come into force meanwhile.
+    `user` is stored too, in case a quota that limits users comes into force meanwhile.
     """
 
     id: str
     namespace: str
     workflow: str
     accounts: tuple[Account, ...]
-    weight: Usage
+    requested: Usage = msgspec.field(name="weight")  # The name in stored ledgers.
     at: datetime
     purpose: Purpose = Purpose.CREATE
     user: str = ""
 
     @property
-    def slot(self) -> SlotName:
-        """What creates have in common that share a slot: no two Workflows of one name are there at a time.
+    def slot(self) -> tuple[str, str]:
+        """The slot that creates of one name share, since only one Workflow of a name can exist at a time.
 
-        One without a name shares with nobody.
+        A create without a name has a slot of its own.
         """
         return (self.namespace, self.workflow) if self.workflow else (self.id, "")
 
 
 def workflow_of(release: str) -> str:
-    """Return the uid of the Workflow that a release is of, by the id of the release (protocol rule 8)."""
+    """Return the uid of the Workflow by the id of its release (protocol rule 8)."""
     return release.partition(".")[0]
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """One root's accounts and reservations; `epoch` fences leaders that were deposed (rule 1).
+    """The accounts and reservations of one root; `epoch` fences former leaders (rule 1).
 
-    `used` has every account that the leader keeps, also where nothing is used: one that is not there was not
-    counted yet, and nobody may reserve on it. `capacity` is what nodes allow a pool that follows them, and
-    `history` what was used before, for fair share under the next leader. One that is `closed` is nobody's: no
-    leader has its epoch, and one that needs it fences it first.
+    `used` has every account that the leader counts, also where the usage is zero: an account that is missing
+    was not counted yet, and no reservation may be made on it. `capacity` are the limits that nodes allow a
+    pool that follows them, and `history` is the past usage, for fair share under the next leader. A `closed`
+    ledger belongs to no leader; a leader that needs it fences it first.
     """
 
     root: Root
@@ -80,47 +77,47 @@ class Ledger(msgspec.Struct, frozen=True):
         """Return the reservations of releases by their ids, oldest first."""
         return {key: each for key, each in self.reservations.items() if each.purpose is Purpose.RELEASE}
 
-    def taken(self, *, beside: Reservation | None = None) -> dict[Account, Usage]:
-        """Return used plus reserved, by account; `beside` one, without those that share its slot.
+    def total_usage(self, *, beside: Reservation | None = None) -> dict[Account, Usage]:
+        """Return used plus reserved, by account; without the creates that share the slot of `beside`.
 
-        Creates of one name share a slot (rule 12): of those on their way at most one is there at a time.
+        Creates of one name share a slot (rule 12): at most one of them can succeed.
         """
         total = dict(self.used)
-        sharing: dict[SlotName, list[Reservation]] = {}
+        sharing: dict[tuple[str, str], list[Reservation]] = {}
         for reservation in self.reservations.values():
             if reservation.purpose is Purpose.CREATE:
                 sharing.setdefault(reservation.slot, []).append(reservation)
             else:
-                _add(total, reservation.accounts, reservation.weight)
+                _add(total, reservation.accounts, reservation.requested)
         if beside is not None and beside.purpose is Purpose.CREATE:
             sharing.pop(beside.slot, None)
         for together in sharing.values():
             if len(together) == 1:
-                _add(total, together[0].accounts, together[0].weight)
+                _add(total, together[0].accounts, together[0].requested)
             else:
                 for account, usage in _most(together).items():
                     _add(total, (account,), usage)
         return total
 
 
-def _add(total: dict[Account, Usage], accounts: Iterable[Account], weight: Usage) -> None:
+def _add(total: dict[Account, Usage], accounts: Iterable[Account], usage: Usage) -> None:
     for account in accounts:
-        total[account] = total.get(account, ZERO) + weight
+        total[account] = total.get(account, ZERO) + usage
 
 
 def _most(together: Iterable[Reservation]) -> dict[Account, Usage]:
-    """Return what covers each of some creates, of which one alone can be there."""
+    """Return the usage that covers each of some creates, of which only one can succeed."""
     most: dict[Account, Usage] = {}
     for each in together:
         for account in each.accounts:
-            most[account] = most.get(account, ZERO).most(each.weight)
+            most[account] = most.get(account, ZERO).most(each.requested)
     return most
 
 
 def under_nodes(
     ledger: Ledger, demands: Iterable[Demand], share: ShareDemand | None, bound: NodeBound | None
 ) -> tuple[tuple[Demand, ...], ShareDemand | None]:
-    """Return what is demanded of a pool with the limits that nodes allow, as the leader measured last."""
+    """Return the demands on a pool with the limits that nodes allow, as the leader measured them last."""
     if bound is None:
         return tuple(demands), share
     allowed = bound.lowest if ledger.capacity is None else ledger.capacity
@@ -142,31 +139,27 @@ def under_nodes(
 
 
 def not_counted(ledger: Ledger, accounts: Iterable[Account]) -> list[Account]:
-    """Return the accounts that the leader does not keep (yet): what is taken of them is not known.
+    """Return the accounts that the leader does not count (yet), so that their usage is unknown.
 
-    The account of a user comes into being with the first that is counted for the user, so it is kept where
-    that of its quota is.
+    The account of a user is created with the first usage of that user: it is counted if that of its quota is.
     """
     return [each.whole for each in accounts if each.whole not in ledger.used]
 
 
 def reserve(
-    ledger: Ledger,
-    reservation: Reservation,
-    demands: Iterable[Demand],
-    share: ShareDemand | None = None,
+    ledger: Ledger, reservation: Reservation, demands: Iterable[Demand], share: ShareDemand | None = None
 ) -> tuple[Ledger, list[Shortfall]]:
     """Return the ledger with the reservation, or the ledger unchanged and what is short.
 
-    A reservation that is already there is left as it is: a repeated request finds its own (rule 8). Creates
-    of the same name that are on their way are not counted beside it: one alone can succeed (rule 12).
+    A reservation that exists is not changed: a repeated request finds its own (rule 8). Other creates of the
+    same name are not counted beside it, since only one can succeed (rule 12).
     """
     if reservation.id in ledger.reservations:
         return ledger, []
-    taken = ledger.taken(beside=reservation)
-    short = shortfalls(taken, reservation.weight, demands)
+    used = ledger.total_usage(beside=reservation)
+    short = shortfalls(used, reservation.requested, demands)
     if share is not None:
-        short += share_shortfalls(taken, reservation.weight, share)
+        short += share_shortfalls(used, reservation.requested, share)
     if short:
         return ledger, short
     return with_reservations(ledger, [reservation]), []
@@ -182,37 +175,33 @@ def cancel(ledger: Ledger, reservation_id: str) -> Ledger:
     """Drop a reservation whose object was refused, finished or deleted (rules 4b, 4d)."""
     if reservation_id not in ledger.reservations:
         return ledger
-    kept = {key: value for key, value in ledger.reservations.items() if key != reservation_id}
-    return msgspec.structs.replace(ledger, reservations=kept)
+    return msgspec.structs.replace(ledger, reservations=_without(ledger, {reservation_id}))
 
 
 def overdue(ledger: Ledger, now: datetime) -> list[Reservation]:
-    """Return the create reservations past their time; they may go once a consistent list found nothing.
+    """Return the create reservations that are older than their TTL; see `expire`.
 
-    A release reservation never expires: it is completed by whoever leads (rule 5).
+    A release reservation never expires: the present leader completes it (rule 5).
     """
-    return [
-        reservation
-        for reservation in ledger.reservations.values()
-        if reservation.purpose is Purpose.CREATE and now - reservation.at >= RESERVATION_TTL
-    ]
+    creates = (each for each in ledger.reservations.values() if each.purpose is Purpose.CREATE)
+    return [each for each in creates if now - each.at >= RESERVATION_TTL]
 
 
 def expire(ledger: Ledger, now: datetime, seen: Iterable[str]) -> Ledger:
     """Drop overdue create reservations of which no object was `seen` in a consistent list (rule 4c)."""
-    alive = set(seen)
-    gone = {reservation.id for reservation in overdue(ledger, now)} - alive
-    if not gone:
+    expired = {reservation.id for reservation in overdue(ledger, now)}.difference(seen)
+    if not expired:
         return ledger
-    kept = {key: value for key, value in ledger.reservations.items() if key not in gone}
-    return msgspec.structs.replace(ledger, reservations=kept)
+    return msgspec.structs.replace(ledger, reservations=_without(ledger, expired))
 
 
 def recount(ledger: Ledger, used: Mapping[Account, Usage], counted: Iterable[str]) -> Ledger:
-    """Set `used` to what the leader's watch holds and drop the reservations that it counted (rules 4a, 7)."""
-    done = set(counted)
-    kept = {key: value for key, value in ledger.reservations.items() if key not in done}
-    return msgspec.structs.replace(ledger, used=dict(used), reservations=kept)
+    """Set `used` to what the leader's watch counts and drop the reservations counted in it (rules 4a, 7)."""
+    return msgspec.structs.replace(ledger, used=dict(used), reservations=_without(ledger, set(counted)))
+
+
+def _without(ledger: Ledger, dropped: Container[str]) -> dict[str, Reservation]:
+    return {key: value for key, value in ledger.reservations.items() if key not in dropped}
 
 
 def fence(ledger: Ledger) -> Ledger:
@@ -220,31 +209,31 @@ def fence(ledger: Ledger) -> Ledger:
     return msgspec.structs.replace(ledger, epoch=ledger.epoch + 1, closed=False)
 
 
-MOST_CREATES: Final = 1_000
-MOST_OF_USER: Final = 250
-MOST_OF_NAME: Final = 16
-"""Creates on their way: in a ledger, of one user, and of one name, which share a slot."""
-_MOST_ACCOUNTS: Final = 8 * MOST_CREATES
-"""Accounts that they count on together: the author of quotas decides how many one create has."""
+MAX_CREATES: Final = 1_000
+MAX_CREATES_OF_USER: Final = 250
+MAX_CREATES_OF_NAME: Final = 16
+"""Most creates reserved and not counted yet: in a ledger, of one user, and of one name (one slot)."""
+_MOST_ACCOUNTS: Final = 8 * MAX_CREATES
+"""Most accounts of all these creates: the author of quotas decides how many accounts one create has."""
 _MOST_ACCOUNTS_OF_USER: Final = _MOST_ACCOUNTS // 4
 _SHOWN: Final = 100
 """Characters of a name in a message."""
 _LATER: Final = "on their way, and the controller has not counted them yet; try again in a moment"
 
 
-def crowd(ledger: Ledger, wanted: Reservation) -> str:
-    """Return why one more create has no place in the ledger, or nothing."""
+def too_many_creates(ledger: Ledger, wanted: Reservation) -> str:
+    """Return why the ledger takes no further create, or an empty text."""
     if wanted.id in ledger.reservations:
         return ""
     creates = [each for each in ledger.reservations.values() if each.purpose is Purpose.CREATE]
-    if sum(each.slot == wanted.slot for each in creates) >= MOST_OF_NAME:
+    if sum(each.slot == wanted.slot for each in creates) >= MAX_CREATES_OF_NAME:
         name = f"{wanted.namespace}/{wanted.workflow}"
-        return f"{MOST_OF_NAME} creates of Workflow {name[:_SHOWN]} are {_LATER}"
+        return f"{MAX_CREATES_OF_NAME} creates of Workflow {name[:_SHOWN]} are {_LATER}"
     own = [each for each in creates if each.user == wanted.user]
-    if len(own) >= MOST_OF_USER or _accounts(own, wanted) > _MOST_ACCOUNTS_OF_USER:
+    if len(own) >= MAX_CREATES_OF_USER or _accounts(own, wanted) > _MOST_ACCOUNTS_OF_USER:
         user = wanted.user[:_SHOWN]
         return f"{len(own)} creates of user {user} under the quotas of {ledger.root} are {_LATER}"
-    if len(creates) >= MOST_CREATES or _accounts(creates, wanted) > _MOST_ACCOUNTS:
+    if len(creates) >= MAX_CREATES or _accounts(creates, wanted) > _MOST_ACCOUNTS:
         return f"{len(creates)} creates under the quotas of {ledger.root} are {_LATER}"
     return ""
 

@@ -1,8 +1,8 @@
-"""Limits that follow the capacity of nodes: how much the ready ones carry, and how a limit settles on it.
+"""Which limits follow from the nodes: the capacity of the ready ones, and when a limit rises or falls to it.
 
-A limit rises at once with the capacity. It falls only when the capacity stayed below it for the stabilization
-time without a break, and then to the most that was there meanwhile; so a node that is away for a short time
-does not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
+A limit rises at once with the capacity. It falls only when the capacity stayed below it for the whole
+stabilization time, and then to the highest capacity of that time; so a node that is absent for a short time
+does not change it. A late fall does no harm: Pods without a node wait, and a lower limit stops no Workflow.
 """
 
 import re
@@ -14,7 +14,7 @@ import msgspec
 
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.objects.workflow import Read
-from policy.core.values.amounts import UNLIMITED, Amount, Limits
+from policy.core.values.amounts import Amount, Limits
 from policy.core.values.prepared import prepare
 
 _LEAVING: Final = frozenset(
@@ -62,14 +62,14 @@ class NodeCondition(Read, frozen=True):
 
 
 class NodeStatus(Read, frozen=True):
-    """What the node offers, and how it is."""
+    """What the node can allocate, and its conditions."""
 
     allocatable: dict[str, str] | None = None
     conditions: tuple[NodeCondition, ...] | None = None
 
 
 class Node(Read, frozen=True):
-    """A node, as far as its capacity is concerned."""
+    """The fields of a node that its capacity depends on."""
 
     metadata: NodeMetadata = NodeMetadata()
     spec: NodeSpec = NodeSpec()
@@ -80,7 +80,7 @@ prepare(Node)
 
 
 class CapacityRule(msgspec.Struct, frozen=True):
-    """How nodes make limits. What a rule gives no rate for, it does not bound."""
+    """How limits are computed from nodes. A resource without a rate is not bounded."""
 
     selector: LabelSelector
     workflows_per_node: int | None
@@ -96,27 +96,16 @@ class CapacityRule(msgspec.Struct, frozen=True):
         return self.tasks_per_node is not None or self.tasks_per_cpu is not None
 
 
-class Capacity(msgspec.Struct, frozen=True):
-    """What the ready nodes carry; None where the rule does not bound it."""
-
-    workflows: int | None
-    tasks: int | None
-
-
 class FollowingBound(msgspec.Struct, frozen=True):
-    """One bound that follows a measure: its value, and since when and how far the measure is below."""
+    """A bound that follows a measure: its value, since when the measure is below, and its highest since."""
 
     value: int
     below_since: datetime | None = None
     most_since: int = 0
 
-    def due(self, stabilization: timedelta) -> datetime | None:
-        """Return when the bound will fall if nothing changes until then."""
-        return None if self.below_since is None else self.below_since + stabilization
-
 
 class Following(msgspec.Struct, frozen=True):
-    """The state of a rule: one bound for each resource that it speaks of."""
+    """The state of a rule: a bound for each resource that it limits."""
 
     workflows: FollowingBound | None = None
     tasks: FollowingBound | None = None
@@ -126,7 +115,7 @@ START: Final = Following()
 
 
 def takes_pods(node: Node) -> bool:
-    """Return whether a node is ready, is schedulable, and stays."""
+    """Return whether a node is ready and schedulable, and is not about to be removed."""
     if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
         return False
     if any(taint.key in _LEAVING for taint in node.spec.taints or ()):
@@ -134,40 +123,39 @@ def takes_pods(node: Node) -> bool:
     return any(each.type == _READY and each.status == _TRUE for each in node.status.conditions or ())
 
 
-def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
-    """Return what the nodes of a rule carry, between its bounds; a task does not span nodes."""
+def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Limits:
+    """Return the limits by the nodes of a rule, within its bounds; a task does not span nodes."""
     counted = [
         node for node in nodes if takes_pods(node) and rule.selector.matches(node.metadata.labels or {})
     ]
     workflows = tasks = None
     if rule.workflows_per_node is not None:
-        workflows = _within(
-            len(counted) * rule.workflows_per_node, rule.lowest.workflows, rule.highest.workflows
-        )
+        workflows = len(counted) * rule.workflows_per_node
+        workflows = _within(workflows, rule.lowest.workflows, rule.highest.workflows)
     if rule.tasks_per_node is not None:
         tasks = len(counted) * rule.tasks_per_node
     elif rule.tasks_per_cpu is not None:
         tasks = sum(_cpu(node) * rule.tasks_per_cpu // _MILLI for node in counted)
     if tasks is not None:
         tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
-    return Capacity(workflows, tasks)
+    return Limits(Amount(workflows), Amount(tasks))
 
 
-def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datetime) -> Following:
-    """Return the state after a measurement; call it when nodes or the rule change, and at `next_fall`.
+def follow(before: Following, measured: Limits, rule: CapacityRule, now: datetime) -> Following:
+    """Return the state after a measurement; called when nodes or the rule change, and at `next_fall`.
 
     An edit of the bounds acts at once, unlike a change of the nodes.
     """
     workflows = _bounded(before.workflows, rule.lowest.workflows, rule.highest.workflows)
     tasks = _bounded(before.tasks, rule.lowest.tasks, rule.highest.tasks)
     return Following(
-        workflows=_settle(workflows, measured.workflows, rule.stabilization, now),
-        tasks=_settle(tasks, measured.tasks, rule.stabilization, now),
+        workflows=_settle(workflows, measured.workflows.value, rule.stabilization, now),
+        tasks=_settle(tasks, measured.tasks.value, rule.stabilization, now),
     )
 
 
 def resumed(shown: Limits) -> Following:
-    """Return the state of a new leader, which continues from the limits that the status shows."""
+    """Return the state of a new leader, which continues from the limits in the status."""
     return Following(
         workflows=None if shown.workflows.value is None else FollowingBound(shown.workflows.value),
         tasks=None if shown.tasks.value is None else FollowingBound(shown.tasks.value),
@@ -176,13 +164,15 @@ def resumed(shown: Limits) -> Following:
 
 def limits_of(state: Following) -> Limits:
     """Return the limits of a state; what is not bounded is unlimited."""
-    return Limits(_amount(state.workflows), _amount(state.tasks))
+    workflows, tasks = (None if each is None else each.value for each in (state.workflows, state.tasks))
+    return Limits(Amount(workflows), Amount(tasks))
 
 
 def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
-    """Return when a limit will fall if nothing changes until then, None if none will."""
-    falls = [each.due(rule.stabilization) for each in (state.workflows, state.tasks) if each is not None]
-    return min((each for each in falls if each is not None), default=None)
+    """Return when a limit falls if nothing changes until then, None if none will."""
+    bounds = [each for each in (state.workflows, state.tasks) if each is not None]
+    since = [each.below_since for each in bounds if each.below_since is not None]
+    return min(since) + rule.stabilization if since else None
 
 
 def _bounded(before: FollowingBound | None, lowest: Amount, highest: Amount) -> FollowingBound | None:
@@ -207,7 +197,7 @@ def _settle(
 
 
 def _cpu(node: Node) -> int:
-    """Return a node's millicores; one that gives none, or an unreadable one, has no capacity."""
+    """Return a node's millicores; 0 if it has none, or text that is no quantity."""
     allocatable: Mapping[str, str] = node.status.allocatable or {}
     try:
         return millicores(allocatable.get("cpu", "0"))
@@ -218,10 +208,6 @@ def _cpu(node: Node) -> int:
 def _within(value: int, lowest: Amount, highest: Amount) -> int:
     floor = lowest.value or 0
     return max(floor, value if highest.value is None else min(value, highest.value))
-
-
-def _amount(settled: FollowingBound | None) -> Amount:
-    return UNLIMITED if settled is None else Amount(settled.value)
 
 
 def millicores(text: str) -> int:

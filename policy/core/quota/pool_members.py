@@ -1,4 +1,4 @@
-"""The quotas of one namespace: its own, the defaults of its pool, and which of them are its share there.
+"""Which quotas a namespace has: its own, the defaults of its pool, and which of them are its share there.
 
 Where a pool borrows, the quotas of a member that select every Workflow and do not only warn are its share.
 """
@@ -42,7 +42,7 @@ def quotas_of_member(
         found += [] if defaults is None else [defaults]
     lender = pool is not None and borrows(pool)
     return tuple(
-        msgspec.structs.replace(each, is_share=True) if lender and speaks_for_all(each) else each
+        msgspec.structs.replace(each, is_share=True) if lender and bounds_all(each) else each
         for each in found
     )
 
@@ -57,18 +57,15 @@ def defaults_of(pool: ClusterWorkflowQuota, namespace: str) -> CompiledQuota | N
 
 
 def left_open(own: Sequence[WorkflowQuotaSpec], pool: ClusterWorkflowQuota) -> tuple[str, ...]:
-    """Return the fields which the defaults of a pool bound, and a member's own quotas do not.
-
-    Of its own only those count that select every Workflow and do not only warn.
-    """
+    """Return the fields that the defaults of a pool bound, and its own quotas for all do not."""
     if pool.spec.namespace_defaults is None:
         return ()
-    bound = {field for each in own if is_for_all(each) for field in _always_bounded(each)}
+    bound = {field for each in own if spec_bounds_all(each) for field in _always_bounded(each)}
     return tuple(field for field in _bounded(pool.spec.namespace_defaults) if field not in bound)
 
 
-def is_for_all(spec: WorkflowQuotaSpec) -> bool:
-    """Return whether a quota, as written, bounds every Workflow."""
+def spec_bounds_all(spec: WorkflowQuotaSpec) -> bool:
+    """Return whether a quota bounds every Workflow: it selects all, and does not only warn."""
     return spec.selector == EVERYTHING and spec.on_exceed is not OnExceed.WARN
 
 
@@ -77,15 +74,15 @@ def borrows(pool: ClusterWorkflowQuota) -> bool:
     return pool.spec.borrowing is not None and pool.spec.borrowing.enabled
 
 
-def speaks_for_all(quota: CompiledQuota) -> bool:
-    """Return whether a quota bounds all Workflows of its namespace: it selects all, and not only warns."""
+def bounds_all(quota: CompiledQuota) -> bool:
+    """Return the same of a compiled quota."""
     return quota.selects_all and quota.on_exceed is not OnExceed.WARN
 
 
-def one_answer(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
-    """Return the quotas of a member of a pool that borrows, where its share and the pool do the same.
+def same_on_exceed(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
+    """Return the quotas of a member of a pool that borrows, with one `onExceed` for its share and the pool.
 
-    There is one answer to a Workflow that does not fit into the tree: if one of them denies, all do.
+    A Workflow that does not fit into the tree is either denied or queued: if one of them denies, all do.
     """
     tree = [quota for quota in quotas if quota.is_share or not quota.account.namespace]
     if all(quota.on_exceed is not OnExceed.DENY for quota in tree):
@@ -106,7 +103,7 @@ def _bounded(spec: WorkflowQuotaSpec) -> list[str]:
 def _always_bounded(spec: WorkflowQuotaSpec) -> list[str]:
     """Return the fields by which a quota bounds its Workflows at all times.
 
-    Where nothing queues, nothing waits too long or in too long a queue.
+    A quota that does not queue bounds the length and the time of waiting too.
     """
     lifted = {
         name for name in RESOURCES for each in spec.windows if getattr(each.limits, name) == UNLIMITED_WORD

@@ -1,6 +1,6 @@
-"""The latest view of what runs and waits: for messages and warnings, never for admitting anything.
+"""The latest known usage and queue lengths: for messages, warnings and metrics, never to admit a Workflow.
 
-Only the ledger admits; a view may be a moment old. It is published by the controller and shown by metrics.
+Only the ledger admits; a view may be some seconds old. The controller publishes it.
 """
 
 from collections.abc import Mapping
@@ -22,25 +22,19 @@ class NamespaceQueue(msgspec.Struct, frozen=True):
         """How many wait."""
         return sum(self.waiting.values())
 
-    def position_of_newcomer(self, priority: int) -> int:
-        """Return the position (from 1) that a Workflow of this priority would take now."""
-        return 1 + sum(count for each, count in self.waiting.items() if each >= priority)
-
 
 EMPTY_QUEUE: Final = NamespaceQueue()
 
 
 class UsageView(msgspec.Struct, frozen=True):
-    """What is taken by account, what waits by namespace, and what runs by namespace.
+    """The usage by account, and by namespace what waits, what runs, and how many bypassed admission.
 
-    `not_admitted` says by namespace how many bypassed admission.
-
-    A view that is not `known` has no figures at all: none is published here. A `partial` one has those of
-    some namespaces, as statuses had them some seconds ago: of the others nothing is known, while otherwise
-    nothing waits there.
+    A view that is not `known` has no figures, since none is published in this process. A `partial` one has
+    figures of some namespaces, read from a status some seconds ago: the others are unknown. In a view that is
+    not partial, nothing waits in the others.
     """
 
-    taken: Mapping[Account, Usage] = {}
+    used: Mapping[Account, Usage] = {}
     queues: Mapping[str, NamespaceQueue] = {}
     running: Mapping[str, Usage] = {}
     known: bool = True
@@ -48,15 +42,16 @@ class UsageView(msgspec.Struct, frozen=True):
     not_admitted: Mapping[str, int] = {}
 
     def with_one_more(self, namespace: str, priority: int) -> "UsageView":
-        """Return the view with one more that waits in a namespace of which there are figures."""
+        """Return the view with one more Workflow that waits in a namespace that has figures."""
         waiting = dict(self.queues.get(namespace, EMPTY_QUEUE).waiting)
         waiting[priority] = waiting.get(priority, 0) + 1
         return msgspec.structs.replace(self, queues={**self.queues, namespace: NamespaceQueue(waiting)})
 
-    def newcomer_place(self, namespace: str, priority: int) -> tuple[int, int]:
-        """Return position and depth of the queue for a Workflow that joins it now."""
+    def position_of_new(self, namespace: str, priority: int) -> tuple[int, int]:
+        """Return position (from 1) and depth of the queue for a Workflow that joins it now."""
         queue = self.queues.get(namespace, EMPTY_QUEUE)
-        return queue.position_of_newcomer(priority), queue.depth + 1
+        ahead = sum(count for each, count in queue.waiting.items() if each >= priority)
+        return ahead + 1, queue.depth + 1
 
     def knows(self, namespace: str) -> bool:
         """Return whether there are figures of a namespace."""

@@ -1,9 +1,9 @@
-"""Elastic limits: other limits while a window is open, from each moment of its schedule for its duration.
+"""Which limits are in force at a time: those of a window, from each time of its schedule for its duration.
 
-A duration is elapsed time: ten hours stay ten hours in the night that the clocks change; when a window opens
-then is said in `values.cron_schedule`. Where several are open, each bound is that of the window that started
+A duration is elapsed time: ten hours stay ten hours in the night that the clocks change; for when a window
+opens then see `values.cron_schedule`. Where several are open, each bound is that of the window that started
 last; of two that started together, the one listed last. So a short window inside a long one wins, and one
-that names only Workflows leaves tasks as they were.
+that names only Workflows does not change the limit on tasks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,34 +39,31 @@ class LimitsPeriod(msgspec.Struct, frozen=True):
     until: datetime
     opened: tuple[str, ...] = ()
 
-    def holds(self, now: datetime) -> bool:
-        """Return whether this is what is in force at `now`."""
-        return self.since <= now < self.until
-
 
 class ElasticLimits:
-    """The limits of a quota with its windows, prepared once; a look at them is one comparison.
+    """The limits of a quota with its windows, prepared once.
 
-    What is in force is kept until it changes. That is only remembering: `at` depends on `now` alone.
+    The limits in force are cached until they change, so that a look-up is one comparison. The result of `at`
+    depends on `now` alone.
     """
 
     def __init__(self, base: QuotaLimits, windows: Iterable[Window]) -> None:
         self._base = base
         self._windows = tuple(windows)
         self._latest = in_force(base, (), ALWAYS) if not self._windows else None
-        self.base = Limits(Amount.parse(base.workflows), Amount.parse(base.tasks))
+        self.base = limits_of(base)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ElasticLimits):
             return NotImplemented
         return (self._base, self._windows) == (other._base, other._windows)
 
-    __hash__ = None  # type: ignore[assignment]  # Nobody looks one up, and its windows are no keys.
+    __hash__ = None  # type: ignore[assignment]  # It is no key of a dictionary.
 
     def at(self, now: datetime) -> LimitsPeriod:
-        """Return what is in force at `now` (aware)."""
-        latest = self._latest  # Read once: another thread may put another there.
-        if latest is None or not latest.holds(now):
+        """Return the limits in force at `now` (aware)."""
+        latest = self._latest  # Read once: another thread may replace it.
+        if latest is None or not latest.since <= now < latest.until:
             latest = self._latest = in_force(self._base, self._windows, now)
         return latest
 
@@ -77,7 +74,7 @@ class ElasticLimits:
 
     @property
     def highest(self) -> Limits:
-        """Return the most that ever is in force: what does not fit that can never fit."""
+        """The highest limits at any time: a Workflow that does not fit them can never fit."""
         return Limits(
             _highest([self._base.workflows, *(each.limits.workflows for each in self._windows)]),
             _highest([self._base.tasks, *(each.limits.tasks for each in self._windows)]),
@@ -85,7 +82,7 @@ class ElasticLimits:
 
 
 def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> LimitsPeriod:
-    """Return the limits at `now` (aware), and for how long they stay."""
+    """Return the limits at `now` (aware), and the period in which they are in force."""
     now = now.astimezone(UTC)
     since, until = ALWAYS, NEVER
     started: list[tuple[datetime, int, Window]] = []
@@ -114,11 +111,16 @@ def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> Lim
     )
 
 
+def limits_of(limits: QuotaLimits) -> Limits:
+    """Return the limits of a policy as amounts."""
+    return Limits(Amount.parse(limits.workflows), Amount.parse(limits.tasks))
+
+
 def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
-    """Return windows that `window_problems` found nothing wrong with.
+    """Return windows in which `window_problems` found no problem.
 
     Raises:
-        ValueError: something is wrong with one all the same.
+        ValueError: one has a problem all the same.
     """
     return tuple(
         Window(
@@ -132,13 +134,13 @@ def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
 
 
 def semaphore_limits(definition: SemaphoreDefinition) -> ElasticLimits:
-    """Return the limit of a valid definition over time; at a time it is `.limits.workflows`."""
+    """Return the limit of a valid semaphore over time; its number is in `limits.workflows`."""
     compiled = compile_windows(as_quota_window(each) for each in definition.windows)
     return ElasticLimits(QuotaLimits(workflows=definition.limit), compiled)
 
 
 def as_quota_window(spec: SemaphoreWindow) -> WindowSpec:
-    """Return a window of a semaphore as one of a quota, whose Workflows are the number."""
+    """Return a window of a semaphore as one of a quota; its limit becomes the limit on Workflows."""
     return WindowSpec(
         name=spec.name,
         schedule=spec.schedule,
@@ -153,7 +155,7 @@ def _first(fields: Sequence[AmountField | None]) -> Amount:
 
 
 def _highest(fields: Sequence[AmountField | None]) -> Amount:
-    """Return the loosest of a base (first; absent is unlimited) and of windows (absent sets nothing)."""
+    """Return the highest of a base (first; absent is unlimited) and of windows (absent sets nothing)."""
     amounts = [Amount.parse(fields[0]), *(Amount.parse(field) for field in fields[1:] if field is not None)]
     bounds = [amount.value for amount in amounts if amount.value is not None]
     return Amount(max(bounds)) if len(bounds) == len(amounts) else UNLIMITED

@@ -1,7 +1,7 @@
-"""Who leads, and for how long its writes count: leases, election, epochs, terms.
+"""Which replica leads, and how long its writes count: the Lease, the election, epochs of ledgers, terms.
 
-A Lease is read and written; the works of a leader are started when it is won and ended when it is lost. Each
-term raises an epoch in every ledger (a fence), so that whoever led before can no longer write. A pass follows
-each change. Called by `lockkeeper.assembly.controller`. Next: `policy.service.release`, the main work of a
-term.
+A Lease is read and written; the works of a term start when it is won and end when it is lost. Each term
+raises an epoch in every ledger (a fence), so that an earlier leader can write no more, and a namespace that
+changes its pool takes its reservations along (`ledger_moves`). Called by `lockkeeper.cli.controller` and by
+the release pass. Next: `policy.service.release`, the main work of a term.
 """

@@ -1,13 +1,13 @@
-"""The fences of a leader: the epochs that it has raised, which keep whoever led before it from writing.
+"""Which roots a leader has fenced: the epochs that it has raised, so that earlier leaders cannot write.
 
-Ledgers are fenced one by one, so a leader that was deposed without knowing it could still begin with one that
-its policies speak of and those of the new leader do not. Hence the term, the epoch of a ledger that counts
-nothing: a new leader raises it before it fences every ledger that is not closed, and whoever fences another
-later looks at it afterwards. So a ledger that a deposed leader makes is either found and fenced by the new
-one, or made by one that then learns that it was deposed.
+Ledgers are fenced one by one, so a leader that does not know yet that it was deposed could still begin with
+one that only its policies name. Hence the term, the epoch of a ledger that counts nothing: a new leader
+raises it before it fences every ledger that is not closed, and a leader that fences another later reads it
+afterwards. So a ledger that a deposed leader creates is either found and fenced by the new one, or its
+creator then learns that it was deposed.
 
 Fences also stop what this leader itself sent and has no answer to: a write that is still on its way when a
-namespace leaves a ledger would bring accounts back that nobody counts any more.
+namespace leaves a ledger would bring back accounts that are not counted any more.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -38,9 +38,9 @@ class Fences:
         return root in self._epochs
 
     def raise_new(self, roots: Collection[Root]) -> bool:
-        """Raise the epoch of every root that is not fenced yet; tells whether there were any.
+        """Raise the epoch of every root that is not fenced yet; return whether there were any.
 
-        The first time these are all that have a ledger, too. The caller lists the objects after it and before
+        The first time these include all that have a ledger. The caller lists the objects after it and before
         the next pass (protocol rule 1).
 
         Raises:
@@ -51,8 +51,8 @@ class Fences:
             return True
         new = [root for root in roots if root not in self]
         if new:
-            self._check_term()  # The one afterwards is what counts; this spares the next leader trouble.
-            self._unread = True  # Until that has passed, though a ledger cannot be fenced meanwhile.
+            self._check_term()  # The one afterwards counts; this one spares the next leader conflicts.
+            self._unread = True  # Until the term is checked, even if a ledger cannot be fenced.
             self._raise(new)
         if self._unread:
             self._check_term()
@@ -62,7 +62,7 @@ class Fences:
     def _begin(self, roots: Iterable[Root]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
         found = self._ledgers.update_all(_fence_open, but={TERM})
-        # One that was closed while we wrote is nobody's, and so not ours.
+        # One that was closed while we wrote has no leader.
         self._epochs = {root: ledger.epoch for root, ledger in found.items() if not ledger.closed}
         self._raise(root for root in roots if root not in self)
         self._term = term
@@ -74,8 +74,8 @@ class Fences:
     def refence(self, root: Root, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Write what `change` makes of a ledger at its next epoch; what was sent before conflicts then.
 
-        A root that was not fenced before is not by this either, and one that is closed by it is not any more.
-        Where no answer comes, the root is to be fenced anew, for its epoch is not known.
+        A root that was not fenced before stays so, and one that is closed by it is not fenced any more. Where
+        no answer arrives, the root is to be fenced again, for its epoch is not known.
 
         Raises:
             Deposed: another leader has begun since this one did.
@@ -95,7 +95,7 @@ class Fences:
         return written
 
     def check(self, ledger: Ledger) -> None:
-        """See that a ledger is still ours (protocol rule 2).
+        """Check that no other leader has fenced a ledger (protocol rule 2).
 
         Raises:
             Deposed: another leader has fenced it.
@@ -107,7 +107,7 @@ class Fences:
 
 
 def _fence_open(ledger: Ledger) -> Ledger:
-    """Return a ledger at its next epoch, but one that is closed as it is: nobody has its epoch."""
+    """Return a ledger at its next epoch; one that is closed as it is, for no leader has its epoch."""
     return ledger if ledger.closed else fence(ledger)
 
 

@@ -1,137 +1,140 @@
-"""Leader election over the Cluster protocol: one of several controllers works, another takes over at once.
+"""Leader election over the Cluster protocol: who may take the Lease, and when a term begins and ends.
 
-The work is started when the lease is taken and stopped when it is lost; a lost leader goes on as a candidate.
-The work of a term has several parts (`Duties`), and most of them are done in passes (`Passes`).
+The rules are client-go's (tools/leaderelection): a lease has expired when it was not seen to change for its
+whole duration by the watcher's own clock, so clocks that disagree between machines do no harm. A lease
+alone does not make a limit exact; ledgers fence a leader that does not know yet that it was deposed
+(docs/protocol.md).
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from datetime import datetime
-from queue import SimpleQueue
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
 from threading import Event, Thread
-from typing import Protocol
+from typing import Final
 
 import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound, Trouble
-from policy.cluster.protocol import Cluster
+from policy.cluster.protocol import Cluster, Resource
 from policy.core.objects.json_patch import JsonObject
-from policy.service.leading.leases import (
-    LEASES,
-    RENEW_WITHIN,
-    RETRY,
-    Lease,
-    LeaseStep,
-    Sighting,
-    given_up,
-    new_lease,
-    next_step,
-    observe,
-    renewed,
-    taken,
-)
+from policy.core.values.prepared import prepare
+from policy.service.leading.term_works import Work
+
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+DURATION: Final = timedelta(seconds=4)
+RETRY: Final = timedelta(milliseconds=500)
+"""A killed leader is replaced within the duration and one retry: its last renewal is seen one retry late.
+
+So within the five seconds that are promised, with half a second for a busy machine.
+"""
+RENEW_WITHIN: Final = timedelta(seconds=3)
+"""A leader that could not renew for this long stops by itself, before another may take the lease."""
 
 
-class Work(Protocol):
-    """What a leader does; `run` returns soon after `stop`."""
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`coordination.k8s.io/v1` LeaseSpec; an empty holder means that the lease was given up."""
 
-    def run(self) -> None:
-        """Work until stopped."""
-        ...
-
-    def stop(self) -> None:
-        """End the work."""
-        ...
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    acquire_time: str = ""
+    renew_time: str = ""
+    lease_transitions: int = 0
 
 
-class Passes(ABC):
-    """Work done in passes: one soon after something has changed, and one when the last said that it is due.
+class LeaseMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The metadata that a compare-and-swap needs."""
 
-    `settle` is how many seconds there are from a change to the pass over it, so that a burst makes one pass.
-    """
-
-    def __init__(self, *, settle: float) -> None:
-        self._settle = settle
-        self._woken = Event()
-        self._stopped = Event()
-
-    def wake(self) -> None:
-        """Make a pass soon: something has changed that it looks at."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End the work after the write that is under way."""
-        self._stopped.set()
-        self._woken.set()
-
-    def run(self) -> None:
-        """Work until stopped; no error of the cluster ends it."""
-        while not self._stopped.wait(self._settle):
-            self._woken.clear()
-            self._woken.wait(self.run_pass())
-
-    @abstractmethod
-    def run_pass(self) -> float | None:
-        """Do what is due; returns the seconds until the next pass is, None where only a change brings one."""
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
 
 
-class Duties:
-    """Does several works as one, each in a thread with its name: all end when one of them ends.
+class Lease(msgspec.Struct, frozen=True):
+    """A Lease object."""
 
-    A term of which a part has died would look healthy and do half of what it should. So the whole term ends;
-    the elector then gives the lease up, and whoever leads next begins with everything. `ending` is done when
-    all have ended. They are forgotten then, whoever still knows of the term: what one of them holds may be
-    large.
-    """
+    metadata: LeaseMetadata
+    spec: LeaseSpec = LeaseSpec()
 
-    def __init__(self, works: Mapping[str, Work], *, ending: ExitStack | None = None) -> None:
-        self._works = works
-        self._ending = ending or ExitStack()
-        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def stop(self) -> None:
-        """End all works."""
-        for work in self._works.values():
-            work.stop()
+prepare(Lease)
 
-    def run(self) -> None:
-        """Work until one of the works ends, then end the others.
 
-        Raises:
-            Exception: what the first work that ended was ended by, if it was an error.
-        """
-        with self._ending:
-            first = self._run()
-        self._works = {}
-        if first is not None:
-            raise first
+class LeaseStep(StrEnum):
+    """What a candidate does about a lease."""
 
-    def _run(self) -> BaseException | None:
-        """Work until all have ended; returns what ended the first, None where that was no error."""
-        threads = [
-            Thread(target=self._do, args=(work,), name=name, daemon=True)
-            for name, work in self._works.items()
-        ]
-        for thread in threads:
-            thread.start()
-        first = self._ended.get()
-        self.stop()
-        for thread in threads:
-            thread.join()
-        return first
+    TAKE = "take"
+    RENEW = "renew"
+    WAIT = "wait"
 
-    def _do(self, work: Work) -> None:
-        error: BaseException | None = None
-        try:
-            work.run()
-        except Exception as failure:  # noqa: BLE001 - it is raised again where the term is run
-            error = failure
-        self._ended.put(error)
+
+class Sighting(msgspec.Struct, frozen=True):
+    """A lease, and the watcher's stopwatch in seconds when it was first seen in this state."""
+
+    lease: Lease
+    since: float
+
+
+def observe(before: Sighting | None, lease: Lease, now: float) -> Sighting:
+    """Return the sighting of a lease: the old one while nothing about the lease has changed."""
+    if before is not None and before.lease.metadata.resource_version == lease.metadata.resource_version:
+        return before
+    return Sighting(lease, now)
+
+
+def next_step(seen: Sighting, me: str, now: float) -> LeaseStep:
+    """Return what the candidate `me` does about a lease that was seen."""
+    spec = seen.lease.spec
+    if spec.holder_identity == me:
+        return LeaseStep.RENEW
+    if not spec.holder_identity or now - seen.since >= spec.lease_duration_seconds:
+        return LeaseStep.TAKE
+    return LeaseStep.WAIT
+
+
+def new_lease(name: str, namespace: str, me: str, now: datetime) -> JsonObject:
+    """Return the object that takes a lease which does not exist yet."""
+    return _object(LeaseMetadata(name, namespace), _spec(me, now, transitions=0))
+
+
+def taken(lease: Lease, me: str, now: datetime) -> JsonObject:
+    """Return the object that takes a lease from its last holder."""
+    return _object(lease.metadata, _spec(me, now, transitions=lease.spec.lease_transitions + 1))
+
+
+def renewed(lease: Lease, now: datetime) -> JsonObject:
+    """Return the object that renews a lease."""
+    return _object(lease.metadata, msgspec.structs.replace(lease.spec, renew_time=_micro_time(now)))
+
+
+def given_up(lease: Lease, now: datetime) -> JsonObject:
+    """Return the object that gives a lease up, so that the next leader need not wait."""
+    spec = msgspec.structs.replace(
+        lease.spec, holder_identity="", lease_duration_seconds=1, renew_time=_micro_time(now)
+    )
+    return _object(lease.metadata, spec)
+
+
+def _spec(me: str, now: datetime, *, transitions: int) -> LeaseSpec:
+    time = _micro_time(now)
+    return LeaseSpec(me, int(DURATION.total_seconds()), time, time, transitions)
+
+
+def _object(metadata: LeaseMetadata, spec: LeaseSpec) -> JsonObject:
+    return {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": msgspec.to_builtins(metadata),
+        "spec": msgspec.to_builtins(spec),
+    }
+
+
+def _micro_time(now: datetime) -> str:
+    """Return a `metav1.MicroTime`."""
+    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Elector:
-    """A candidate named `me`; `start` makes the work anew for each term."""
+    """A candidate named `me`; `start` returns the work of each new term."""
 
     def __init__(
         self,
@@ -167,7 +170,7 @@ class Elector:
 
     @property
     def stopping(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether `stop` was called."""
         return self._stopped.is_set()
 
     def stop(self) -> None:
@@ -178,26 +181,27 @@ class Elector:
         """Campaign, lead and campaign again until stopped; `ended` is set when the lease is given up."""
         try:
             while not self._stopped.is_set():
-                self.turn()
+                self.step()
                 self._stopped.wait(RETRY.total_seconds())
             self._resign()
         finally:
             self.ended.set()
 
-    def turn(self) -> None:
-        """Look at the lease once, and take it, renew it or leave it; start or end the work accordingly."""
+    def step(self) -> None:
+        """Read the lease once, and take it, renew it or leave it; start or end the work accordingly."""
         try:
             holding = self._campaign()
         except ClusterError as error:
             self._trouble("leader election", error)
-            holding = self.leading and not self._overdue()
+            since = self._stopwatch() - self._renewed_at
+            holding = self.leading and since < RENEW_WITHIN.total_seconds()
         if holding and not self.leading:
             self._begin()
         elif not holding and self.leading:
             self._end()
 
     def _campaign(self) -> bool:
-        """Return whether the lease is ours after one look at it."""
+        """Return whether the lease is ours after reading it once."""
         now = self._stopwatch()
         try:
             lease = self._read()
@@ -207,24 +211,20 @@ class Elector:
         match next_step(self._seen, self._me, now):
             case LeaseStep.TAKE:
                 return self._write(taken(lease, self._me, self._clock()))
-            case LeaseStep.RENEW if self._work_has_died():
-                self._resign()
+            case LeaseStep.RENEW if self._working is not None and not self.leading:
+                self._resign()  # The work ended by itself: another leader fenced it off, or it has a bug.
                 return False
             case LeaseStep.RENEW:
                 return self._write(renewed(lease, self._clock()))
             case LeaseStep.WAIT:
                 return False
 
-    def _work_has_died(self) -> bool:
-        """Tell whether the work ended by itself: another leader fenced it off, or it has a bug."""
-        return self._working is not None and not self._working.is_alive()
-
     def _read(self) -> Lease:
         return msgspec.convert(self._cluster.get(LEASES, self._name, namespace=self._namespace), Lease)
 
     def _write(self, obj: JsonObject, *, new: bool = False) -> bool:
         """Write the lease; False where another candidate was first."""
-        asked = self._stopwatch()
+        started = self._stopwatch()
         try:
             if new:
                 self._cluster.create(LEASES, obj, namespace=self._namespace)
@@ -232,11 +232,8 @@ class Elector:
                 self._cluster.replace(LEASES, obj)
         except (AlreadyExists, Conflict, NotFound):
             return False
-        self._renewed_at = asked
+        self._renewed_at = started
         return True
-
-    def _overdue(self) -> bool:
-        return self._stopwatch() - self._renewed_at >= RENEW_WITHIN.total_seconds()
 
     def _begin(self) -> None:
         self._work = self._start()

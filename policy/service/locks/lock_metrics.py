@@ -1,7 +1,7 @@
-"""Metrics of the queues of locks, named in docs/metrics.md; shown by the leader, from what it saw last.
+"""Which metrics the queues of locks have, by docs/metrics.md: shown by the leader, from its last pass.
 
 Names of locks are the users' own, so only so many are shown: those with the longest queues first. They are
-read when somebody scrapes, and a lock that nobody uses any more is gone: no series pile up.
+read at each scrape, and a lock that no Workflow uses any more has no series: none pile up.
 """
 
 from collections import Counter as Counts
@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from policy.core.lock_queues.lock_queues import LockQueue
-from policy.core.lock_queues.nudges import Why
+from policy.core.lock_queues.touches import Why
 from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView
 
 _MOST_LOCKS: Final = 500
@@ -51,7 +51,7 @@ class LockMetrics(Collector):
         self._deadlocks.inc()
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not ask for a view."""
+        """Return nothing: registering must not read a view."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -65,7 +65,7 @@ class LockMetrics(Collector):
             (
                 "lockkeeper_lock_oldest_wait_seconds",
                 "How long the one who waits longest has waited.",
-                lambda each: _waited(each, now),
+                lambda each: 0.0 if each.oldest is None else max(0.0, (now - each.oldest).total_seconds()),
             ),
         ):
             yield _family(name, text, shown[:_MOST_LOCKS], value)
@@ -92,7 +92,3 @@ def _family(
         if found is not None:
             family.add_metric([namespace, lock], found)
     return family
-
-
-def _waited(queue: LockQueue, now: datetime) -> float:
-    return max(0.0, (now - queue.oldest).total_seconds()) if queue.oldest is not None else 0.0

@@ -1,7 +1,7 @@
-"""The live Workflows of the namespaces whose locks are watched, each as a small record.
+"""Which locks each live Workflow holds or waits for, in the namespaces whose locks are watched.
 
-One thread a scope lists and watches whole Workflows, decoded straight into narrow structs; what comes out
-replaces the record before. A scope is a namespace, or all of them where many are watched.
+One thread a scope lists and watches whole Workflows, decoded straight into narrow structs; each makes one
+small record. A scope is a namespace, or all of them where many are watched.
 """
 
 from collections import Counter
@@ -18,11 +18,12 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     Applying,
     Cluster,
-    EventOf,
     EventType,
-    ListingOf,
+    Listing,
     ReadingAs,
+    Selection,
     Unread,
+    WatchEvent,
 )
 from policy.core.lock_model.lock_names import LockName
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
@@ -47,7 +48,7 @@ def scopes(namespaces: Iterable[str]) -> frozenset[str]:
 
 
 class Traces:
-    """The records; safe for any number of threads. `changed` hears when one of them may be another."""
+    """The records; safe for any number of threads. `changed` is called when one of them may have changed."""
 
     def __init__(self, *, changed: Callable[[], None], clock: Callable[[], datetime]) -> None:
         self._changed = changed
@@ -66,7 +67,7 @@ class Traces:
             ]
 
     def uses(self, lock: str) -> bool:
-        """Tell whether any Workflow holds, wants, or may come to a lock; in doubt it says yes."""
+        """Return whether any Workflow holds, wants, or may want a lock; True where that is unknown."""
         namespace = LockName.parse(lock).namespace
         with self._lock:
             watched = namespace in self._traced or EVERYWHERE in self._traced
@@ -77,12 +78,8 @@ class Traces:
         with self._lock:
             return frozenset(self._traced)
 
-    def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._traced.values()))
-
     def reset(self, scope: str, items: Iterable[LiveWorkflow | Unread]) -> None:
-        """Start a scope anew from a listing; one that does not fit is as if it used no lock."""
+        """Start a scope again from a listing; a Workflow that cannot be decoded counts as using no lock."""
         traced = [trace(item, unborn=self._clock()) for item in items if isinstance(item, LiveWorkflow)]
         with self._lock:
             self._forget(scope)
@@ -91,14 +88,16 @@ class Traces:
                 self._put(scope, each)
         self._changed()
 
-    def apply(self, scope: str, event: EventOf[LiveWorkflow]) -> None:
+    def apply(self, scope: str, event: WatchEvent[LiveWorkflow | Unread]) -> None:
         """Fold one event in."""
         found = event.object
-        if found is None:
-            return
         if isinstance(found, Unread) or event.type is EventType.DELETED:
             named = found if isinstance(found, Unread) else found.metadata
-            moved = self._drop(scope, (named.namespace or "", named.name or ""))
+            with self._lock:
+                before = self._traced.get(scope, {}).pop((named.namespace or "", named.name or ""), None)
+                moved = before is not None
+                if before is not None:
+                    self._count(before, -1)
         else:
             traced = trace(found, unborn=self._clock())
             with self._lock:
@@ -110,20 +109,13 @@ class Traces:
             self._changed()
 
     def forget(self, scope: str) -> None:
-        """Let go of a scope that is not watched any more."""
+        """Forget a scope that is not watched any more."""
         with self._lock:
             self._forget(scope)
 
     def _forget(self, scope: str) -> None:
         for each in self._traced.pop(scope, {}).values():
             self._count(each, -1)
-
-    def _drop(self, scope: str, key: tuple[str, str]) -> bool:
-        with self._lock:
-            before = self._traced.get(scope, {}).pop(key, None)
-            if before is not None:
-                self._count(before, -1)
-            return before is not None
 
     def _shared(self, traced: Traced) -> Traced:
         """Return a record that shares its sets with others: runs of one template name the same locks."""
@@ -158,16 +150,15 @@ class Follower:
     """Follows one scope in a thread of its own until stopped: a Consumer of whole Workflows."""
 
     def __init__(self, *, cluster: WatchedCluster, scope: str, traces: Traces, trouble: Trouble) -> None:
-        self._source = shaped_objects(
-            cluster, WORKFLOWS, LiveWorkflow, namespace=scope, labels=LIVE, timeout=_WATCH_SECONDS
-        )
+        selection = Selection(WORKFLOWS, namespace=scope, labels=LIVE)
+        self._source = shaped_objects(cluster, selection, LiveWorkflow, timeout=_WATCH_SECONDS)
         self._scope = scope
         self._traces = traces
         self._trouble = trouble
         self._stopped = Event()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         name = f"locks-{self._scope or 'everywhere'}"
         Thread(target=self._follow, name=name, daemon=True).start()
 
@@ -175,12 +166,12 @@ class Follower:
         """End with the next event or time-out of the watch; nothing is folded in after that."""
         self._stopped.set()
 
-    def listed(self, listing: ListingOf[LiveWorkflow]) -> None:
-        """Start the scope anew."""
+    def listed(self, listing: Listing[LiveWorkflow | Unread]) -> None:
+        """Start the scope again."""
         self._traces.reset(self._scope, listing.items)
 
-    def changed(self, event: EventOf[LiveWorkflow]) -> None:
-        """Fold one event in, unless it came after the stop: the scope may be forgotten by then."""
+    def changed(self, event: WatchEvent[LiveWorkflow | Unread]) -> None:
+        """Fold one event in, unless it arrives after the stop: the scope may be forgotten by then."""
         if not self._stopped.is_set():
             self._traces.apply(self._scope, event)
 

@@ -1,7 +1,7 @@
-"""Watches the queues of locks in a leader's term: shows them, reports deadlocks, touches who is overlooked.
+"""What is done about the queues of locks: they are shown, deadlocks reported, overlooked waiters touched.
 
-Nothing is remembered beyond the term. A deadlock is reported once it has stood for a moment, because
-Workflows are seen one after another; the event has a name of its own, so another leader does not report it
+Nothing is remembered beyond the term. A deadlock is reported once it has lasted for a while, because
+Workflows are seen one after another; its event has a name of its own, so another leader does not report it
 again.
 """
 
@@ -21,26 +21,26 @@ from policy.core.lock_queues.lock_queues import (
     live_deadlocks,
     lock_queues,
 )
-from policy.core.lock_queues.nudges import Touch, Why, free_locks, none_touched, touches
+from policy.core.lock_queues.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.objects import well_known
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy
-from policy.service.leading.leader_election import Passes
+from policy.service.leading.term_works import Passes
 from policy.service.locks.lock_traces import Follower, Traces, WatchedCluster, scopes
 from policy.service.status.events import Action, EventSeverity, ReportedEvent, event_of
 
 _SETTLE: Final = 0.5
-"""Seconds between two looks at most: Workflows change all the time."""
+"""Seconds from a change to the pass over it: Workflows change all the time."""
 _IDLE: Final = 5.0
-"""Seconds between two looks while nothing changes: deadlines pass and locks stay free."""
-STANDS_AFTER: Final = 2.0
-"""Seconds that a deadlock stands before it is reported."""
+"""Seconds between two passes while nothing changes: deadlines pass and locks stay free."""
+REPORTED_AFTER: Final = 2.0
+"""Seconds that a deadlock lasts before it is reported."""
 _MOST_NOTE: Final = 1000
 """Characters of an event's note; the API takes 1024."""
 
 
 class LockRecorder(Protocol):
-    """Who counts what is done about locks."""
+    """Counts what is done about locks."""
 
     def touched(self, why: Why) -> None:
         """A Workflow was touched."""
@@ -52,7 +52,7 @@ class LockRecorder(Protocol):
 
 
 class LocksView(msgspec.Struct, frozen=True):
-    """Every lock that is held or waited for, and the deadlocks that stand."""
+    """Every lock that is held or waited for, and the deadlocks that last."""
 
     queues: tuple[LockQueue, ...] = ()
     deadlocks: tuple[LiveDeadlock, ...] = ()
@@ -84,21 +84,21 @@ class LockWatch(Passes):
         self._me = me
         super().__init__(settle=_SETTLE)
         self._followers: dict[str, Follower] = {}
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._free: Mapping[str, datetime] = {}
         self._touched = none_touched()
-        self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._since: dict[tuple[str, tuple[str, ...]], float] = {}
         self._reported: set[tuple[str, tuple[str, ...]]] = set()
         self.traces = Traces(changed=self.wake, clock=clock)
         self.view = NOTHING_SEEN
 
     def uses(self, lock: str) -> bool:
-        """Tell whether any Workflow holds or wants a lock; a namespace that is asked for is watched."""
+        """Return whether any Workflow holds or wants a lock; its namespace is watched from then on."""
         if not self.traces.uses(lock):
             return False
         namespace = LockName.parse(lock).namespace
-        if namespace not in self._asked:
-            self._asked.add(namespace)
+        if namespace not in self._requested:
+            self._requested.add(namespace)
             self.wake()
         return True
 
@@ -111,12 +111,7 @@ class LockWatch(Passes):
                 follower.stop()
 
     def run_pass(self) -> float:
-        """Look; returns the seconds until something that stood now is to be reported."""
-        self.look()
-        return STANDS_AFTER if self._standing.keys() - self._reported else _IDLE
-
-    def look(self) -> None:
-        """Follow what is to be followed, and act on how the queues stand now."""
+        """Act on the queues as they are now; return the seconds until the next pass is due."""
         snapshot = self._snapshot()
         self._follow(snapshot)
         now = self._clock()
@@ -126,33 +121,34 @@ class LockWatch(Passes):
         for touch in touches(found, free_since=self._free, before=self._touched, now=now):
             self._touch(touch, now)
         self._touched.keep({waiter.workflow.uid for queue in found for waiter in queue.waiters})
+        return REPORTED_AFTER if self._since.keys() - self._reported else _IDLE
 
     def _follow(self, snapshot: Snapshot) -> None:
-        """Begin to follow what came to be watched, and end the others."""
-        wanted = scopes(_governed(snapshot) | self._asked)
-        for scope in wanted - self._followers.keys():
+        """Start to follow the scopes that are to be watched, and stop the others."""
+        wanted = scopes(_governed(snapshot) | self._requested)
+        for scope in sorted(wanted - self._followers.keys()):
             follower = Follower(cluster=self._cluster, scope=scope, traces=self.traces, trouble=self._trouble)
             self._followers[scope] = follower
             follower.start()
-        if wanted <= self.traces.watched():  # What is seen already stays so until the new scopes are listed.
+        if wanted <= self.traces.watched():  # Until the new scopes are listed the others stay.
             for scope in self._followers.keys() - wanted:
                 self._followers.pop(scope).stop()
                 self.traces.forget(scope)
 
     def _report_new(self, found: tuple[LiveDeadlock, ...]) -> tuple[LiveDeadlock, ...]:
-        """Report the deadlocks that have stood for a moment, each once; returns all of those."""
+        """Report the deadlocks that have lasted long enough, each once; return all of those."""
         seconds = self._stopwatch()
         keys = {(each.workflow.uid, each.locks): each for each in found}
-        self._standing = {key: self._standing.get(key, seconds) for key in keys}
+        self._since = {key: self._since.get(key, seconds) for key in keys}
         self._reported &= keys.keys()
-        stand = [key for key, since in self._standing.items() if seconds - since >= STANDS_AFTER]
-        for key in stand:
+        lasting = [key for key, since in self._since.items() if seconds - since >= REPORTED_AFTER]
+        for key in lasting:
             if key not in self._reported and self._report(keys[key]):
                 self._reported.add(key)
-        return tuple(keys[key] for key in stand)
+        return tuple(keys[key] for key in lasting)
 
     def _report(self, deadlock: LiveDeadlock) -> bool:
-        """Make an event of a deadlock; tells whether that is done with."""
+        """Create the event of a deadlock; return whether it is not to be tried again."""
         workflow = deadlock.workflow
         try:
             event = event_of(_event_of_deadlock(deadlock, self._clock()), me=self._me)
@@ -181,7 +177,7 @@ class LockWatch(Passes):
 
 
 def _governed(snapshot: Snapshot) -> set[str]:
-    """Return the namespaces that a policy of locks speaks about."""
+    """Return the namespaces that a policy of locks selects."""
     found: set[str] = set()
     for policy in snapshot.lock_policies:
         if isinstance(policy, ClusterSynchronizationPolicy):
@@ -201,7 +197,7 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
 
 
 def _event_of_deadlock(deadlock: LiveDeadlock, now: datetime) -> ReportedEvent:
-    """Return what is reported of a deadlock; one deadlock has one name."""
+    """Return the event to report of a deadlock; one deadlock has one name."""
     workflow = deadlock.workflow
     note = deadlock.text if len(deadlock.text) <= _MOST_NOTE else f"{deadlock.text[: _MOST_NOTE - 1]}…"
     return ReportedEvent(

@@ -1,7 +1,8 @@
-"""Keeps the siblings of templates that policies want; the work of a leader's term.
+"""Which siblings of templates are created, replaced and deleted.
 
-There is no queue. Every pass compares what is wanted with the templates as they were last seen: it makes what
-is missing, makes anew what somebody changed, and removes what nobody wants and nobody uses.
+There is no queue. Every pass compares the siblings that policies need with the templates as they were last
+seen: it creates what is missing, replaces what was edited, and deletes what no policy needs and no Workflow
+uses.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,20 +13,20 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
-from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
-from policy.core.lock_review.wanted_siblings import (
-    SiblingInputs,
-    manifest,
-    sibling_inputs,
-    wanted_siblings,
-)
+from policy.core.lock_model.generated_names import Sibling, header_of, is_sibling
+from policy.core.lock_review.siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Metadata
-from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some
+from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.backoff import RetryTimes
-from policy.service.leading.leader_election import Passes
-from policy.service.locks.config_map_writer import goes_away
+from policy.service.leading.term_works import Passes
+from policy.service.locks.config_map_writer import (
+    WHERE,
+    FoundIn,
+    findings_by_policy,
+    namespace_terminates,
+)
 from policy.service.tracking.tracker import LIVE
 
 _SETTLE: Final = 0.1
@@ -35,24 +36,24 @@ _PAUSE: Final = 0.02
 LONGEST_WAIT: Final = 60.0
 """Seconds until a pass is made in any case."""
 KEPT: Final = 300.0
-"""Seconds that a sibling stays after it came to be unwanted, and until it is looked again whether it is used.
+"""Seconds from when a sibling is not wanted until it is deleted, and between two checks whether it is used.
 
-A webhook that has not heard of the change leads to it for some moments more, and a policy that is taken back
-for a short while should not make everything anew."""
+A webhook that has not seen the change still redirects to it for a while, and a policy that is deleted for a
+short time should not cause all siblings to be created again."""
 SEEN_WITHIN: Final = 10.0
-"""Seconds until what was written is made again, should the watch not show it."""
+"""Seconds until a sibling is created again, should the watch not show it."""
 FIRST_DELAY: Final = 1.0
 _LAST_DELAY: Final = 300.0
-"""Seconds until one that could not be made is tried again, doubled each time."""
+"""Seconds until one that could not be created is tried again, doubled each time."""
 
 _Address = tuple[str, str]
 """Namespace and name."""
 
 
-class Siblings(Passes):
-    """`run` keeps them until `stop`; `wake` makes a pass soon.
+class SiblingWriter(Passes):
+    """The work of one term: `run` writes until `stop`; `wake` makes a pass soon.
 
-    `found` takes what there is to say about policies whose siblings cannot be made.
+    `found` receives the findings about policies whose siblings cannot be created.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Siblings(Passes):
         self._trouble = trouble
         self._found = found
         self._pause = pause
-        self._ground: SiblingInputs | None = None
+        self._inputs: SiblingInputs | None = None
         self._wanted: dict[_Address, Sibling] = {}
         self._written: dict[_Address, float] = {}
         self._failed: RetryTimes[_Address, float, ClusterError] = RetryTimes(
@@ -83,16 +84,16 @@ class Siblings(Passes):
         super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float:
-        """Make and remove what is due; returns the seconds until the next pass is."""
+        """Create and delete what is due; return the seconds until the next pass is."""
         snapshot = self._snapshot()
-        ground = sibling_inputs(snapshot)
-        if ground != self._ground:  # Of all that changes in a cluster hardly anything concerns siblings.
+        inputs = sibling_inputs(snapshot)
+        if inputs != self._inputs:  # Of all that changes in a cluster hardly anything concerns siblings.
             self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
-            self._ground = ground
+            self._inputs = inputs
         for address, sibling in self._wanted.items():
-            if not self._stopped.is_set() and not sibling.made and not self._waits(address):
-                self._try(address, partial(self._make, sibling, snapshot))
-        self._look(snapshot)
+            if not self._stopped.is_set() and not sibling.exists and not self._is_early(address):
+                self._try(address, partial(self._create, sibling, snapshot))
+        self._observe(snapshot)
         for address in self._to_remove():
             if not self._stopped.is_set():
                 self._try(address, partial(self._remove, address))
@@ -100,56 +101,56 @@ class Siblings(Passes):
         self._found(self._findings())
         return self._until_due()
 
-    def _waits(self, address: _Address) -> bool:
-        """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
+    def _is_early(self, address: _Address) -> bool:
+        """Return whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
         now = self._stopwatch()
         written = self._written.get(address, -SEEN_WITHIN)
         return now < written + SEEN_WITHIN or self._failed.is_early(address, now)
 
     def _try(self, address: _Address, work: Callable[[], None]) -> None:
-        """Do something about one sibling; an error is reported, and puts off this one alone."""
+        """Write one sibling; an error is reported, and delays this one alone."""
         try:
             work()
         except ClusterError as error:
             self._failed.failed(address, self._stopwatch(), error)
-            if not goes_away(error):
+            if not namespace_terminates(error):
                 self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)
         else:
             self._failed.forget(address)
         self._stopped.wait(self._pause)
 
-    def _make(self, sibling: Sibling, snapshot: Snapshot) -> None:
-        """Create a sibling; what stands in its place goes first, if it says that it is one.
+    def _create(self, sibling: Sibling, snapshot: Snapshot) -> None:
+        """Create a sibling; a template of its name is deleted first, if it is marked as a sibling.
 
         Raises:
-            Conflict: something else stands in its place.
+            Conflict: another template has its name, or it had been edited.
         """
-        standing = snapshot.headers.get(sibling.key)
-        if standing is not None and not is_sibling(standing):
+        present = snapshot.headers.get(sibling.key)
+        if present is not None and not is_sibling(present):
             raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
-        if standing is not None:
-            self._delete(sibling.key, standing)
+        if present is not None:
+            self._delete(sibling.key, present)
         uid = snapshot.header(sibling.origin).uid or ""
         try:
-            made = self._cluster.create(
+            created = self._cluster.create(
                 WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace
             )
-            self._known[sibling.key] = header_of(msgspec.convert(made.get("metadata"), Metadata))
+            self._known[sibling.key] = header_of(msgspec.convert(created.get("metadata"), Metadata))
         except AlreadyExists:
-            if standing is not None:
+            if present is not None:
                 raise
             # The watch has still to show it.
         self._written[sibling.key] = self._stopwatch()
-        if standing is not None:
+        if present is not None:
             raise Conflict(
                 f"WorkflowTemplate {sibling.name} was not as it had been made, and is made anew: look for "
                 "who edits it, or for a webhook that changes it"
             )
 
-    def _look(self, snapshot: Snapshot) -> None:
-        """Take note of all siblings that stand, those of namespaces too that no policy speaks about any more.
+    def _observe(self, snapshot: Snapshot) -> None:
+        """Record all siblings that exist, also in namespaces that no policy selects any more.
 
-        The templates of those are not read, so leaders before are asked for once, and our own are remembered.
+        Templates are not watched there, so those of earlier leaders are listed once, and our own remembered.
         """
         if not self._listed:
             try:
@@ -173,42 +174,42 @@ class Siblings(Passes):
         self._known.update((at, header) for at, header in shown.items() if is_sibling(header))
 
     def _to_remove(self) -> Iterator[_Address]:
-        """Yield the siblings that nobody has wanted for long enough."""
+        """Yield the siblings that no policy has needed for long enough."""
         now = self._stopwatch()
-        standing = {key for key, header in self._known.items() if is_sibling(header)}
-        unwanted = standing - self._wanted.keys()
+        present = {key for key, header in self._known.items() if is_sibling(header)}
+        unwanted = present - self._wanted.keys()
         self._unwanted = {key: self._unwanted.get(key, now) for key in unwanted}
         for address, since in sorted(self._unwanted.items()):
-            if now >= since + KEPT and not self._waits(address):
+            if now >= since + KEPT and not self._is_early(address):
                 yield address
 
     def _remove(self, address: _Address) -> None:
-        """Delete a sibling unless a Workflow that is not over names it; then look again later."""
+        """Delete a sibling unless a live Workflow uses it; then check again later."""
         namespace, _ = address
-        standing = self._known[address]
-        mark = (standing.labels or {})[well_known.SIBLING]
+        present = self._known[address]
+        mark = (present.labels or {})[well_known.SIBLING]
         used = self._cluster.list(
             WORKFLOWS, namespace=namespace, labels=f"{well_known.SIBLING}={mark},{LIVE}", metadata_only=True
         )
         if used.items:
             self._unwanted[address] = self._stopwatch()
             return
-        self._delete(address, standing)
+        self._delete(address, present)
         self._written[address] = self._stopwatch()
-        del self._known[address]  # Where the watch does not show that it is gone.
+        del self._known[address]  # Where the watch does not show the deletion.
 
-    def _delete(self, address: _Address, standing: Metadata) -> None:
-        """Delete just the object that the watch showed; one that is gone or another is no matter."""
+    def _delete(self, address: _Address, present: Metadata) -> None:
+        """Delete the very object that the watch showed, if it still exists."""
         namespace, name = address
-        gone = Preconditions(uid=standing.uid or None)
+        same = Preconditions(uid=present.uid or None)
         try:
-            self._cluster.delete(WORKFLOW_TEMPLATES, name, namespace=namespace, preconditions=gone)
+            self._cluster.delete(WORKFLOW_TEMPLATES, name, namespace=namespace, preconditions=same)
         except NotFound:
             return
 
     def _forget(self) -> None:
         present = self._wanted.keys() | self._unwanted.keys()
-        made = {key for key, each in self._wanted.items() if each.made}
+        made = {key for key, each in self._wanted.items() if each.exists}
         self._written = {at: each for at, each in self._written.items() if at in present - made}
         self._failed.keep(present - made)
 
@@ -221,21 +222,17 @@ class Siblings(Passes):
         return max(_SETTLE, min([LONGEST_WAIT, *left]))
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
-        """Return what there is to say about the policies whose siblings cannot be made."""
-        said: dict[tuple[str, str, str], set[str]] = {}
+        """Return the findings about policies whose siblings cannot be created."""
+        found: FoundIn = {}
         for address, error in self._failed.about():
             sibling = self._wanted.get(address)
-            if sibling is None or goes_away(error):
+            if sibling is None or namespace_terminates(error):
                 continue
-            origin = str(sibling.origin)
-            for policy in sibling.policies:
-                said.setdefault((policy, origin, _why(error)), set()).add(sibling.namespace)
-        found: dict[PolicyName, list[Finding]] = {}
-        for (policy, origin, why), namespaces in sorted(said.items()):
-            text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"
+            text = f"the sibling of {sibling.origin} in {WHERE} cannot be made: {_why(error)}"
             finding = Finding(FindingKind.NOT_WRITTEN, "spec.match.referenced", text)
-            found.setdefault(_named(policy), []).append(finding)
-        return {policy: tuple(findings) for policy, findings in found.items()}
+            for policy in sibling.policies:
+                found.setdefault((_named(policy), finding), set()).add(sibling.namespace)
+        return findings_by_policy(found)
 
 
 def _why(error: ClusterError) -> str:
@@ -245,7 +242,7 @@ def _why(error: ClusterError) -> str:
 
 
 def _named(source: str) -> PolicyName:
-    """Return the policy of a source: `Kind name`, or `Kind namespace/name`."""
+    """Return the policy of a source: `Kind name` or `Kind namespace/name`."""
     kind, _, rest = source.partition(" ")
     namespace, _, name = rest.rpartition("/")
     return PolicyName(kind, namespace, name)

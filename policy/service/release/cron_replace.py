@@ -1,7 +1,7 @@
-"""Dropping runs of a schedule that wait and were replaced by newer ones (concurrencyPolicy Replace).
+"""Which held runs of a CronWorkflow are deleted because newer ones replace them (concurrencyPolicy Replace).
 
-A run is deleted only as it was seen, waiting: one that changed since, by its release for one, is left. Its
-reservation goes when the deletion is seen (protocol rules 4b and 5).
+A run is deleted only in the version that was seen to be held: one that changed since, by its release for
+example, is left. Its reservation is dropped when the deletion is seen (protocol rules 4b and 5).
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from typing import Final
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, Preconditions
-from policy.core.admission.cron_runs import is_replaceable, superseded
+from policy.core.admission.cron_runs import is_replaceable, replaced_runs
 from policy.core.objects.owners import scheduled_by
 from policy.core.objects.workflow import Metadata
 from policy.service.tracking.tracked import Tracked
@@ -19,40 +19,39 @@ _MOST_AT_ONCE: Final = 50
 """Runs that one pass deletes at most: releases must not wait for thousands."""
 
 
-class CronKeeper:
-    """Knows the runs that wait, by their schedules, and drops those that newer ones have replaced."""
+class CronReplace:
+    """Knows the held runs by their CronWorkflows, and deletes those that newer ones replace.
+
+    `more` is true where there were more than one pass deletes.
+    """
 
     def __init__(self, *, cluster: Cluster) -> None:
         self._cluster = cluster
         self._waiting: dict[str, dict[str, Metadata]] = {}
         self._schedules: dict[str, str] = {}
         self._due: dict[str, None] = {}
-        self.left = False
+        self.more = False
 
-    def see(self, changes: Iterable[WorkflowChange]) -> None:
-        """Take note of what changed."""
+    def observe(self, changes: Iterable[WorkflowChange]) -> None:
+        """Record what changed."""
         for change in changes:
             tracked = change.after or change.before
             if tracked is not None:
                 self._forget(tracked.uid)
-            if change.after is not None and is_replaceable(change.after.metadata):
+            if change.after is not None and change.after.held and is_replaceable(change.after.metadata):
                 self._remember(change.after)
 
-    def drop(self, stopping: Callable[[], bool]) -> int:
-        """Delete the runs that are replaced; returns how many.
-
-        What fails is tried at the next pass. `left` says that there were more than one pass deletes.
-        """
-        dropped, self.left = 0, False
+    def delete_replaced(self, stopping: Callable[[], bool]) -> None:
+        """Delete the runs that are replaced; what fails is tried again at the next pass."""
+        deleted, self.more = 0, False
         for schedule in list(self._due):
-            for run in superseded(self._waiting.get(schedule, {}).values()):
-                self.left = dropped >= _MOST_AT_ONCE
-                if self.left or stopping():
-                    return dropped
-                dropped += self._delete(run)
+            for run in replaced_runs(self._waiting.get(schedule, {}).values()):
+                self.more = deleted >= _MOST_AT_ONCE
+                if self.more or stopping():
+                    return
+                deleted += self._delete(run)
             if len(self._waiting.get(schedule, ())) <= 1:
                 self._due.pop(schedule, None)
-        return dropped
 
     def _remember(self, tracked: Tracked) -> None:
         owner = scheduled_by(tracked.metadata)
@@ -73,7 +72,7 @@ class CronKeeper:
                 del self._waiting[schedule]
 
     def _delete(self, run: Metadata) -> bool:
-        """Delete a run as it was seen; of one that changed since, the change is on its way here."""
+        """Delete a run in the version that was seen; the watch shows one that changed since."""
         preconditions = Preconditions(uid=run.uid, resource_version=run.resource_version)
         try:
             self._cluster.delete(

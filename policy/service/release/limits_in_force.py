@@ -1,7 +1,7 @@
-"""The limits of one quota root as they are in force: told to its planner when time, nodes or edits move them.
+"""Which limits of one quota root are in force: set in its planner when time, nodes or edits change them.
 
-An edit that moves limits only is taken over by a planner as it stands. Whoever waits needs room on the same
-accounts as before, so a queue of any length need not be read anew for a number that was changed.
+A planner takes over an edit that changes limits only. Workflows that wait need capacity in the same accounts
+as before, so a queue of any length need not be read again for a number that was changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from policy.core.values.amounts import Limits
 class LimitsInForce:
     """The policies of some namespaces of one root, and until when their limits stay as they are.
 
-    `capacity` is what nodes allow the pool, None where nobody has measured it.
+    `capacity` is what nodes allow the pool, None where it was not measured.
     """
 
     def __init__(self, *, snapshot: Snapshot, namespaces: Sequence[str], capacity: Limits | None) -> None:
@@ -39,31 +39,31 @@ class LimitsInForce:
         return self.pool if self.pool is not None and self.pool.borrows else None
 
     def fair_share(self, history: Mapping[Tenant, int], now: datetime) -> FairShare:
-        """Return fair share as it begins with what was used before."""
-        limits, pool = self._whole(now), self.pool
+        """Return fair share as it begins with past usage."""
+        limits, pool = self._total_limits(now), self.pool
         if pool is None:
             return FairShare(now=now, limits=limits, history=history)
         return FairShare(
             now=now, limits=limits, half_life=pool.half_life, weights=pool.weights, history=history
         )
 
-    def at(self, planner: Planner, now: datetime, capacity: Limits | None) -> bool:
-        """Tell the planner the limits of `now`, if any were moved; tells whether that may be."""
+    def put(self, planner: Planner, now: datetime, capacity: Limits | None) -> bool:
+        """Set the limits of `now` in the planner; return False where none can have changed."""
         if capacity == self.capacity and now < self.until:
             return False
         self.capacity = capacity
-        self._put(planner, now)
+        self._set_limits(planner, now)
         return True
 
     def take_over(self, snapshot: Snapshot, planner: Planner) -> bool:
-        """Go on by another snapshot, if nothing but limits, windows and rules is different in it.
+        """Take over another snapshot, if only limits, windows and rules are different in it.
 
-        Tells whether that is so. The next `at` puts them in force.
+        Returns whether that is so. The next `put` puts them in force.
         """
         pool = _pool_of(snapshot, self.namespaces)
         pairs = [(self.snapshot.policies(each), snapshot.policies(each)) for each in self.namespaces]
-        if not _same_pool(self.pool, pool) or not all(
-            old.pool == new.pool and _same_wants(old.quotas, new.quotas) for old, new in pairs
+        if not _same_but_limits(self.pool, pool) or not all(
+            old.pool == new.pool and _same_demands(old.quotas, new.quotas) for old, new in pairs
         ):
             return False
         moved = self.pool != pool or any(old.quotas != new.quotas for old, new in pairs)
@@ -76,14 +76,16 @@ class LimitsInForce:
             self.until = ALWAYS
         return True
 
-    def _put(self, planner: Planner, now: datetime) -> None:
-        """Tell the planner the limits of this moment, and remember how long they stay."""
+    def _set_limits(self, planner: Planner, now: datetime) -> None:
+        """Set the limits of this time in the planner, and remember how long they stay."""
         pool, lender = self.pool, self.lender
         self.until = NEVER if pool is None else pool.until(now)
         if lender is not None:
-            planner.set_pool(lender.pool_at(now, self.capacity))  # Which says what shares are of, too.
+            planner.set_pool(
+                lender.pool_at(now, self.capacity)
+            )  # The limits of which shares are computed are in it.
         else:
-            planner.fair.limits = self._whole(now)
+            planner.fair.limits = self._total_limits(now)
         for namespace in self.namespaces:
             for quota in self.snapshot.policies(namespace).quotas:
                 self.until = min(self.until, quota.elastic.at(now).until)
@@ -97,8 +99,8 @@ class LimitsInForce:
                 if limits != planner.headroom.limits.get(quota.account):
                     planner.set_limits(quota.account, limits, ever=quota.highest)
 
-    def _whole(self, now: datetime) -> Limits:
-        """Return the limits of which somebody's usage is a share."""
+    def _total_limits(self, now: datetime) -> Limits:
+        """Return the limits of which the usage of a tenant is a share."""
         if self.pool is not None:
             return self.pool.limits_at(now, self.capacity)
         quotas = [quota for each in self.namespaces for quota in self.snapshot.policies(each).quotas]
@@ -110,27 +112,27 @@ def _pool_of(snapshot: Snapshot, namespaces: Iterable[str]) -> CompiledPool | No
     return next((pool for each in namespaces if (pool := snapshot.pool(each)) is not None), None)
 
 
-def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
-    """Tell whether two pools differ in limits and windows at most."""
+def _same_but_limits(old: CompiledPool | None, new: CompiledPool | None) -> bool:
+    """Return whether two pools differ in limits and windows at most."""
     if old is None or new is None:
         return old is new
     return (
         _with_limits_of(old, new) == new
-        and _same_wants((old.quota,), (new.quota,))
+        and _same_demands((old.quota,), (new.quota,))
         and old.shares.keys() == new.shares.keys()
-        and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())
+        and all(_same_demands(shares, new.shares[name]) for name, shares in old.shares.items())
     )
 
 
-def _same_wants(old: Sequence[CompiledQuota], new: Sequence[CompiledQuota]) -> bool:
-    """Tell whether these ask for room on the same accounts, for the same Workflows, with equal reserves."""
-    return len(old) == len(new) and all(_wants_alike(*pair) for pair in zip(old, new, strict=True))
+def _same_demands(old: Sequence[CompiledQuota], new: Sequence[CompiledQuota]) -> bool:
+    """Return whether these make the same demands on the same accounts, with equal reserves."""
+    return len(old) == len(new) and all(_same_demand(*pair) for pair in zip(old, new, strict=True))
 
 
-def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
-    """Tell whether two differ in limits, windows and rules at most.
+def _same_demand(old: CompiledQuota, new: CompiledQuota) -> bool:
+    """Return whether two differ in limits, windows and rules at most.
 
-    Whoever waits also remembers by what limits rise, and how far, to be told of it.
+    A demand also has by what limits rise, and how far, for the message of a Workflow that waits for it.
     """
     if old.rises != new.rises or (old.rises and old.highest != new.highest):
         return False
@@ -138,7 +140,7 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
         old,
         elastic=new.elastic,
         highest=new.highest,
-        moves=new.moves,
+        highest_when=new.highest_when,
         rules=new.rules,
         bounds_tasks=new.bounds_tasks,
         constant=new.constant,
@@ -147,12 +149,12 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
 
 
 def _with_limits_of(old: CompiledPool, new: CompiledPool) -> CompiledPool:
-    """Return a pool with all that says the limits of another, or was worked out of them."""
+    """Return a pool with the limits of another, and what is computed from them."""
     return msgspec.structs.replace(
         old,
         quota=new.quota,
         shares=new.shares,
-        said=new.said,
+        assigned=new.assigned,
         defaults=new.defaults,
         borrowing=new.borrowing,
         lending=new.lending,

@@ -1,7 +1,7 @@
-"""Follows the nodes of the cluster while a pool's limits do, and says what they allow each pool.
+"""What the nodes of the cluster allow each pool whose limits follow nodes; watched while there is one.
 
 The rules are those of `quota.node_capacity`: a limit rises with the nodes at once, and falls when they have
-stayed away for a while. A new leader goes on from what the ledger says.
+been absent for a while. A new leader continues from what is in the ledger.
 """
 
 from collections.abc import Callable
@@ -31,16 +31,16 @@ from policy.core.values.amounts import Limits
 from policy.sources.snapshot_store import Listener, Listeners, Unsubscribe
 
 _LOOK_SECONDS: Final = 5.0
-"""How often, while no pool follows nodes, it is looked whether one does by now."""
+"""How often the policies are read for a pool that follows nodes."""
 _WATCH_SECONDS: Final = 300.0
 _SETTLE_SECONDS: Final = 0.05
-"""From a change to the measuring after it: nodes come and go many at a time."""
+"""From a change to the measuring after it: nodes are added and removed many at a time."""
 
 
-class NodeFollower:
-    """The work of one term, and a Consumer of nodes. `capacity` may be asked from any thread.
+class NodeWatch:
+    """The work of one term, and a Consumer of nodes. `capacity` may be called from any thread.
 
-    `before` returns what the ledger says that nodes allowed a pool last.
+    `before` returns what nodes allowed a pool last, by its ledger.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class NodeFollower:
         self._listed = False
 
     def capacity(self, pool: str) -> Limits | None:
-        """Return what nodes allow a pool, None where nobody has measured that yet."""
+        """Return what nodes allow a pool, None where it was not measured yet."""
         state = self._states.get(pool)
         return None if state is None else limits_of(state)
 
     def on_change(self, listener: Listener) -> Unsubscribe:
-        """Call `listener` when a pool is allowed more or less than before."""
+        """Call `listener` when nodes allow a pool more or less than before."""
         return self._listeners.add(listener)
 
     def wake(self) -> None:
-        """Look at the policies again soon."""
+        """Read the policies again soon."""
         self._inbox.wake()
 
     def stop(self) -> None:
@@ -82,14 +82,14 @@ class NodeFollower:
         self._stopped.set()
         self._inbox.wake()
 
-    def listed(self, listing: Listing) -> None:
-        """Start anew from a listing."""
+    def listed(self, listing: Listing[JsonObject]) -> None:
+        """Start again from a listing."""
         nodes = [_node(item) for item in listing.items]
         self._nodes = {node.metadata.name: node for node in nodes}
         self._listed = True
 
-    def changed(self, event: WatchEvent) -> None:
-        """Take in a node that came, changed or went."""
+    def changed(self, event: WatchEvent[JsonObject]) -> None:
+        """Fold one event in."""
         node = _node(event.object)
         if event.type is EventType.DELETED:
             self._nodes.pop(node.metadata.name, None)
@@ -117,7 +117,7 @@ class NodeFollower:
             self._inbox.deliver(wait, settle=_SETTLE_SECONDS)
 
     def _following(self) -> dict[str, CompiledPool]:
-        """Return the pools whose limits follow nodes; those of no namespace allow nobody anything yet."""
+        """Return the pools whose limits follow nodes and that have a namespace."""
         snapshot = self._snapshot()
         wanted = {pool.metadata.name for pool in snapshot.pools if pool.spec.elastic is not None}
         found: dict[str, CompiledPool] = {}
@@ -130,7 +130,7 @@ class NodeFollower:
         return found
 
     def _measure(self, pools: dict[str, CompiledPool]) -> timedelta | None:
-        """Bring all limits up to date; returns after which time one falls if nothing is heard until then."""
+        """Bring all limits up to date; return the time until one falls if nothing changes."""
         now = self._clock()
         moved = self._states.keys() != pools.keys()
         states: dict[str, Following] = {}
@@ -139,9 +139,7 @@ class NodeFollower:
             rule = pool.capacity
             if rule is None:
                 continue
-            state = self._states.get(name)
-            if state is None:
-                state = self._resumed(name)
+            state = self._states.get(name) or self._resumed(name)
             states[name] = follow(state, measure(rule, self._nodes.values()), rule, now)
             moved = moved or limits_of(states[name]) != self.capacity(name)
             fall = next_fall(states[name], rule)
@@ -153,7 +151,7 @@ class NodeFollower:
         return min(falls) - now if falls else None
 
     def _resumed(self, pool: str) -> Following:
-        """Return the state to go on from: what the ledger says, if it can be read."""
+        """Return the state to continue from: that of the ledger, if it can be read."""
         try:
             shown = self._before(pool)
         except ClusterError as error:
@@ -163,7 +161,7 @@ class NodeFollower:
 
 
 def _node(obj: JsonObject) -> Node:
-    """Return what is read of a node; one that cannot be read carries nothing."""
+    """Return what is read of a node; one that cannot be decoded has no capacity."""
     try:
         return msgspec.convert(obj, Node)
     except msgspec.ValidationError:

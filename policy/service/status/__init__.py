@@ -1,7 +1,7 @@
-"""What people see of the controller: conditions and figures of policies, events of Workflows, metrics.
+"""What users see of the controller: conditions and figures of policies, events of Workflows, metrics.
 
 Verdicts on policies, usage and reasons for waiting come in; writes of status, events and metrics go out, each
 only where it is not there already, at a bounded rate. A new metric of the controller starts in `metrics` and
-in docs/metrics.md. Called by `release` and by the sources of policies. There is no next step: nothing is
-decided on what is written here.
+in docs/metrics.md. Called by `release`, `locks` and `lockkeeper.assembly`. There is no next step: nothing
+reads what is written here to decide.
 """

@@ -1,11 +1,11 @@
-"""What a policy's status says: conditions made of the verdict on it, and of what the whole set shows.
+"""Which conditions a policy's status gets: from the verdict on it, and the findings about the whole set.
 
 - Ready: whether the policy is in force as its author wrote it last;
 - Invalid: whether something is wrong with it, and what;
 - Conflicting: whether another policy counts instead of it, or refuses what it does;
-- Incomplete: that not all templates or ConfigMaps of a namespace are known; absent where they are.
+- Incomplete: not all templates or ConfigMaps of a namespace are known; absent where they are.
 
-Pure: what stands in the cluster and the time are given, and what is to be written is returned.
+Pure: the present status and the time are given, and what is to be written is returned.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from policy.sources.last_good_objects import Verdict
 MAX_MESSAGE: Final = 4000
 """Characters of a message; the CRDs allow 32768, and people read the first ten lines."""
 MAX_PART: Final = 500
-"""Characters of one part of a message: a path may be as long as a key that somebody made up."""
+"""Characters of one part of a message: a path may be as long as any key of an object."""
 _TRUE: Final = "True"
 _FALSE: Final = "False"
 
@@ -55,8 +55,8 @@ class WrittenCondition(msgspec.Struct, frozen=True, rename="camel"):
 prepare(WrittenCondition)
 
 
-class ToWrite(msgspec.Struct, frozen=True):
-    """Fields of a status that are to be written; `urgent` where they say more than other figures."""
+class StatusFields(msgspec.Struct, frozen=True):
+    """Fields of a status that are to be written; `urgent` unless they are figures alone."""
 
     status: JsonObject
     urgent: bool
@@ -64,42 +64,42 @@ class ToWrite(msgspec.Struct, frozen=True):
 
 def status_to_write(
     verdict: Verdict, findings: Sequence[Finding], *, now: datetime, figures: JsonObject | None = None
-) -> ToWrite | None:
-    """Return the fields of the status that are to be written, or None where they stand there already.
+) -> StatusFields | None:
+    """Return the fields of the status that are to be written, or None where it has them already.
 
-    A condition keeps its lastTransitionTime while its status is the same, whatever else it says. `figures`
+    A condition keeps its lastTransitionTime while its status is the same, whatever else changes. `figures`
     are those of a quota.
     """
-    standing, foreign = _conditions(verdict.status)
-    wanted = [_since(each, standing.get(each.type), now) for each in conditions_of(verdict, findings)]
-    observed = verdict.status.get("observedGeneration") if isinstance(verdict.status, dict) else None
-    shown = verdict.status if isinstance(verdict.status, dict) else {}
-    moved = {key: value for key, value in (figures or {}).items() if shown.get(key) != value}
-    if observed == verdict.generation and standing == {each.type: each for each in wanted}:
-        return ToWrite(moved, urgent=False) if moved else None
+    status = verdict.status if isinstance(verdict.status, dict) else {}
+    present, foreign = _conditions(status)
+    wanted = [_since(each, present.get(each.type), now) for each in conditions_of(verdict, findings)]
+    changed = {key: value for key, value in (figures or {}).items() if status.get(key) != value}
+    observed = status.get("observedGeneration")
+    if observed == verdict.generation and present == {each.type: each for each in wanted}:
+        return StatusFields(changed, urgent=False) if changed else None
     ours: list[JsonValue] = [msgspec.to_builtins(each) for each in wanted]
     conditions: JsonObject = {"observedGeneration": verdict.generation, "conditions": [*ours, *foreign]}
-    return ToWrite({**moved, **conditions}, urgent=True)
+    return StatusFields({**changed, **conditions}, urgent=True)
 
 
 def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[WrittenCondition, ...]:
     """Return the conditions of a policy, with no time of transition yet."""
     conflicts = [each for each in findings if each.kind not in _NO_CONFLICT]
     usual = (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
-    beyond = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
-    if not beyond:
+    incomplete = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
+    if not incomplete:
         return usual
     kind, generation = _ConditionType.INCOMPLETE, verdict.generation
-    return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
+    return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(incomplete), generation))
 
 
 def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenCondition:
-    """Return the condition that says whether a policy is in force."""
+    """Return the condition whether a policy is in force."""
     kind, generation = _ConditionType.READY, verdict.generation
     if verdict.problems:
-        kept = verdict.in_force
-        reason = "LastGoodInForce" if kept else "NotInForce"
-        rest = f"generation {kept} of it stays in force" if kept else "nothing of it is in force"
+        last_good = verdict.in_force
+        reason = "LastGoodInForce" if last_good else "NotInForce"
+        rest = f"generation {last_good} of it stays in force" if last_good else "nothing of it is in force"
         return WrittenCondition(
             kind, _FALSE, reason, f"it is wrong, and {rest}: {_faults(verdict)}", generation
         )
@@ -130,28 +130,28 @@ def _faults(verdict: Verdict) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Return the parts in one line, as many as there is room for, and how many more there are."""
+    """Return the parts in one line, as many as a message may have, and how many more there are."""
     shown: list[str] = []
-    room = MAX_MESSAGE
+    left = MAX_MESSAGE
     for part in parts:
         text = part if len(part) <= MAX_PART else f"{part[: MAX_PART - 1]}…"
-        room -= len(text) + len("; ")
-        if room < 0:
+        left -= len(text) + len("; ")
+        if left < 0:
             return f"{'; '.join(shown)}; and {len(parts) - len(shown)} more"
         shown.append(text)
     return "; ".join(shown)
 
 
-def _since(wanted: WrittenCondition, standing: WrittenCondition | None, now: datetime) -> WrittenCondition:
+def _since(wanted: WrittenCondition, present: WrittenCondition | None, now: datetime) -> WrittenCondition:
     """Return the condition with the time since when it has its status."""
-    kept = standing is not None and standing.status == wanted.status and standing.last_transition_time
-    time = kept or now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    same = present is not None and present.status == wanted.status and present.last_transition_time
+    time = same or now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return msgspec.structs.replace(wanted, last_transition_time=time)
 
 
-def _conditions(status: JsonValue) -> tuple[Mapping[str, WrittenCondition], list[JsonValue]]:
-    """Return our conditions by type, and those of others; what cannot be read is as if it were not there."""
-    listed = status.get("conditions") if isinstance(status, dict) else None
+def _conditions(status: JsonObject) -> tuple[Mapping[str, WrittenCondition], list[JsonValue]]:
+    """Return our conditions by type, and those of others; what cannot be decoded is left out."""
+    listed = status.get("conditions")
     ours: dict[str, WrittenCondition] = {}
     foreign: list[JsonValue] = []
     for each in listed if isinstance(listed, list) else ():

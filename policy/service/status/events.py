@@ -1,7 +1,7 @@
-"""Kubernetes events about Workflows that wait: for `kubectl describe`, written when the reason changes.
+"""Which Kubernetes events are written about Workflows, for `kubectl describe`, and how fast.
 
 They are a courtesy: written by a thread of their own, at a bounded rate, and dropped where there are too
-many. What has to be known is in the Workflow's own status.
+many. What a user has to know is in the Workflow's own status.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class EventSeverity(StrEnum):
 
 
 class Action(StrEnum):
-    """`action` of an event: what its Workflow was in."""
+    """`action` of an event: what its Workflow was doing."""
 
     QUEUEING = "Queueing"
     WAITING = "Waiting"
@@ -44,7 +44,7 @@ class Action(StrEnum):
 class ReportedEvent(msgspec.Struct, frozen=True):
     """What is reported of a Workflow: a reason in one word, and a sentence.
 
-    `once` is what gives the event its name, where the same is to be reported once and not at every moment.
+    `once` gives the event its name, where the same is to be reported once and not each time.
     """
 
     namespace: str
@@ -58,7 +58,7 @@ class ReportedEvent(msgspec.Struct, frozen=True):
     once: str = ""
 
 
-class Announcer:
+class EventWriter:
     """The work of one term: writes events until it is stopped. `me` names the process that writes."""
 
     def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], me: str) -> None:
@@ -77,9 +77,9 @@ class Announcer:
         *,
         once: bool = False,
     ) -> None:
-        """Have an event written soon; it is dropped where too many wait already.
+        """Queue an event to be written soon; it is dropped where too many are queued already.
 
-        What is reported `once` is not reported again while its event is there, whoever leads by then.
+        What is reported `once` is not reported again while its event exists, by another leader neither.
         """
         reported = ReportedEvent(
             namespace=workflow.namespace,
@@ -102,7 +102,7 @@ class Announcer:
         try:
             self._pending.put_nowait(None)
         except Full:
-            return  # There is something to wake for already.
+            return  # The queue is not empty, so the thread is not blocked.
 
     def run(self) -> None:
         """Write events until stopped; one that cannot be written is dropped."""
@@ -120,7 +120,7 @@ class Announcer:
 
 
 def event_of(reported: ReportedEvent, *, me: str) -> JsonObject:
-    """Return the event; the same reported at the same moment has the same name."""
+    """Return the event; the same reported at the same time has the same name."""
     at = reported.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     once = reported.once or f"{reported.uid}/{reported.reason}/{at}/{reported.note}"
     digest = sha256(once.encode()).hexdigest()[:16]

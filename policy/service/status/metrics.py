@@ -1,4 +1,4 @@
-"""Metrics of the controller, named in docs/metrics.md, in a registry of their own.
+"""Which metrics the controller has, by docs/metrics.md, in a registry of their own.
 
 Label values are of closed sets, but for namespaces, of which only so many are distinguished.
 """
@@ -6,7 +6,7 @@ Label values are of closed sets, but for namespaces, of which only so many are d
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,27 +30,7 @@ REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Seconds; an answer that takes longer than ten is given up."""
 MOST_NAMESPACES: Final = 1000
 OTHER_NAMESPACES: Final = "*"
-"""Stands for all further namespaces; it can be the name of none."""
-
-
-class ControllerRecorder(Protocol):
-    """Who counts what the controller reports."""
-
-    def released(self, workflow: Tracked) -> None:
-        """A Workflow was let go."""
-        ...
-
-    def failed(self, error: ClusterError) -> None:
-        """A Workflow could not be let go yet."""
-        ...
-
-    def trouble(self, error: ClusterError) -> None:
-        """Something failed and will be tried again."""
-        ...
-
-    def led(self) -> None:
-        """A term as the leader began."""
-        ...
+"""Means all further namespaces; no namespace can have this name."""
 
 
 class PolicyCounts(Collector):
@@ -65,7 +45,7 @@ class PolicyCounts(Collector):
         self._wrong = wrong
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not ask for a snapshot."""
+        """Return nothing: registering must not read a snapshot."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -87,14 +67,14 @@ class PolicyCounts(Collector):
             for kind in good:
                 found.add_metric([kind], counts[kind])
             yield found
-        beyond = GaugeMetricFamily(
+        left_out = GaugeMetricFamily(
             "lockkeeper_objects_left_out",
             "Templates and ConfigMaps that are not read, since their namespace has more than its bound.",
             labels=["kind", "namespace"],
         )
         for each in snapshot.extent.left_out.values():
-            beyond.add_metric([each.kind, each.namespace], each.count)
-        yield beyond
+            left_out.add_metric([each.kind, each.namespace], each.count)
+        yield left_out
 
 
 class _ApiMetrics:
@@ -123,9 +103,9 @@ class _ApiMetrics:
 
 
 class ControllerMetrics:
-    """The metrics of one controller process; a ControllerRecorder.
+    """The metrics of one controller process.
 
-    `leading` says whether this process leads; `collectors` bring the metrics of other parts with them.
+    `leading` returns whether this process leads; `collectors` add the metrics of other parts.
     """
 
     def __init__(
@@ -135,7 +115,7 @@ class ControllerMetrics:
         clock: Callable[[], datetime],
         collectors: Iterable[Collector] = (),
     ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter, of no use here.
         self.registry = CollectorRegistry()
         self.api = _ApiMetrics(registry=self.registry)
         self._clock = clock
@@ -183,7 +163,7 @@ class ControllerMetrics:
     def released(self, workflow: Tracked) -> None:
         """Count a release, and how long the Workflow had waited by our clock."""
         seconds = max(0.0, (self._clock() - workflow.created).total_seconds())
-        namespace = self._told_apart(workflow.namespace)
+        namespace = self._namespace_label(workflow.namespace)
         self._releases.labels(namespace).inc()
         self._waited.labels(namespace).inc(seconds)
         self._waits.observe(seconds)
@@ -193,15 +173,15 @@ class ControllerMetrics:
         self._failures.labels(type(error).__name__).inc()
 
     def trouble(self, error: ClusterError) -> None:
-        """Count a work that failed."""
+        """Count other work that failed and is tried again."""
         self._retries.labels(type(error).__name__).inc()
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)
 
-    def _told_apart(self, namespace: str) -> str:
-        """Return the label of a namespace: namespaces come and go, and their series would pile up."""
+    def _namespace_label(self, namespace: str) -> str:
+        """Return the label of a namespace: there are ever new ones, and their series would pile up."""
         if namespace not in self._namespaces and len(self._namespaces) >= MOST_NAMESPACES:
             return OTHER_NAMESPACES
         self._namespaces.add(namespace)

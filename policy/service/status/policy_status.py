@@ -1,8 +1,8 @@
-"""Keeps the conditions on policies: what was judged is written where it does not stand already.
+"""Which statuses of policies are written, and when: those that differ from the conditions and figures of now.
 
 There is no queue. Every pass compares the latest verdict on each policy with the status that the cluster
-showed last, so a new leader writes only what differs, and a write that comes back by the watch is seen to be
-done. Each write insists on the version that it was compared with: nothing unseen is written over.
+showed last, so a new leader writes only what differs, and a write is done when the watch shows it. Each write
+requires the version that it was compared with: nothing unseen is overwritten.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ import msgspec
 from policy.cluster.errors import ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import STATUS, Cluster, MergePatch
 from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 from policy.core.policies.conflicts import Finding, PolicyName
-from policy.core.values.backoff import Failure, RetryTimes
-from policy.core.values.prepared import prepare
-from policy.service.leading.leader_election import Passes
+from policy.core.values.backoff import RetryTimes
+from policy.service.leading.term_works import Passes
 from policy.service.status.conditions import status_to_write
 from policy.sources.last_good_objects import Verdict
 
 _SETTLE: Final = 0.2
-"""Seconds from a change to the pass over it: a burst makes one pass, and other replicas have heard of it."""
+"""Seconds from a change to the pass over it: a burst makes one pass, and other replicas have seen it."""
 _PAUSE: Final = 0.05
 """Seconds after each write, so that there are at most twenty a second."""
 _FIGURES_EVERY: Final = 2.0
@@ -32,23 +32,8 @@ LAST_DELAY: Final = 300.0
 """Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
 
 
-class _VersionAsWritten(msgspec.Struct, frozen=True, rename="camel"):
-    """The version of an object as a write left it."""
-
-    resource_version: str
-
-
-class _PolicyAsWritten(msgspec.Struct, frozen=True):
-    """An object as a write left it."""
-
-    metadata: _VersionAsWritten
-
-
-prepare(_PolicyAsWritten)
-
-
 class _OwnWrite(msgspec.Struct, frozen=True):
-    """How our own write left a policy; it holds until the watch shows another version than `seen`."""
+    """A policy as our own write left it, valid until the watch shows another version than `seen`."""
 
     seen: str
     version: str
@@ -56,10 +41,9 @@ class _OwnWrite(msgspec.Struct, frozen=True):
 
 
 class PolicyStatusWriter(Passes):
-    """The work of one term: `run` writes until `stop`, `wake` makes it look at everything again.
+    """The work of one term: `run` writes until `stop`; `wake` makes a pass soon.
 
-    `verdicts`, `findings` and `figures` give what is known now; `stopwatch` counts seconds, of which `pause`
-    pass after each write.
+    `verdicts`, `findings` and `figures` return what is known now; there are `pause` seconds after each write.
     """
 
     def __init__(
@@ -90,10 +74,7 @@ class PolicyStatusWriter(Passes):
         super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float | None:
-        """Write every status that is not as it should be; returns the seconds until one is to be tried again.
-
-        None stands for no such time.
-        """
+        """Write every status that is not as it should be; return the seconds until one is due, if any."""
         verdicts = self._verdicts()
         self._forget({verdict.uid for verdict in verdicts})
         findings, figures = self._findings(), self._figures()
@@ -101,13 +82,13 @@ class PolicyStatusWriter(Passes):
             if self._stopped.is_set():
                 return None
             name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
-            self._keep(self._as_written(verdict), findings.get(name, ()), figures.get(name))
+            self._update(self._as_written(verdict), findings.get(name, ()), figures.get(name))
         due = self._delayed.next_due()
         left = [each - self._stopwatch() for each in (due, *self._resting.values()) if each is not None]
         return max(0.0, min(left)) if left else None
 
-    def _keep(self, verdict: Verdict, findings: tuple[Finding, ...], figures: JsonObject | None) -> None:
-        """Write the status of one policy, if that is needed and not to be put off."""
+    def _update(self, verdict: Verdict, findings: tuple[Finding, ...], figures: JsonObject | None) -> None:
+        """Write the status of one policy, if that is needed and due."""
         wanted = status_to_write(verdict, findings, now=self._clock(), figures=figures)
         if wanted is None:
             self._delayed.forget(verdict.uid)
@@ -118,8 +99,12 @@ class PolicyStatusWriter(Passes):
             return
         self._resting.pop(verdict.uid, None)
         delay = self._delayed.get(verdict.uid)
-        if delay is not None and self._is_early(delay, verdict):
-            return
+        if (
+            delay is not None
+            and delay.about in ("", verdict.resource_version)
+            and self._stopwatch() < delay.due
+        ):
+            return  # It failed, and is not to be tried again yet.
         try:
             self._write(verdict, wanted.status)
         except ClusterError as error:
@@ -129,16 +114,12 @@ class PolicyStatusWriter(Passes):
             self._written_at[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
 
-    def _is_early(self, delay: Failure[float, str], verdict: Verdict) -> bool:
-        """Tell whether a write that failed is not to be tried again yet."""
-        return delay.about in ("", verdict.resource_version) and self._stopwatch() < delay.due
-
     def _write(self, verdict: Verdict, status: JsonObject) -> None:
         patch = MergePatch({"metadata": {"resourceVersion": verdict.resource_version}, "status": status})
         stored = self._cluster.patch(
             verdict.resource, verdict.name, patch, namespace=verdict.namespace, subresource=STATUS
         )
-        version = msgspec.convert(stored, _PolicyAsWritten).metadata.resource_version
+        version = msgspec.convert(stored.get("metadata"), Metadata).resource_version or ""
         answered = stored.get("status")
         seen = self._written[verdict.uid].seen if verdict.uid in self._written else verdict.resource_version
         self._written[verdict.uid] = _OwnWrite(seen, version, answered if isinstance(answered, dict) else {})
@@ -154,7 +135,7 @@ class PolicyStatusWriter(Passes):
         return msgspec.structs.replace(verdict, resource_version=own.version, status=own.status)
 
     def _put_off(self, verdict: Verdict, error: ClusterError) -> None:
-        """Try again later. An object that changed or went is shown by the watch, so that is no trouble."""
+        """Try again later. The watch shows an object that was changed or deleted, so that is not reported."""
         passing = isinstance(error, Conflict | NotFound)
         seen = verdict.resource_version if passing else ""
         failure = self._delayed.failed(verdict.uid, self._stopwatch(), seen)
@@ -162,7 +143,7 @@ class PolicyStatusWriter(Passes):
             self._trouble(f"writing the status of {verdict}", error)
 
     def _forget(self, present: set[str]) -> None:
-        """Let go of what is known about policies that are gone."""
+        """Forget policies that were deleted."""
         self._written = {uid: each for uid, each in self._written.items() if uid in present}
         self._delayed.keep(present)
         self._written_at = {uid: each for uid, each in self._written_at.items() if uid in present}

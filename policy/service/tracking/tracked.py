@@ -1,7 +1,7 @@
-"""One live Workflow as the leader remembers it: little, because there may be a hundred thousand.
+"""What the leader remembers of one live Workflow: little, because there may be a hundred thousand.
 
-What is read of an object is what its metadata and our marks say; of its labels only those are kept that
-selectors of quotas ask for. Texts that many have in common are kept once.
+Only the metadata of an object and our marks in it are read; of its labels only those are stored that
+selectors of quotas name. Texts that many have in common are stored once.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
@@ -12,7 +12,6 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core.objects import hold, well_known
-from policy.core.objects.hold import QuotaMarks
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, OwnerReference, Read
 from policy.core.values.amounts import Amount, Usage
@@ -24,7 +23,7 @@ _Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
 """Name and type of a field, and that it may be absent."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
-"""Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
+"""Values that are shared at most; when there are more, those of earlier Workflows are forgotten."""
 _UUID_LENGTH: Final = 36
 _ARRIVAL_BITS: Final = 40
 _ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
@@ -46,7 +45,7 @@ class Annotations(
         "weighed_by": well_known.WEIGHED_BY,
     },
 ):
-    """The annotations of a Workflow that a leader goes by; those after `holds` matter while it waits."""
+    """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
 
     tasks: str = ""
     priority: str = ""
@@ -61,7 +60,7 @@ class Annotations(
 
 
 class _Identified(Read, frozen=True):
-    """The metadata of a Workflow that a leader goes by."""
+    """The metadata of a Workflow that a leader reads."""
 
     name: str | None = None
     namespace: str | None = None
@@ -80,18 +79,12 @@ class LiveMetadata(Read, frozen=True):
 
 
 class _Labels(Read, frozen=True):
-    """Base of the labels of a Workflow as far as somebody asks for them: a field for each."""
-
-    def given(self) -> dict[str, str]:
-        """Return those that it has, by their keys."""
-        keys = self.__struct_encode_fields__
-        values = msgspec.structs.astuple(self)
-        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+    """Base of the labels of a Workflow that are read: a field for each."""
 
 
 prepare(LiveMetadata)
 _OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known.INSTANCE_ID})
-"""The labels that a leader goes by whatever quotas ask for."""
+"""The labels that a leader reads whatever quotas select by."""
 
 
 def _live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
@@ -108,41 +101,36 @@ def _derived(
     base: type[_Shape], fields: Iterable[_Field], rename: Mapping[str, str] | None = None
 ) -> type[_Shape]:
     """Return a struct like another, but for some fields."""
-    made = msgspec.defstruct(
+    created = msgspec.defstruct(
         f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False
     )
-    if not issubclass(made, base):
-        raise TypeError("a struct is not of the base that it was made of")
-    return made
+    if not issubclass(created, base):
+        raise TypeError("a struct is not of the base that it was derived from")
+    return created
 
 
 _NO_MARKS: Final = Annotations()
+_WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
+"""The annotations that matter while a Workflow is held: those after `holds`."""
 
 
 class Hold(Read, frozen=True):
-    """What matters of one that is held: its version, its marks, and its owners, which may be a schedule."""
+    """What matters of a held Workflow: its version, marks and owners, one of which may be a CronWorkflow."""
 
     version: str | None
-    said: Annotations = _NO_MARKS
+    marks: Annotations = _NO_MARKS
     owners: tuple[OwnerReference, ...] | None = None
 
     def annotations(self) -> dict[str, str]:
-        """Return its marks that matter while it waits, as annotations."""
-        said = {
-            well_known.ORIGINAL_INSTANCE_ID: self.said.original,
-            well_known.RETRIED: self.said.retried,
-            well_known.CRON: self.said.cron,
-            well_known.INHERITS: self.said.inherits,
-            well_known.SCHEDULED_TIME: self.said.scheduled,
-            well_known.WEIGHED_BY: self.said.weighed_by,
-        }
-        return {key: value for key, value in said.items() if value is not None}
+        """Return its marks that matter while it is held, as annotations."""
+        values = msgspec.structs.astuple(self.marks)[-len(_WHILE_HELD) :]
+        return {key: value for key, value in zip(_WHILE_HELD, values, strict=True) if value is not None}
 
 
-class MarkedWeight(msgspec.Struct, frozen=True):
-    """What the marks of a Workflow weigh, whoever the user is; many have the same.
+class MarkedUsage(msgspec.Struct, frozen=True):
+    """The usage that the marks of a Workflow give; many have the same.
 
-    One that is not `admitted` has none: no quota was asked about it.
+    One that is not `admitted` has none: no quota was evaluated for it.
     """
 
     tasks: Amount
@@ -150,90 +138,81 @@ class MarkedWeight(msgspec.Struct, frozen=True):
     admitted: bool
 
 
-class Kin(msgspec.Struct, frozen=True, gc=False):
-    """The uid of the one that a Workflow was admitted as a child of.
+class Child(msgspec.Struct, frozen=True, gc=False):
+    """The uid of the `parent` that a Workflow was admitted as a child of.
 
-    `above` are the kept labels of that while the child runs under its slot.
+    `root_labels` are the stored labels of the root Workflow while the child runs under its slot.
     """
 
     parent: str
-    above: Pairs | None = None
+    root_labels: Pairs | None = None
 
 
 class Tracked(msgspec.Struct, frozen=True, gc=False):
-    """One live Workflow: who and where it is, what it weighs, and whether we hold it.
+    """One live Workflow: its name, what it counts for, and whether it is held.
 
-    `came` is the second of its creation and its place among all that were seen, in one number. `kept` are the
-    labels that selectors may ask for, as they are apart from our hold. Few are children, so what only those
-    have stands apart: a field costs 8 bytes of each.
+    `order` is the second of its creation and its place in the order of arrival, in one number. `label_pairs`
+    are the labels that selectors may name, as they are without our hold. Few are children, so what only those
+    have is a struct of its own: a field costs 8 bytes of each.
     """
 
     uid: str
     namespace: str
     name: str
-    came: int
-    kept: Pairs
-    mark: MarkedWeight
+    order: int
+    label_pairs: Pairs
+    usage_marks: MarkedUsage
     user: str
     holds: str | None
     hold: Hold | None
     reserved: str | int
-    kin: Kin | None = None
+    child: Child | None = None
 
     @property
     def parent(self) -> str:
-        """The uid of the one that it was admitted as a child of, or ""."""
-        return "" if self.kin is None else self.kin.parent
-
-    @property
-    def above(self) -> Pairs | None:
-        """The kept labels of its parent while it runs under its slot."""
-        return None if self.kin is None else self.kin.above
+        """The uid of the Workflow that it was admitted as a child of, or ""."""
+        return "" if self.child is None else self.child.parent
 
     @property
     def held(self) -> bool:
-        """Whether it waits for us."""
+        """Whether it waits for its release."""
         return self.hold is not None
 
     @property
     def admitted(self) -> bool:
-        """Whether a quota was asked about it: it has the mark of its weight."""
-        return self.mark.admitted
+        """Whether a quota was evaluated for it: it has the mark of its tasks."""
+        return self.usage_marks.admitted
 
     @property
     def created(self) -> datetime:
         """When it was created."""
-        return datetime.fromtimestamp(self.came >> _ARRIVAL_BITS, UTC)
+        return datetime.fromtimestamp(self.order >> _ARRIVAL_BITS, UTC)
 
     @property
     def arrival(self) -> int:
-        """Its place in the order in which Workflows were first seen, which parts those of one second."""
-        return self.came & _ARRIVALS
+        """Its place in the order of arrival, which distinguishes those of one second."""
+        return self.order & _ARRIVALS
 
     @property
     def weighed_by(self) -> str:
-        """The template that says how many tasks it runs, while it waits and none says so but that; or ""."""
-        return "" if self.hold is None else self.hold.said.weighed_by or ""
-
-    @property
-    def weighed(self) -> QuotaMarks:
-        """What admission found: the marks that weigh it."""
-        return QuotaMarks(self.mark.tasks, self.mark.priority, self.user)
+        """The template that alone gives the number of its tasks, while it is held; or ""."""
+        return "" if self.hold is None else self.hold.marks.weighed_by or ""
 
     @property
     def weight(self) -> Usage:
         """What it counts for."""
-        return Usage.of(self.mark.tasks)
+        return Usage.of(self.usage_marks.tasks)
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that selectors may ask for, apart from our hold."""
-        return dict(self.kept)
+        """The labels that selectors may name, without our hold."""
+        return dict(self.label_pairs)
 
     @property
-    def under(self) -> dict[str, str] | None:
-        """The labels of the live Workflow under whose slot a child runs."""
-        return None if self.above is None else dict(self.above)
+    def root_labels(self) -> dict[str, str] | None:
+        """The labels of the root Workflow under whose slot it runs, None where it has its own."""
+        pairs = None if self.child is None else self.child.root_labels
+        return None if pairs is None else dict(pairs)
 
     @property
     def release(self) -> str:
@@ -247,7 +226,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def metadata(self) -> Metadata:
-        """Its metadata, as far as it is remembered."""
+        """Its metadata, as far as they are remembered."""
         labels, annotations = self.labels, {}
         if self.holds is not None:
             annotations[well_known.HOLDS] = self.holds
@@ -267,28 +246,28 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reader:
-    """Makes what is remembered of what is read. `keys` are the labels to keep; None keeps all.
+    """Returns what is remembered of what is read. `keys` are the labels to store; None stores all.
 
-    `shape` is what it needs to read, and no more.
+    `shape` is what it needs to decode, and no more.
     """
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
         self.shape = LiveMetadata if keys is None else _live_metadata(keys)
         self._keys = None if keys is None else tuple(sorted(keys))
-        self._marked: dict[tuple[str, str], MarkedWeight] = {}
-        self._kept: dict[Pairs, Pairs] = {}
+        self._usage_marks: dict[tuple[str, str], MarkedUsage] = {}
+        self._label_pairs: dict[Pairs, Pairs] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
-        """Return a Workflow; `arrival` is its place in the order in which they came, `before` what it was."""
+        """Return a Workflow; `arrival` is its place in the order of arrival, `before` what it was."""
         metadata = found.metadata
-        labels, said = _given(metadata.labels), metadata.annotations or _NO_MARKS
+        labels, marks = _given(metadata.labels), metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(well_known.RESERVATION, ""), labels.get(well_known.CHILD_OF, "")
         created = metadata.creation_timestamp
-        kin = Kin(intern(parent)) if parent else None
+        child = Child(intern(parent)) if parent else None
         hold = None
         if labels.get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE:
-            original = None if said.original == well_known.HOLD_VALUE else said.original
-            hold = Hold(metadata.resource_version, said, metadata.owner_references)
+            original = None if marks.original == well_known.HOLD_VALUE else marks.original
+            hold = Hold(metadata.resource_version, marks, metadata.owner_references)
             labels = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
             if original is not None:
                 labels[well_known.INSTANCE_ID] = original
@@ -296,41 +275,42 @@ class Reader:
             uid=(metadata.uid or "") if before is None else before.uid,
             namespace=intern(metadata.namespace or ""),
             name=(metadata.name or "") if before is None else before.name,
-            came=moment(created, arrival),
-            kept=self._labels(labels),
-            mark=self._mark(said),
-            user=intern(said.user),
-            holds=None if said.holds is None else intern(said.holds),
+            order=order_of(created, arrival),
+            label_pairs=self._stored_labels(labels),
+            usage_marks=self._marked_usage(marks),
+            user=intern(marks.user),
+            holds=None if marks.holds is None else intern(marks.holds),
             hold=hold,
             reserved=_packed(reservation),
-            kin=before.kin if before is not None and before.parent == parent else kin,
+            child=before.child if before is not None and before.parent == parent else child,
         )
 
-    def _labels(self, labels: dict[str, str]) -> Pairs:
-        pairs = (
-            labels.items()
-            if self._keys is None
-            else [each for each in labels.items() if each[0] in self._keys]
-        )
-        return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
+    def _stored_labels(self, labels: dict[str, str]) -> Pairs:
+        keys = self._keys
+        pairs = labels.items() if keys is None else [each for each in labels.items() if each[0] in keys]
+        return _once(self._label_pairs, tuple(sorted(pairs))) if pairs else ()
 
-    def _mark(self, said: Annotations) -> MarkedWeight:
-        key = (said.tasks, said.priority)
-        known = self._marked.get(key)
+    def _marked_usage(self, marks: Annotations) -> MarkedUsage:
+        key = (marks.tasks, marks.priority)
+        known = self._usage_marks.get(key)
         if known is None:
-            if len(self._marked) >= _MOST:
-                self._marked.clear()
-            weighed = hold.parse_quota_marks(*key, "")
-            known = self._marked[key] = MarkedWeight(weighed.tasks, weighed.priority, said.tasks != "")
+            if len(self._usage_marks) >= _MOST:
+                self._usage_marks.clear()
+            read = hold.parse_quota_marks(*key, "")
+            known = self._usage_marks[key] = MarkedUsage(read.tasks, read.priority, marks.tasks != "")
         return known
 
 
 def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:
-    return labels.given() if isinstance(labels, _Labels) else labels or {}
+    """Return the labels that are present, by their keys."""
+    if not isinstance(labels, _Labels):
+        return labels or {}
+    pairs = zip(labels.__struct_encode_fields__, msgspec.structs.astuple(labels), strict=True)
+    return {key: value for key, value in pairs if value is not None}
 
 
-def moment(created: datetime | None, arrival: int) -> int:
-    """Return what is remembered of when a Workflow came."""
+def order_of(created: datetime | None, arrival: int) -> int:
+    """Return the time of a creation and the place in the order of arrival as one number."""
     return (0 if created is None else int(created.timestamp())) << _ARRIVAL_BITS | arrival
 
 
@@ -340,14 +320,14 @@ def track(obj: JsonObject) -> Tracked:
 
 
 def _once(known: dict[_Shared, _Shared], value: _Shared) -> _Shared:
-    """Return the value that is equal and was there first."""
+    """Return the equal value that was there first."""
     if len(known) >= _MOST:
         known.clear()
     return known.setdefault(value, value)
 
 
 def _packed(text: str) -> str | int:
-    """Return a uid as a number, which takes half of the room; any other text as it is."""
+    """Return a uid as a number, which takes half of the memory; any other text as it is."""
     if len(text) == _UUID_LENGTH:
         try:
             number = int(text.replace("-", ""), 16)

@@ -64,7 +64,7 @@ class Feed(msgspec.Struct, frozen=True):
                 self.say(f"{self.resource.plural}: {error.message}")
             ended.wait(_BETWEEN_LISTS)
 
-    def _watch(self, listing: Listing, inbox: Inbox, ended: Event) -> None:
+    def _watch(self, listing: Listing[JsonObject], inbox: Inbox, ended: Event) -> None:
         """Pass events on until the watch breaks."""
         version = listing.resource_version
         while not ended.is_set():

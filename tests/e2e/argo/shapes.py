@@ -38,7 +38,7 @@ class Given(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Base of what is read alone."""
 
 
-class Kept(msgspec.Struct, rename="camel", omit_defaults=True):
+class CertificateFiles(msgspec.Struct, rename="camel", omit_defaults=True):
     """Base of what the double changes and writes back."""
 
 
@@ -149,13 +149,13 @@ class Spec(Given, frozen=True):
     service_account_name: str | None = None
 
 
-class Waited(Kept):
+class Waited(CertificateFiles):
     """What a node waits for."""
 
     waiting: str = ""
 
 
-class Node(Kept):
+class Node(CertificateFiles):
     """One node of a run."""
 
     id: str
@@ -171,42 +171,42 @@ class Node(Kept):
     synchronization_status: Waited | None = None
 
 
-class SemaphoreHolding(Kept):
+class SemaphoreHolding(CertificateFiles):
     """A semaphore and who holds it, by holder key."""
 
     semaphore: str
     holders: list[str] = []
 
 
-class SemaphoreStatus(Kept):
+class SemaphoreStatus(CertificateFiles):
     """The semaphores that a Workflow holds or waits for."""
 
     holding: list[SemaphoreHolding] = []
     waiting: list[SemaphoreHolding] = []
 
 
-class MutexHolding(Kept):
+class MutexHolding(CertificateFiles):
     """A mutex and who holds it."""
 
     mutex: str
     holder: str = ""
 
 
-class MutexStatus(Kept):
+class MutexStatus(CertificateFiles):
     """The mutexes that a Workflow holds or waits for."""
 
     holding: list[MutexHolding] = []
     waiting: list[MutexHolding] = []
 
 
-class LockStatus(Kept):
+class LockStatus(CertificateFiles):
     """The locks of a Workflow."""
 
     semaphore: SemaphoreStatus | None = None
     mutex: MutexStatus | None = None
 
 
-class Status(Kept):
+class Status(CertificateFiles):
     """The status of a Workflow."""
 
     phase: Phase | None = None

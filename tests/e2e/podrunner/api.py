@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from http import HTTPMethod
 from pathlib import Path
 from random import SystemRandom
 from typing import Final, TypeVar
@@ -20,7 +21,7 @@ from policy.cluster.errors import (
 )
 from policy.cluster.kube.connection import connection
 from policy.cluster.kube.kube_cluster import KubeCluster
-from policy.cluster.kube.requests import KubeRequest, Method, Transport
+from policy.cluster.kube.requests import KubeRequest, Transport
 from policy.cluster.protocol import MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare
@@ -79,7 +80,7 @@ class Api:
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": pod.uid},
         }
-        self._transport.send(KubeRequest(Method.DELETE, _pod(pod), body=msgspec.json.encode(options)))
+        self._transport.send(KubeRequest(HTTPMethod.DELETE, _pod(pod), body=msgspec.json.encode(options)))
 
     def token(self, pod: Metadata, account: str, *, audience: str, seconds: int) -> Token:
         """Return a new token of a ServiceAccount, bound to the Pod."""
@@ -93,7 +94,7 @@ class Api:
             },
         }
         path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{account}/token"
-        answer = self._transport.send(KubeRequest(Method.POST, path, body=msgspec.json.encode(wanted)))
+        answer = self._transport.send(KubeRequest(HTTPMethod.POST, path, body=msgspec.json.encode(wanted)))
         return msgspec.json.decode(answer, type=TokenAnswer).status
 
     def node(self, node: JsonObject, name: str, status: JsonObject) -> None:
@@ -117,7 +118,7 @@ class Api:
 
     def _patch(self, path: str, change: JsonObject) -> None:
         body = msgspec.json.encode(change)
-        self._transport.send(KubeRequest(Method.PATCH, path, content_type=_STRATEGIC, body=body))
+        self._transport.send(KubeRequest(HTTPMethod.PATCH, path, content_type=_STRATEGIC, body=body))
 
 
 def reach(kubeconfig: Path) -> Api:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from policy.cluster.memory.selector_syntax import parse_selector
 from policy.cluster.protocol import CONFIG_MAPS
-from policy.cluster.selector_syntax import parse_selector
 from tests.e2e.podrunner.api import PODS, SECRETS, SERVICES, Api, reach
 from tests.e2e.podrunner.configuration import Configuration
 from tests.e2e.podrunner.endpoints import Endpoints

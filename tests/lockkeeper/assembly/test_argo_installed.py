@@ -8,7 +8,7 @@ import pytest
 
 from lockkeeper.assembly.argo_installed import InstalledArgo, version_of
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, NamespacedName
 from policy.cluster.errors import NotFound
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -59,7 +59,7 @@ class Asked:
             deployment=NAME,
             setting=SETTING,
             trouble=lambda doing, _: self.told.append(doing),
-            say=self.told.append,
+            log=self.told.append,
         )
 
     def put(self, *images: str, named: str = "main") -> None:
@@ -69,10 +69,10 @@ class Asked:
         self.cluster.create(DEPLOYMENTS, _deployment(*images, last=named))
 
 
-def test_without_an_answer_the_setting_counts_and_that_is_told_once() -> None:
+def test_without_an_answer_the_setting_counts_and_that_is_reported_once() -> None:
     """Argo may come later than Lockkeeper, or the right be missing."""
     asked = Asked()
-    assert [asked.installed.ask(), asked.installed.ask()] == [SETTING, SETTING]
+    assert [asked.installed.read(), asked.installed.read()] == [SETTING, SETTING]
     assert asked.told == ["reading the version of Argo"]
 
 
@@ -82,7 +82,7 @@ def test_an_upgrade_is_seen_and_what_is_no_version_leaves_the_last_one() -> None
     versions = []
     for image in ("argo:v3.7.1", "argo:v4.0.0", "argo:latest", "argo:latest"):
         asked.put(image)
-        versions.append(str(asked.installed.ask()))
+        versions.append(str(asked.installed.read()))
     assert versions == ["3.7", "4.0", "4.0", "4.0"]
     assert asked.told == [
         "Argo 3.7 is installed (Deployment argo/workflow-controller runs argo:v3.7.1)",
@@ -95,19 +95,19 @@ def test_the_container_of_that_name_counts_among_several() -> None:
     """Meshes put theirs beside it."""
     asked = Asked()
     asked.put("proxy:1.2", "argo:v3.6.0")
-    assert asked.installed.ask() == ArgoVersion(1, 2)
+    assert asked.installed.read() == ArgoVersion(1, 2)
     asked.put("proxy:1.2", "argo:v3.6.0", named="workflow-controller")
-    assert asked.installed.ask() == ArgoVersion(3, 6)
+    assert asked.installed.read() == ArgoVersion(3, 6)
 
 
-def test_another_version_compiles_the_policies_anew() -> None:
+def test_another_version_compiles_the_policies_again() -> None:
     """The same one does not."""
     written: list[bytes] = []
     cluster = MemoryCluster(clock=utc_now, rng=Random(1))
     log = Log(write=written.append, clock=utc_now)
     policies = ClusterPolicies(cluster=cluster, argo=SETTING, log=log, deployment=NAME)
-    before = policies.board.current()
+    before = policies.snapshots.current()
     policies.check_argo(SETTING)
-    assert policies.board.current() is before
+    assert policies.snapshots.current() is before
     policies.check_argo(ArgoVersion(3, 6))
-    assert policies.board.current().argo == ArgoVersion(3, 6)
+    assert policies.snapshots.current().argo == ArgoVersion(3, 6)

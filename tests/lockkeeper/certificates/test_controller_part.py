@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.stored_files import Kept
-from lockkeeper.certificates.controller_part import ControllerCertificates
+from certs.files import CertificateFiles
 from lockkeeper.certificates.secret_store import SECRETS
+from lockkeeper.certificates.upkeep import ControllerCertificates
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     RELEASE,
@@ -81,7 +81,7 @@ def test_our_own_certificates_are_made_trusted_and_shown(
     certificates = controller(cluster, clock, log, names=NAMES, registry=registry)
     assert certificates.missing() != []
     assert certificates.upkeep().make_pass()
-    kept = store_on(cluster).read().kept
+    kept = store_on(cluster).read().files
     assert ca_bundles(cluster)["mutate.lockkeeper.dev"] == kept.bundle
     assert registry.get_sample_value(EXPIRY, {"part": "leaf"}) == (clock.now + timedelta(days=90)).timestamp()
     assert registry.get_sample_value(ERRORS, {"operation": "read"}) == 0
@@ -95,10 +95,10 @@ def test_a_later_term_remembers_the_bundle_of_an_earlier_one(
     """So a Secret that is deleted while nobody leads is no loss for webhooks that still serve from memory."""
     certificates = controller(cluster, clock, log, names=NAMES, registry=CollectorRegistry())
     certificates.upkeep().make_pass()
-    old = store_on(cluster).read().kept
+    old = store_on(cluster).read().files
     cluster.delete(SECRETS, SECRET, namespace=NAMESPACE)
     certificates.upkeep().make_pass()
-    assert split(store_on(cluster).read().kept.bundle)[1:] == (old.bundle,)
+    assert split(store_on(cluster).read().files.bundle)[1:] == (old.bundle,)
 
 
 def test_given_certificates_are_trusted_and_left_alone(
@@ -111,4 +111,4 @@ def test_given_certificates_are_trusted_and_left_alone(
     assert certificates.upkeep().make_pass()
     assert ca_bundles(cluster)["validate.lockkeeper.dev"] == authority.cert_pem
     assert certificates.missing() == []
-    assert store_on(cluster).read().kept == Kept(bundle=authority.cert_pem)
+    assert store_on(cluster).read().files == CertificateFiles(bundle=authority.cert_pem)

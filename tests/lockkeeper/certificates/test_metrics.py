@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import advance
-from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.metrics import (
     REPEAT_AFTER,
     CertificateExpiry,
     CertificateLog,
-    CertificateMetrics,
     CertificatePart,
-    Doing,
+    CertificateTask,
     expiries_of,
 )
 from webhook.logs import Log
@@ -33,7 +32,7 @@ class Ears:
         self.seconds = 100.0
         self.teller = CertificateLog(
             log=Log(write=self.lines.append, clock=lambda: NOW),
-            metrics=CertificateMetrics(self.registry),
+            registry=self.registry,
             stopwatch=lambda: self.seconds,
         )
 
@@ -54,14 +53,14 @@ def ears() -> Ears:
 
 
 @pytest.fixture(scope="module")
-def kept() -> Kept:
+def kept() -> CertificateFiles:
     """Return what is kept after the first start."""
-    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).kept
+    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).files
 
 
 def test_every_series_is_there_from_the_start(ears: Ears) -> None:
     """Else the first failure would not show as an increase."""
-    for doing in Doing:
+    for doing in CertificateTask:
         assert ears.count("lockkeeper_certificate_errors_total", operation=doing.value) == 0
     assert ears.count("lockkeeper_certificate_changes_total", change="switched") == 0
 
@@ -80,20 +79,20 @@ def test_changes_are_logged_and_counted(ears: Ears) -> None:
     assert ears.count("lockkeeper_certificate_changes_total", change="new_authority") == 1
 
 
-def test_a_failure_that_goes_on_is_counted_each_time_and_logged_once_a_minute(ears: Ears) -> None:
+def test_a_failure_that_continues_is_counted_each_time_and_logged_once_a_minute(ears: Ears) -> None:
     """An API server that is away for an hour must not fill the log; another failure is news."""
     for _ in range(5):
-        ears.teller.failed(Doing.READ, "away")
-    ears.teller.failed(Doing.INJECT, "away")
-    ears.teller.failed(Doing.READ, "forbidden")
+        ears.teller.failed(CertificateTask.READ, "away")
+    ears.teller.failed(CertificateTask.INJECT, "away")
+    ears.teller.failed(CertificateTask.READ, "forbidden")
     ears.seconds += REPEAT_AFTER
-    ears.teller.failed(Doing.READ, "forbidden")
+    ears.teller.failed(CertificateTask.READ, "forbidden")
     assert ears.said == [("warning", each) for each in ("away", "away", "forbidden", "forbidden")]
     assert ears.count("lockkeeper_certificate_errors_total", operation="read") == 7
     assert ears.count("lockkeeper_certificate_errors_total", operation="inject") == 1
 
 
-def test_the_gauge_shows_both_ends(ears: Ears, kept: Kept) -> None:
+def test_the_gauge_shows_both_ends(ears: Ears, kept: CertificateFiles) -> None:
     """As Prometheus wants times: seconds since 1970."""
     ears.registry.register(CertificateExpiry(lambda: expiries_of(kept)))
     name = "lockkeeper_certificate_expiry_timestamp_seconds"
@@ -102,7 +101,7 @@ def test_the_gauge_shows_both_ends(ears: Ears, kept: Kept) -> None:
     assert b"# TYPE lockkeeper_certificate_expiry_timestamp_seconds gauge" in generate_latest(ears.registry)
 
 
-def test_what_is_not_there_has_no_series(kept: Kept) -> None:
+def test_what_is_not_there_has_no_series(kept: CertificateFiles) -> None:
     """Zero would read as expired in 1970."""
     assert expiries_of(NOTHING) == {}
     assert expiries_of(replace(kept, cert=b"nonsense")) == {CertificatePart.CA: NOW + timedelta(days=365)}

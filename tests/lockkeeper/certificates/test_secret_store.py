@@ -8,12 +8,11 @@ from threading import Barrier
 import pytest
 
 from certs.bundle import is_accepted, split
+from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import CertificateStep, advance
-from certs.rotation_steps import Deed
-from certs.stored_files import NOTHING, Kept
+from certs.rotation_steps import Action
 from certs.stores import (
     ATTEMPTS,
-    SettledCertificates,
     StoredCertificates,
     StoreError,
     WriteConflictError,
@@ -23,7 +22,7 @@ from lockkeeper.certificates.secret_store import SECRETS
 from policy.cluster.errors import Forbidden, NotFound, Unavailable
 from policy.cluster.protocol import MergePatch
 from policy.core.objects.json_patch import JsonObject
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     SECRET,
@@ -50,9 +49,9 @@ def test_a_secret_that_is_not_there_is_made(cluster: Troubled) -> None:
     """With the names of a TLS Secret, and labels that say whose it is."""
     store = store_on(cluster)
     assert store.read() == StoredCertificates(NOTHING, "")
-    kept = Kept(bundle=b"b", authority_key=b"k", cert=b"c", key=b"x")
+    kept = CertificateFiles(bundle=b"b", authority_key=b"k", cert=b"c", key=b"x")
     store.write(kept, version="")
-    assert store.read().kept == kept
+    assert store.read().files == kept
     secret = cluster.get(SECRETS, SECRET, namespace=NAMESPACE)
     assert secret["data"] == {
         "ca.crt": b64encode(b"b").decode(),
@@ -68,8 +67,8 @@ def test_other_entries_and_metadata_stay(cluster: Troubled) -> None:
     put_secret(cluster, other=b"theirs")
     patched(cluster, {"metadata": {"labels": {"helm.sh/chart": "x"}}})
     store = store_on(cluster)
-    store.write(Kept(bundle=b"b", next_cert=b"n"), version=store.read().version)
-    store.write(Kept(bundle=b"b"), version=store.read().version)
+    store.write(CertificateFiles(bundle=b"b", next_cert=b"n"), version=store.read().version)
+    store.write(CertificateFiles(bundle=b"b"), version=store.read().version)
     secret = cluster.get(SECRETS, SECRET, namespace=NAMESPACE)
     assert secret["data"] == {"other": b64encode(b"theirs").decode(), "ca.crt": b64encode(b"b").decode()}
     assert "helm.sh/chart" in str(secret["metadata"])
@@ -80,36 +79,36 @@ def test_a_secret_without_data_holds_nothing(cluster: Troubled) -> None:
     put_secret(cluster)
     patched(cluster, {"data": None})
     stored = store_on(cluster).read()
-    assert stored.kept == NOTHING
+    assert stored.files == NOTHING
     assert stored.version != ""
 
 
-def test_an_entry_that_is_no_base64_counts_as_spoilt(cluster: Troubled) -> None:
-    """The state machine then makes it anew, where an exception would end the thread."""
+def test_an_entry_that_is_no_base64_counts_as_corrupt(cluster: Troubled) -> None:
+    """The state machine then makes it again, where an exception would end the thread."""
     put_secret(cluster)
     patched(cluster, {"data": {"ca.crt": "not base64!"}})
-    assert store_on(cluster).read().kept.bundle == b"not base64!"
+    assert store_on(cluster).read().files.bundle == b"not base64!"
 
 
 def test_a_write_on_an_old_version_is_a_conflict(cluster: Troubled) -> None:
     """Changed, deleted, made, or changed between our read and our write: never written over."""
     store = store_on(cluster)
-    store.write(Kept(bundle=b"1"), version="")
+    store.write(CertificateFiles(bundle=b"1"), version="")
     with pytest.raises(WriteConflictError):
-        store.write(Kept(bundle=b"2"), version="")
+        store.write(CertificateFiles(bundle=b"2"), version="")
     version = store.read().version
-    store.write(Kept(bundle=b"3"), version=version)
+    store.write(CertificateFiles(bundle=b"3"), version=version)
     with pytest.raises(WriteConflictError):
-        store.write(Kept(bundle=b"4"), version=version)
+        store.write(CertificateFiles(bundle=b"4"), version=version)
     version = store.read().version
     cluster.before_replace = lambda: patched(cluster, {"metadata": {"labels": {"a": "b"}}})
     with pytest.raises(WriteConflictError):
-        store.write(Kept(bundle=b"5"), version=version)
+        store.write(CertificateFiles(bundle=b"5"), version=version)
     cluster.before_replace = lambda: None
     version = store.read().version
     cluster.delete(SECRETS, SECRET, namespace=NAMESPACE)
     with pytest.raises(WriteConflictError):
-        store.write(Kept(bundle=b"6"), version=version)
+        store.write(CertificateFiles(bundle=b"6"), version=version)
     assert store.read() == StoredCertificates(NOTHING, "")
 
 
@@ -117,7 +116,7 @@ def test_a_secret_that_may_not_be_made_is_a_clear_error(cluster: Troubled) -> No
     """It names the Secret, says that it is missing, and what the API server said."""
     cluster.refuse("create", SECRETS, Forbidden("secrets is forbidden"))
     with pytest.raises(StoreError) as caught:
-        store_on(cluster).write(Kept(bundle=b"b"), version="")
+        store_on(cluster).write(CertificateFiles(bundle=b"b"), version="")
     assert str(caught.value) == (
         f"the Secret {NAMESPACE}/{SECRET} does not exist and may not be made here: secrets is forbidden"
     )
@@ -125,16 +124,16 @@ def test_a_secret_that_may_not_be_made_is_a_clear_error(cluster: Troubled) -> No
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Forbidden("no")])
-def test_what_the_cluster_refuses_is_told_in_one_line(
+def test_what_the_cluster_refuses_is_reported_in_one_line(
     cluster: Troubled, error: Unavailable | Forbidden
 ) -> None:
     """Read or write alike."""
     store = store_on(cluster)
-    store.write(Kept(bundle=b"b"), version="")
+    store.write(CertificateFiles(bundle=b"b"), version="")
     version = store.read().version
     cluster.refuse("update", SECRETS, error)
     with pytest.raises(StoreError, match=f"cannot be written: {error.message}"):
-        store.write(Kept(bundle=b"c"), version=version)
+        store.write(CertificateFiles(bundle=b"c"), version=version)
     cluster.refuse("get", SECRETS, error)
     with pytest.raises(StoreError, match=f"cannot be read: {error.message}"):
         store.read()
@@ -144,7 +143,7 @@ def test_a_namespace_that_does_not_exist_is_no_conflict(cluster: Troubled) -> No
     """Trying again would never help."""
     cluster.refuse("create", SECRETS, NotFound('namespaces "lockkeeper" not found'))
     with pytest.raises(StoreError, match="namespaces") as caught:
-        store_on(cluster).write(Kept(bundle=b"b"), version="")
+        store_on(cluster).write(CertificateFiles(bundle=b"b"), version="")
     assert not isinstance(caught.value, WriteConflictError)
 
 
@@ -156,39 +155,39 @@ def test_replicas_that_start_at_once_end_with_one_ca(cluster: Troubled, exists: 
         put_secret(cluster)
     together = Barrier(replicas)
 
-    def start(_: int) -> SettledCertificates:
+    def start(_: int) -> CertificateStep:
         store = store_on(cluster)
         together.wait(PATIENCE)
         return settle(store, lambda kept: advance(kept, now=clock.now, names=NAMES, in_place_since=None))
 
     with ThreadPoolExecutor(replicas) as pool:
         settled = list(pool.map(start, range(replicas)))
-    assert {each.kept for each in settled} == {store_on(cluster).read().kept}
+    assert {each.files for each in settled} == {store_on(cluster).read().files}
     assert sum(bool(each.changes) for each in settled) == 1
-    assert len(split(settled[0].kept.bundle)) == 1
-    assert is_accepted(settled[0].kept.cert, split(settled[0].kept.bundle), now=clock.now)
+    assert len(split(settled[0].files.bundle)) == 1
+    assert is_accepted(settled[0].files.cert, split(settled[0].files.bundle), now=clock.now)
 
 
-def test_a_change_is_decided_anew_on_what_others_wrote(cluster: Troubled) -> None:
+def test_a_change_is_decided_again_on_what_others_wrote(cluster: Troubled) -> None:
     """The loser of a race must not write what it decided on the old content."""
     store, clock = store_on(cluster), Clock()
     first = settle(store, lambda kept: advance(kept, now=clock.now, names=NAMES, in_place_since=None))
     other = settle(store, lambda kept: CertificateStep(replace(kept, next_cert=b"theirs"), first.changes))
-    seen: list[Kept] = []
+    seen: list[CertificateFiles] = []
 
-    def decide(kept: Kept) -> CertificateStep:
+    def decide(kept: CertificateFiles) -> CertificateStep:
         seen.append(kept)
         if len(seen) == 1:  # Somebody is faster, once.
             patched(cluster, {"metadata": {"labels": {"a": "b"}}})
         return advance(kept, now=clock.now, names=NAMES, in_place_since=None)
 
     settled = settle(store, decide)
-    assert seen == [other.kept, other.kept]
-    assert [change.deed for change in settled.changes] == [Deed.REPAIRED]
-    assert store.read().kept == first.kept
+    assert seen == [other.files, other.files]
+    assert [change.action for change in settled.changes] == [Action.REPAIRED]
+    assert store.read().files == first.files
 
 
-def test_who_always_comes_too_late_is_told_so(cluster: Troubled) -> None:
+def test_a_writer_that_is_always_too_late_gets_an_error(cluster: Troubled) -> None:
     """A bounded number of attempts: the caller has other things to do, and comes back."""
     store, clock = store_on(cluster), Clock()
     put_secret(cluster)

@@ -13,17 +13,16 @@ import pytest
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from certs.bundle import split
-from certs.files import Paths, write_pair
+from certs.files import NOTHING, CertificateFiles, Paths, write_pair
 from certs.life_cycle import advance, begin_change, renew_leaf
-from certs.rotation_steps import PROPAGATION, Deed
-from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.metrics import CertificatePart, Doing
+from certs.rotation_steps import PROPAGATION, Action
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.certs.serials import serial_in
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     SECRET,
@@ -91,7 +90,7 @@ def shown(server: ssl.SSLContext) -> int:
 
 
 def accepts(server: ssl.SSLContext, bundle: bytes) -> bool:
-    """Tell whether a client that trusts the bundle shakes hands with the server under its name."""
+    """Return whether a client that trusts the bundle shakes hands with the server under its name."""
     client = ssl.create_default_context(cadata=bundle.decode())
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
@@ -115,7 +114,7 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes:
     return ssl.DER_cert_to_PEM_cert(found).encode()
 
 
-def serial_of(kept: Kept) -> int:
+def serial_of(kept: CertificateFiles) -> int:
     """Return the serial of the certificate that is kept."""
     return serial_in(kept.cert)
 
@@ -124,8 +123,8 @@ def test_the_first_replica_makes_the_certificates(cluster: Troubled, replica: Re
     """And serves them under its names; the key is for its owner only."""
     assert replica.certificate.missing() == ["there is no serving certificate yet"]
     assert replica.establish()
-    kept = store_on(cluster).read().kept
-    assert replica.told.deeds == [Deed.NEW_AUTHORITY, Deed.NEW_LEAF]
+    kept = store_on(cluster).read().files
+    assert replica.told.deeds == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
     assert replica.serial == serial_of(kept)
     assert accepts(replica.certificate.context(), kept.bundle)
     assert replica.certificate.missing() == []
@@ -139,31 +138,31 @@ def test_replicas_that_start_at_once_serve_the_same(cluster: Troubled, clock: Cl
     replicas = [Replica(cluster, clock, tmp_path / str(number)) for number in range(6)]
     with ThreadPoolExecutor(len(replicas)) as pool:
         assert all(pool.map(Replica.establish, replicas))
-    assert {each.serial for each in replicas} == {serial_of(store_on(cluster).read().kept)}
+    assert {each.serial for each in replicas} == {serial_of(store_on(cluster).read().files)}
     assert sum(bool(each.told.changes) for each in replicas) == 1
 
 
 def test_what_is_there_is_served_and_left_alone(cluster: Troubled, clock: Clock, replica: Replica) -> None:
     """Due, or for other names: renewals are the controller's, and a replica that serves has no need."""
-    kept = advance(NOTHING, now=clock.now, names=["other.example"], in_place_since=None).kept
+    kept = advance(NOTHING, now=clock.now, names=["other.example"], in_place_since=None).files
     put_secret(cluster)
     overwrite(cluster, kept)
     clock.advance(80 * DAY)
     assert replica.establish()
     assert replica.serial == serial_of(kept)
-    assert store_on(cluster).read().kept == kept
+    assert store_on(cluster).read().files == kept
 
 
 @pytest.mark.parametrize("wrong", ["cert", "key"])
-def test_a_spoilt_secret_is_mended_by_who_has_nothing_to_serve(
+def test_a_corrupt_secret_is_repaired_by_a_replica_with_nothing_to_serve(
     cluster: Troubled, clock: Clock, replica: Replica, wrong: str
 ) -> None:
     """With the same CA, so that clients need to learn nothing."""
-    kept = advance(NOTHING, now=clock.now, names=NAMES, in_place_since=None).kept
+    kept = advance(NOTHING, now=clock.now, names=NAMES, in_place_since=None).files
     put_secret(cluster)
     overwrite(cluster, replace(kept, **{wrong: b"nonsense"}))
     assert replica.establish()
-    assert store_on(cluster).read().kept.bundle == kept.bundle
+    assert store_on(cluster).read().files.bundle == kept.bundle
     assert accepts(replica.certificate.context(), kept.bundle)
 
 
@@ -176,7 +175,7 @@ def test_a_start_waits_for_the_api_server(cluster: Troubled, replica: Replica) -
         assert not waiting.done()
         cluster.refusals.clear()
         assert waiting.result(PATIENCE)
-    assert {doing for doing, _ in replica.told.failures} == {Doing.READ}
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.READ}
 
 
 def test_a_start_that_is_stopped_ends(cluster: Troubled, replica: Replica) -> None:
@@ -200,7 +199,7 @@ def test_a_secret_that_may_not_be_made_is_waited_for(
         replica.told.until(lambda: bool(replica.told.failures))
         cluster.refusals.clear()
         put_secret(cluster)
-        overwrite(cluster, advance(NOTHING, now=clock.now, names=NAMES, in_place_since=None).kept)
+        overwrite(cluster, advance(NOTHING, now=clock.now, names=NAMES, in_place_since=None).files)
         assert waiting.result(PATIENCE)
     assert "does not exist and may not be made here" in replica.told.failures[0][1]
 
@@ -212,8 +211,8 @@ def test_a_renewed_certificate_is_served_to_new_connections(
     assert replica.establish()
     before = replica.certificate.context()
     replica.certificate.follow(replica.store, reporter=replica.told)
-    first = store_on(cluster).read().kept
-    second = renew_leaf(first, now=clock.now, names=NAMES).kept
+    first = store_on(cluster).read().files
+    second = renew_leaf(first, now=clock.now, names=NAMES).files
     overwrite(cluster, second)
     replica.told.until(lambda: len(replica.told.ends) == 2)
     assert replica.serial == serial_of(second)
@@ -230,13 +229,13 @@ def test_through_a_change_of_ca_clients_of_the_bundle_accept_every_handshake(
     """Those that know only the old bundle up to the switch, those that know the new one throughout."""
     assert replica.establish()
     replica.certificate.follow(replica.store, reporter=replica.told)
-    old = store_on(cluster).read().kept
-    announced = begin_change(old, now=clock.now).kept
+    old = store_on(cluster).read().files
+    announced = begin_change(old, now=clock.now).files
     overwrite(cluster, announced)
     assert accepts(replica.certificate.context(), old.bundle)
     assert accepts(replica.certificate.context(), announced.bundle)
     then = clock.now + PROPAGATION
-    switched = advance(announced, now=then, names=NAMES, in_place_since=clock.now).kept
+    switched = advance(announced, now=then, names=NAMES, in_place_since=clock.now).files
     overwrite(cluster, switched)
     replica.told.until(lambda: len(replica.told.ends) == 2)
     assert accepts(replica.certificate.context(), announced.bundle)
@@ -245,11 +244,13 @@ def test_through_a_change_of_ca_clients_of_the_bundle_accept_every_handshake(
     assert not accepts(replica.certificate.context(), old.bundle)
 
 
-@pytest.mark.parametrize("content", [NOTHING, Kept(bundle=b"x", authority_key=b"x", cert=b"x", key=b"x")])
+@pytest.mark.parametrize(
+    "content", [NOTHING, CertificateFiles(bundle=b"x", authority_key=b"x", cert=b"x", key=b"x")]
+)
 def test_a_secret_that_goes_bad_leaves_the_last_good_certificate(
-    cluster: Troubled, replica: Replica, content: Kept
+    cluster: Troubled, replica: Replica, content: CertificateFiles
 ) -> None:
-    """It is not made anew by a replica that still serves: the controller does that, with its memory."""
+    """It is not made again by a replica that still serves: the controller does that, with its memory."""
     assert replica.establish()
     good = replica.serial
     overwrite(cluster, content)
@@ -257,8 +258,8 @@ def test_a_secret_that_goes_bad_leaves_the_last_good_certificate(
     replica.told.until(lambda: len(replica.told.failures) >= 2)
     assert replica.serial == good
     assert replica.certificate.missing() == []
-    assert store_on(cluster).read().kept == content
-    assert {doing for doing, _ in replica.told.failures} == {Doing.LOAD}
+    assert store_on(cluster).read().files == content
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.LOAD}
 
 
 def test_a_secret_that_is_deleted_leaves_the_last_good_certificate(
@@ -272,26 +273,26 @@ def test_a_secret_that_is_deleted_leaves_the_last_good_certificate(
     replica.told.until(lambda: bool(replica.told.failures))
     assert replica.serial == good
     put_secret(cluster)
-    overwrite(cluster, advance(NOTHING, now=Clock().now, names=NAMES, in_place_since=None).kept)
+    overwrite(cluster, advance(NOTHING, now=Clock().now, names=NAMES, in_place_since=None).files)
     replica.told.until(lambda: len(replica.told.ends) == 2)
-    assert replica.serial == serial_of(store_on(cluster).read().kept)
+    assert replica.serial == serial_of(store_on(cluster).read().files)
 
 
-def test_an_expired_certificate_is_made_anew_where_no_controller_did(
+def test_an_expired_certificate_is_made_again_where_no_controller_did(
     cluster: Troubled, clock: Clock, replica: Replica
 ) -> None:
     """A month without a controller must not end admission."""
     assert replica.establish()
-    first = store_on(cluster).read().kept
+    first = store_on(cluster).read().files
     clock.advance(91 * DAY)
     assert replica.certificate.missing()[0].startswith("the serving certificate expired at ")
     replica.certificate.follow(replica.store, reporter=replica.told)
     replica.told.until(lambda: len(replica.told.ends) == 2)
     assert replica.certificate.missing() == []
-    assert store_on(cluster).read().kept.bundle == first.bundle
+    assert store_on(cluster).read().files.bundle == first.bundle
 
 
-def test_a_full_disk_is_told_and_tried_again(replica: Replica) -> None:
+def test_a_full_disk_is_reported_and_tried_again(replica: Replica) -> None:
     """Whatever keeps the files from being written, the next look tries again."""
     replica.folder.rmdir()
     with ThreadPoolExecutor(1) as pool:
@@ -300,19 +301,19 @@ def test_a_full_disk_is_told_and_tried_again(replica: Replica) -> None:
         replica.folder.mkdir()
         assert waiting.result(PATIENCE)
     assert replica.told.failures[0] == (
-        Doing.LOAD,
+        CertificateTask.LOAD,
         f"the certificate cannot be written to {replica.folder}: no such file or directory",
     )
 
 
-def test_a_look_that_has_a_bug_is_told_and_not_the_last(cluster: Troubled, replica: Replica) -> None:
+def test_a_look_that_has_a_bug_is_reported_and_not_the_last(cluster: Troubled, replica: Replica) -> None:
     """The thread goes on."""
     assert replica.establish()
     cluster.patch(SECRETS, SECRET, MergePatch({"metadata": {"labels": {"a": "b"}}}), namespace=NAMESPACE)
     cluster.refusals["get", SECRETS] = ZeroDivisionError("bug")  # type: ignore[assignment]
     replica.certificate.follow(replica.store, reporter=replica.told)
     replica.told.until(lambda: len(replica.told.failures) >= 2)
-    assert replica.told.failures[0] == (Doing.READ, "ZeroDivisionError: bug")
+    assert replica.told.failures[0] == (CertificateTask.READ, "ZeroDivisionError: bug")
 
 
 class TestMounted:
@@ -369,6 +370,6 @@ class TestMounted:
         (tmp_path / "tls.crt").write_bytes(b"nonsense")
         assert shown(certificate.context()) == good
         assert certificate.missing() == []
-        assert told.failures[0][0] is Doing.LOAD
+        assert told.failures[0][0] is CertificateTask.LOAD
         clock.advance(91 * DAY)
         assert certificate.missing() != []

@@ -6,15 +6,14 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
 from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, Target
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.installation import judge_installation
-from lockkeeper.checking.judgement import Check, Judgement, State
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.service.leading.leases import LEASES, new_lease
+from policy.service.leading.leader_election import LEASES, new_lease
 from tests.policy.service.world import Clock, Spy, memory
 
 NAMESPACE: Final = "traffic"
@@ -66,7 +65,7 @@ class Installation:
         self.spy = Spy(self.memory)
         self.asked: list[Target] = []
         self.answer = ProbeResult(
-            target=Target("", 0, "", "", ""), expires=self.clock() + timedelta(days=60), ready=True, said="ok"
+            target=Target("", 0, "", "", ""), expires=self.clock() + timedelta(days=60), ready=True, text="ok"
         )
         self.paused: list[float] = []
         self.inside = True
@@ -106,9 +105,9 @@ class Installation:
         """Return state and message of every judgement of one check."""
         return [(each.state, each.message) for each in self.judgements() if each.check is check]
 
-    def judgements(self) -> tuple[Judgement, ...]:
+    def judgements(self) -> tuple[CheckResult, ...]:
         """Return all judgements; whatever is not right says what to do."""
-        found = judge_installation(self.facts())
+        found = check_installation(self.facts())
         assert all(bool(each.advice) == (each.state is not State.OK) for each in found), found
         return found
 
@@ -124,7 +123,7 @@ class Installation:
         self.memory.patch(resource, RELEASE, MergePatch({"webhooks": registered}))
 
     def quota(self, name: str, *, observed: int | None, **conditions: str) -> None:
-        """Create a quota in namespace etl that the controller has judged, or not where `observed` is None."""
+        """Create a quota in namespace etl that was checked, or was not where `observed` is None."""
         manifest: JsonObject = {
             "apiVersion": WORKFLOW_QUOTAS.api_version,
             "kind": WORKFLOW_QUOTAS.kind,

@@ -7,16 +7,14 @@ from typing import Final
 import msgspec
 import pytest
 
+from lockkeeper.checking.checks import Check, State, excludes, nothing_seen, table
 from lockkeeper.checking.facts import SERVICES, Gap, ProbeTrouble, Target, UnreadObject
 from lockkeeper.checking.gatherer import ready_path, right, url_target
-from lockkeeper.checking.installation import nothing_seen, table
-from lockkeeper.checking.judgement import Check, State
-from lockkeeper.checking.registration import excludes
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.service.leading.leases import LEASES, Lease, given_up, renewed
+from policy.service.leading.leader_election import LEASES, Lease, given_up, renewed
 from tests.lockkeeper.checking.installation import (
     BUNDLE,
     CLUSTER_IP,
@@ -119,7 +117,7 @@ def test_a_cluster_that_does_not_answer_is_no_finding(
         installation.facts()
 
 
-def test_credentials_that_show_nothing_at_all_are_told_apart(installation: Installation) -> None:
+def test_credentials_that_show_nothing_at_all_are_distinguished(installation: Installation) -> None:
     """Twenty skipped checks would look like a strange success."""
     assert not nothing_seen(installation.facts())
     installation.spy.before = refusing(Forbidden("Unauthorized"))
@@ -165,8 +163,8 @@ def test_a_webhook_that_is_called_twice_is_a_failure(installation: Installation)
     assert (State.FAILED, message) in installation.judged(Check.REGISTRATION)
 
 
-def test_what_happens_without_an_answer_is_told_as_it_stands(installation: Installation) -> None:
-    """Either choice has its price, so neither is judged."""
+def test_what_happens_without_an_answer_is_reported_as_it_is(installation: Installation) -> None:
+    """Either choice has its price, so neither is checked."""
     assert installation.judged(Check.FAILURE_POLICY) == [
         (
             State.OK,
@@ -315,7 +313,7 @@ def test_a_certificate_that_is_about_to_end_is_a_warning(
 )
 def test_a_webhook_that_is_not_ready_is_a_failure(installation: Installation, said: str, why: str) -> None:
     """Its own words say what is missing."""
-    installation.answer = msgspec.structs.replace(installation.answer, ready=False, said=said)
+    installation.answer = msgspec.structs.replace(installation.answer, ready=False, text=said)
     assert installation.judged(Check.READINESS) == [(State.FAILED, f"{PLACE} is not ready: {why}")]
 
 
@@ -326,7 +324,7 @@ def test_a_webhook_that_is_not_ready_is_a_failure(installation: Installation, sa
         ("/5e5e", "answers only who knows the paths in the webhook configurations"),
     ],
 )
-def test_who_is_answered_is_told(installation: Installation, secret: str, said: str) -> None:
+def test_who_is_answered_is_reported(installation: Installation, secret: str, said: str) -> None:
     """And never the path itself."""
     installation.change(MUTATING, [webhook("mutate", f"/mutate{secret}", "Ignore", 2)])
     validating = [webhook(each, f"/{each}{secret}", "Fail", 5) for each in ("validate", "policies")]

@@ -9,10 +9,9 @@ import pytest
 
 from certs.authority import create_authority, issue_serving_pair
 from certs.bundle import is_accepted, split
-from certs.files import Paths, ensure, write_authority, write_pair
+from certs.files import NOTHING, CertificateFiles, Paths, ensure, write_authority, write_pair
 from certs.life_cycle import advance, begin_change
 from certs.rotation_steps import OVERLAP, PROPAGATION
-from certs.stored_files import NOTHING, Kept
 from certs.stores import FolderStore
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.report import report_on, table
@@ -23,9 +22,9 @@ NAMES = ("a.example", "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
-def kept() -> Kept:
+def kept() -> CertificateFiles:
     """Return what is kept after the first start."""
-    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).kept
+    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).files
 
 
 def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
@@ -48,15 +47,15 @@ def test_a_folder_is_filled_shown_and_changed(tmp_path: Path, capsys: pytest.Cap
         ["made a new CA: there is none yet", "made a new serving certificate: there is none yet"],
     )
     assert told(["init", *folder], capsys) == (0, ["nothing to do: all is well"])
-    first = FolderStore(tmp_path / "certs").read().kept
+    first = FolderStore(tmp_path / "certs").read().files
     assert told(["rotate", *folder], capsys) == (
         0,
         ["made a new serving certificate: somebody asked for it"],
     )
-    second = FolderStore(tmp_path / "certs").read().kept
+    second = FolderStore(tmp_path / "certs").read().files
     assert (second.bundle, second.cert != first.cert) == (first.bundle, True)
     code, _ = told(["rotate", "--ca", *folder], capsys)
-    third = FolderStore(tmp_path / "certs").read().kept
+    third = FolderStore(tmp_path / "certs").read().files
     assert code == 0
     assert third.bundle != first.bundle
     assert is_accepted(third.cert, split(third.bundle), now=datetime.now(UTC))
@@ -97,7 +96,7 @@ def test_status_in_json_is_for_scripts(tmp_path: Path, capsys: pytest.CaptureFix
     assert (shown["problems"], shown["notes"]) == ([], [])
 
 
-def test_a_folder_that_somebody_else_renews_is_left_alone(
+def test_a_folder_that_another_program_renews_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A mounted Secret of another CA has no key of that CA; it can be looked at."""
@@ -139,14 +138,14 @@ def test_an_action_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ACTION" in capsys.readouterr().err
 
 
-def parts(kept: Kept, now: datetime = NOW) -> list[str]:
+def parts(kept: CertificateFiles, now: datetime = NOW) -> list[str]:
     """Return what the rows of a report are about."""
     return [row.part for row in report_on(kept, now=now).certificates]
 
 
-def test_every_step_of_a_change_of_ca_can_be_seen(kept: Kept) -> None:
+def test_every_step_of_a_change_of_ca_can_be_seen(kept: CertificateFiles) -> None:
     """Which CA signs, which one comes, which one goes."""
-    announced = begin_change(kept, now=NOW).kept
+    announced = begin_change(kept, now=NOW).files
     assert parts(announced) == ["CA", "next CA", "serving certificate"]
     report = report_on(announced, now=NOW, placed=[announced.bundle, announced.bundle])
     assert [row.in_ca_bundle for row in report.certificates] == [True, True, None]
@@ -154,16 +153,16 @@ def test_every_step_of_a_change_of_ca_can_be_seen(kept: Kept) -> None:
         "a change of CA is under way: the next CA waits until every API server trusts it",
     )
     then = NOW + PROPAGATION
-    switched = advance(announced, now=then, names=NAMES, in_place_since=NOW).kept
+    switched = advance(announced, now=then, names=NAMES, in_place_since=NOW).files
     assert parts(switched) == ["CA", "old CA", "serving certificate"]
     assert report_on(switched, now=then).notes == (
         "a change of CA is ending: old CAs stay in the bundle for a while",
     )
-    done = advance(switched, now=then + OVERLAP, names=NAMES, in_place_since=NOW).kept
+    done = advance(switched, now=then + OVERLAP, names=NAMES, in_place_since=NOW).files
     assert parts(done) == ["CA", "serving certificate"]
 
 
-def test_a_bundle_that_is_not_in_place_is_wrong(kept: Kept) -> None:
+def test_a_bundle_that_is_not_in_place_is_wrong(kept: CertificateFiles) -> None:
     """It says how many webhooks lack it; without any webhook nobody trusts us."""
     report = report_on(kept, now=NOW, placed=[kept.bundle, b"", b"other"])
     assert report.problems == ("caBundle: 2 of 3 webhooks do not carry the bundle",)
@@ -183,13 +182,15 @@ def test_a_bundle_that_is_not_in_place_is_wrong(kept: Kept) -> None:
         ({}, 400, "CA: it has expired"),
     ],
 )
-def test_what_is_wrong_is_said(kept: Kept, changes: dict[str, bytes], days: int, problem: str) -> None:
+def test_what_is_wrong_is_said(
+    kept: CertificateFiles, changes: dict[str, bytes], days: int, problem: str
+) -> None:
     """One line each."""
     report = report_on(replace(kept, **changes), now=NOW + timedelta(days=days))
     assert problem in report.problems
 
 
-def test_a_certificate_of_a_stranger_is_not_trusted(kept: Kept) -> None:
+def test_a_certificate_of_an_unknown_ca_is_not_trusted(kept: CertificateFiles) -> None:
     """Whoever trusts the bundle refuses it."""
     pair = issue_serving_pair(create_authority(now=NOW), names=NAMES, now=NOW)
     report = report_on(replace(kept, cert=pair.cert_pem, key=pair.key_pem), now=NOW)

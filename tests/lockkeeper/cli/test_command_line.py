@@ -14,7 +14,7 @@ POLICIES = EXAMPLES / "policies"
 
 
 def is_one_clear_line(finished: Finished) -> bool:
-    """Tell whether a command ended with one line of ours on standard error, and nothing else."""
+    """Return whether a command ended with one line of ours on standard error, and nothing else."""
     return (
         finished.code == 2
         and finished.out == ""
@@ -25,7 +25,7 @@ def is_one_clear_line(finished: Finished) -> bool:
 
 
 def is_usage(finished: Finished, option: str) -> bool:
-    """Tell whether a command ended with argparse's usage and one error line about an option."""
+    """Return whether a command ended with argparse's usage and one error line about an option."""
     *usage, last = finished.err.splitlines()
     return (
         finished.code == 2
@@ -154,7 +154,7 @@ WRONG_POLICIES = {
     [("review", "-"), ("run", "--port", "0")],
     ids=["review", "run"],
 )
-def test_wrong_policies_are_told_one_line_each_with_file_and_line(
+def test_wrong_policies_are_reported_one_line_each_with_file_and_line(
     lockkeeper: Lockkeeper, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """All errors of all files at once, exit code 2, and nothing is started."""

@@ -50,5 +50,5 @@ def test_a_command_imports_only_what_it_needs(command: str) -> None:
     run = [sys.executable, "-c", PRINT_MODULES, *arguments]
     finished = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own
     modules = finished.stdout.splitlines()[-1].split()
-    assert "lockkeeper.process.output" in modules
+    assert "lockkeeper.process.console" in modules
     assert {name.partition(".")[0] for name in modules} & forbidden == set()

@@ -68,7 +68,7 @@ def _places(found: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
     return [(each["line"], each["level"], each["code"]) for each in found]
 
 
-def test_every_fault_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_fault_is_reported_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of the fields themselves; a ConfigMap that is not among the files may be in the cluster."""
     code, found = _lint(capsys, _write(tmp_path, a=HANGS, b=LIMITS))
     assert code == 1
@@ -134,7 +134,7 @@ def test_what_keeps_a_schedule_from_running_is_an_error(
     assert "write 0 or sun for Sunday" in found[0]["message"]
 
 
-def test_an_object_with_a_status_is_judged_by_what_will_run(
+def test_an_object_with_a_status_is_checked_by_what_will_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As `kubectl get workflow -o yaml` writes it."""
@@ -263,7 +263,7 @@ def test_code_scanning_gets_every_finding_with_its_place(
 @pytest.mark.parametrize(
     "text", ["a: [", "- 1", "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\n"]
 )
-def test_what_cannot_be_read_is_the_callers_to_mend(
+def test_what_cannot_be_read_is_the_callers_to_correct(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the file and line, and exit code 2."""

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from lockkeeper.cli import locks
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
-from lockkeeper.locks.table import ShownLocks, shown, table
+from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown, table
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
@@ -120,7 +119,7 @@ def test_a_deadlock_is_a_finding(
     assert ("DEADLOCK" in capsys.readouterr().out) == bool(code)
 
 
-def test_a_cluster_that_cannot_be_read_is_told_in_one_line(lockkeeper: Lockkeeper) -> None:
+def test_a_cluster_that_cannot_be_read_is_reported_in_one_line(lockkeeper: Lockkeeper) -> None:
     """As by every command."""
     done = lockkeeper("locks", "--kubeconfig", "no-such-file")
     assert (done.code, done.out) == (2, "")
@@ -152,7 +151,7 @@ def suggested(cluster: Guarded, capsys: pytest.CaptureFixture[str], *options: st
     return capsys.readouterr().out
 
 
-def test_what_other_limits_would_do_is_told_with_how_much_was_seen(
+def test_what_other_limits_would_do_is_reported_with_how_much_was_seen(
     cluster: Guarded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A load every six seconds that takes ten: one slot falls behind, two keep up."""

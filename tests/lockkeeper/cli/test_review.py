@@ -14,7 +14,6 @@ import yaml
 
 from lockkeeper.__main__ import main
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.embedded.api_server import admission_review
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.decision.decision import Decision, Side
@@ -25,7 +24,7 @@ from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.manifests import Manifest, read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper
 from webhook.review import Reviewing, review
-from webhook.wire import Received
+from webhook.wire import Received, admission_review
 
 POLICIES = EXAMPLES / "policies"
 WORKFLOWS = EXAMPLES / "workflows"
@@ -245,7 +244,7 @@ def test_several_files_are_reviewed_in_the_order_given(capsys: pytest.CaptureFix
     assert [each["file"] for each in json.loads(capsys.readouterr().out)] == list(map(str, files))
 
 
-def test_files_that_cannot_be_read_are_told_all_at_once(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported_all_at_once(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """One line each with its place, exit code 2, and no half of a table."""
     folder = tmp_path / "workflows"
     folder.mkdir()
@@ -344,7 +343,7 @@ def test_a_workflow_with_parts_missing_is_reviewed_without_a_trace(
         ),
     ],
 )
-def test_a_priority_above_the_cap_is_told_before_anything_is_created(
+def test_a_priority_above_the_cap_is_reported_before_anything_is_created(
     tmp_path: Path, above: str, code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused, or lowered as the cluster would lower it."""

@@ -89,7 +89,7 @@ def test_the_closing_table_shows_that_the_locks_were_kept(played: Played) -> Non
     assert all(1 <= int(row["MOST HELD"]) <= int(row["LIMIT"]) for row in rows)
 
 
-def test_a_denial_is_told_with_every_reason(played: Played) -> None:
+def test_a_denial_is_reported_with_every_reason(played: Played) -> None:
     """One line each, with the policy and the field."""
     assert (
         "denied: [ClusterSynchronizationPolicy data-locks] spec.synchronization.semaphores[0]" in played.text
@@ -254,7 +254,7 @@ SPEC = "spec: {entrypoint: a, templates: [{name: a, container: {image: i}}]}"
     ["{name: same, namespace: sandbox}", "{namespace: sandbox}"],
     ids=["a name twice", "no name at all"],
 )
-def test_a_workflow_that_cannot_be_stored_is_told_and_the_play_goes_on(
+def test_a_workflow_that_cannot_be_stored_is_reported_and_the_play_continues(
     lockkeeper: Lockkeeper, tmp_path: Path, metadata: str
 ) -> None:
     """The API server would refuse it; the run ends with 1 after the others have run."""

@@ -1,11 +1,11 @@
-"""A narrator and its cluster for each test."""
+"""A printer and its cluster for each test."""
 
 import pytest
 
-from tests.lockkeeper.embedded.narrated import NarratedCluster
+from tests.lockkeeper.embedded.printed import PrintedCluster
 
 
 @pytest.fixture
-def narrated() -> NarratedCluster:
-    """Return a narrator and its cluster."""
-    return NarratedCluster()
+def printed() -> PrintedCluster:
+    """Return a printer and its cluster."""
+    return PrintedCluster()

@@ -15,16 +15,11 @@ import msgspec
 import pytest
 
 from certs.files import ensure
-from lockkeeper.embedded.api_server import (
-    AdmissionAnswer,
-    AdmissionFailed,
-    ApiServer,
-    admission_review,
-    read_answer,
-)
+from lockkeeper.embedded.api_server import AdmissionAnswer, AdmissionFailed, ApiServer, read_answer
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects.json_patch import JsonObject, JsonValue
+from webhook.wire import admission_review
 
 UID = "uid-1"
 

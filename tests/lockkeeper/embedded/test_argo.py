@@ -236,7 +236,7 @@ def test_waiters_go_by_priority_then_by_name_of_the_same_second(hand: ByHand) ->
     assert order == ["holder", "a", "b", "c", "d", "e"]
 
 
-def test_a_lock_that_nobody_defined_lets_nobody_in(hand: ByHand) -> None:
+def test_a_lock_that_is_not_defined_is_never_granted(hand: ByHand) -> None:
     """As an undefined semaphore stops a Workflow in Argo."""
     unknown: JsonObject = {"mutexes": [{"name": "other"}]}
     hand.give(add(hand.store, "a", whole=unknown), add(hand.store, "b"))

@@ -13,7 +13,7 @@ from policy.core.objects.json_patch import JsonValue
 from policy.core.policies.snapshot import take_snapshot
 from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata
 from tests.lockkeeper.commands import EXAMPLES
-from tests.lockkeeper.embedded.narrated import NarratedCluster
+from tests.lockkeeper.embedded.printed import PrintedCluster
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
@@ -54,18 +54,18 @@ def test_a_lock_whose_key_is_filled_in_at_run_time_is_an_unknown_one() -> None:
     assert limit_of("team-etl/ConfigMap/sem/{{=a/b}}", policies, NOON) == 0
 
 
-def test_the_closing_words_name_who_never_ran_and_what_failed(narrated: NarratedCluster) -> None:
+def test_the_closing_words_name_who_never_ran_and_what_failed(printed: PrintedCluster) -> None:
     """A reader need not count lines to find them."""
-    narrated.narrator.created(narrated.store("a", held=True), [])
+    printed.printer.created(printed.store("a", held=True), [])
     argo = SimulatedArgo(
-        cluster=narrated.cluster,
+        cluster=printed.cluster,
         clock=lambda: datetime.now(UTC),
-        stopwatch=lambda: narrated.now,
+        stopwatch=lambda: printed.now,
         limit_of=lambda _: 1,
         task_time=timedelta(0),
     )
     text = closing(
-        ["f.yaml: failed"], narrated.narrator, argo, take_snapshot((), version="v", argo=DEFAULT_VERSION)
+        ["f.yaml: failed"], printed.printer, argo, take_snapshot((), version="v", argo=DEFAULT_VERSION)
     )
     assert text.splitlines()[-2:] == ["here/a still waits: no slot came free for it", "f.yaml: failed"]
     assert "LOCK" not in text

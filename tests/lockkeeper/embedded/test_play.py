@@ -8,7 +8,7 @@ import pytest
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.play import create_child, injected_locks, lock_names, play
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from tests.lockkeeper.embedded.narrated import NarratedCluster
+from tests.lockkeeper.embedded.printed import PrintedCluster
 
 
 class ScriptedApiServer(ApiServer):
@@ -61,9 +61,7 @@ def test_what_holds_no_lock_has_no_names(value: JsonValue) -> None:
     assert lock_names(value) == []
 
 
-def test_a_play_creates_workflows_only_in_the_order_of_files(
-    narrated: NarratedCluster, tmp_path: Path
-) -> None:
+def test_a_play_creates_workflows_only_in_the_order_of_files(printed: PrintedCluster, tmp_path: Path) -> None:
     """A Workflow without a namespace goes to `default`, as kubectl would send it."""
 
     def deny(_: JsonObject, __: str) -> Admitted:
@@ -76,13 +74,13 @@ def test_a_play_creates_workflows_only_in_the_order_of_files(
         "kind: ConfigMap\nmetadata: {name: c}\n",
         "kind: Workflow\nmetadata: {name: a}\n",
     )
-    assert play(folder, api_server, narrated.narrator) == []
+    assert play(folder, api_server, printed.printer) == []
     assert api_server.asked == ["here", "default"]
     assert api_server.closed
-    assert narrated.told() == ["denied: no", "denied: no"]
+    assert printed.told() == ["denied: no", "denied: no"]
 
 
-def test_a_failed_call_is_told_and_the_play_goes_on(narrated: NarratedCluster, tmp_path: Path) -> None:
+def test_a_failed_call_is_reported_and_the_play_continues(printed: PrintedCluster, tmp_path: Path) -> None:
     """It is a failure of the run, not a decision."""
 
     def fail(_: JsonObject, __: str) -> Admitted:
@@ -90,22 +88,22 @@ def test_a_failed_call_is_told_and_the_play_goes_on(narrated: NarratedCluster, t
 
     api_server = ScriptedApiServer(fail)
     manifest = "kind: Workflow\nmetadata: {name: a, namespace: here}\n"
-    failures = play(folder_of(tmp_path, manifest, manifest), api_server, narrated.narrator)
+    failures = play(folder_of(tmp_path, manifest, manifest), api_server, printed.printer)
     assert [each.partition(": ")[2] for each in failures] == ["failed calling /mutate: 500"] * 2
     assert len(api_server.asked) == 2
     assert api_server.closed
 
 
-def test_a_child_is_created_as_the_account_of_a_pod(narrated: NarratedCluster) -> None:
+def test_a_child_is_created_as_the_account_of_a_pod(printed: PrintedCluster) -> None:
     """And told of like any other Workflow; one that is refused or fails is nobody's child."""
     pod = "system:serviceaccount:here:default"
     child: JsonObject = {"kind": "Workflow", "metadata": {"name": "child"}}
-    stored = narrated.store("child", held=False)
+    stored = printed.store("child", held=False)
     api_servers = [
         ScriptedApiServer(lambda _, __: Admitted(stored, (), ())),
         ScriptedApiServer(lambda _, __: Admitted(None, (), (), "no")),
     ]
-    uids = [create_child(child, "here", pod, api_server, narrated.narrator) for api_server in api_servers]
+    uids = [create_child(child, "here", pod, api_server, printed.printer) for api_server in api_servers]
     metadata = stored["metadata"]
     assert isinstance(metadata, dict)
     assert uids == [metadata["uid"], ""]
@@ -114,5 +112,5 @@ def test_a_child_is_created_as_the_account_of_a_pod(narrated: NarratedCluster) -
     def fail(_: JsonObject, __: str) -> Admitted:
         raise AdmissionFailed("failed calling /mutate: 500")
 
-    assert create_child(child, "here", pod, ScriptedApiServer(fail), narrated.narrator) == ""
-    assert narrated.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]
+    assert create_child(child, "here", pod, ScriptedApiServer(fail), printed.printer) == ""
+    assert printed.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]

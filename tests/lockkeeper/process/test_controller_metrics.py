@@ -1,4 +1,4 @@
-"""What the controller shows of the board: policies always, usage as long as it leads."""
+"""What the controller shows of the snapshot store: policies always, usage as long as it leads."""
 
 from lockkeeper.process.controller_log import expose_board
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -9,12 +9,12 @@ from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
 from policy.service.status.metrics import ControllerMetrics
-from policy.sources.last_good_objects import Shelf
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.last_good_objects import LastGoodObjects
+from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.service.world import Clock, memory, quota, snapshot_of
 
 BUSY = UsageView(
-    taken={Account("etl", "limits"): Usage(3, 12, 0)},
+    used={Account("etl", "limits"): Usage(3, 12, 0)},
     queues={"etl": NamespaceQueue({0: 5})},
     running={"etl": Usage(3, 12, 0)},
 )
@@ -26,15 +26,15 @@ class Exposed:
     def __init__(self) -> None:
         self.clock = Clock()
         self.leads = True
-        self.board = SnapshotBoard(
+        self.snapshots = SnapshotStore(
             snapshot=snapshot_of(quota("etl", "limits", workflows=4)), clock=self.clock
         )
-        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.metrics = ControllerMetrics(leading=lambda: self.leads, clock=self.clock)
         expose_board(
             self.metrics.registry,
-            board=self.board,
-            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            snapshots=self.snapshots,
+            verdicts=lambda: tuple(self.objects.verdicts.values()),
             leading=lambda: self.leads,
             argo=DEFAULT_VERSION,
         )
@@ -47,7 +47,7 @@ class Exposed:
 def test_the_leader_shows_usage_queues_and_limits() -> None:
     """As its last pass left them."""
     exposed = Exposed()
-    exposed.board.put_usage(BUSY)
+    exposed.snapshots.put_usage(BUSY)
     assert exposed.value("lockkeeper_running_workflows", namespace="etl") == 3
     assert exposed.value("lockkeeper_queued_workflows", namespace="etl") == 5
     labels = {"namespace": "etl", "quota": "limits", "resource": "workflows"}
@@ -58,7 +58,7 @@ def test_the_leader_shows_usage_queues_and_limits() -> None:
 def test_who_does_not_lead_shows_policies_only() -> None:
     """What it knew when it led would be counted twice."""
     exposed = Exposed()
-    exposed.board.put_usage(BUSY)
+    exposed.snapshots.put_usage(BUSY)
     exposed.leads = False
     assert exposed.value("lockkeeper_running_workflows", namespace="etl") is None
     assert exposed.value("lockkeeper_queued_workflows", namespace="etl") is None
@@ -67,7 +67,7 @@ def test_who_does_not_lead_shows_policies_only() -> None:
     assert exposed.value("lockkeeper_snapshot_age_seconds") is not None
 
 
-def test_a_policy_that_is_wrong_is_counted_until_it_is_mended_or_gone() -> None:
+def test_a_policy_that_is_wrong_is_counted_until_it_is_corrected_or_deleted() -> None:
     """An alert on it ends by itself."""
     exposed = Exposed()
     cluster: MemoryCluster = memory(exposed.clock)
@@ -83,8 +83,8 @@ def test_a_policy_that_is_wrong_is_counted_until_it_is_mended_or_gone() -> None:
         return exposed.value("lockkeeper_policies_invalid", kind="WorkflowQuota")
 
     assert wrong() == 0
-    exposed.shelf.put(stored)
+    exposed.objects.put(stored)
     assert wrong() == 1
-    exposed.shelf.drop(stored)
+    exposed.objects.drop(stored)
     assert wrong() == 0
     cluster.close()

@@ -12,8 +12,8 @@ import pytest
 
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from tests.patience import PATIENCE
-from webhook.app import PROMETHEUS, create_app
 from webhook.metrics import Metrics
+from webhook.probes import PROMETHEUS, create_app
 from webhook.serving.server import bind
 
 HASTY: Final = PortLimits(connections=4, request=2048, seconds=0.3)
@@ -62,7 +62,7 @@ def serving(
 def application(*, ready: bool = True, alive: bool = True) -> WSGIApplication:
     """Return the controller's application."""
     return create_app(
-        metrics=Metrics(),
+        render=Metrics().render,
         not_ready=lambda: [] if ready else ["policies are missing"],
         not_alive=lambda: [] if alive else ["the main loop hangs"],
     )
@@ -91,7 +91,7 @@ def test_probes_and_metrics_are_answered() -> None:
         assert port.bugs == []
 
 
-def test_what_is_missing_is_told_with_503() -> None:
+def test_what_is_missing_is_reported_with_503() -> None:
     """A kubelet shows the text in its event."""
     with serving(application(ready=False, alive=False)) as port:
         assert port.get("/livez")[::2] == (503, "the main loop hangs\n")

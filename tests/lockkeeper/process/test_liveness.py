@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from lockkeeper.process.liveness import LONGEST_TURN, Liveness, ending_at_sigterm
+from lockkeeper.process.liveness import LONGEST_ITERATION, Liveness, ending_at_sigterm
 from policy.service.leading.fences import Deposed
 from tests.webhook.calling import Clock
 from webhook.logs import Log
@@ -62,12 +62,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 def test_a_process_of_which_nothing_is_known_is_alive(watched: Watched) -> None:
     """While it starts, and while the API server is away, there is nothing to mend."""
-    watched.stopwatch.seconds += LONGEST_TURN.total_seconds() * 10
+    watched.stopwatch.seconds += LONGEST_ITERATION.total_seconds() * 10
     assert watched.liveness.faults() == []
 
 
 def test_a_thread_that_a_bug_has_ended_is_a_fault_for_good(watched: Watched) -> None:
-    """Nobody begins it anew, so policies would stand still; the log has the trace."""
+    """Nobody begins it again, so policies would stand still; the log has the trace."""
     end_by(LookupError("no such key"), name="watch-workflowquotas")
     expected = ["the thread watch-workflowquotas was ended by a bug (LookupError)"]
     assert watched.liveness.faults() == expected
@@ -76,7 +76,7 @@ def test_a_thread_that_a_bug_has_ended_is_a_fault_for_good(watched: Watched) -> 
     assert b"Traceback" in watched.lines[0]
 
 
-def test_a_thread_that_is_begun_anew_is_no_fault(watched: Watched) -> None:
+def test_a_thread_that_is_restarted_is_no_fault(watched: Watched) -> None:
     """A leader that was deposed ends by an error, and the election goes on."""
     end_by(Deposed("ledger a is at epoch 3, ours is 2"), name="leader")
     assert watched.liveness.faults() == []
@@ -87,7 +87,7 @@ def test_a_thread_that_is_begun_anew_is_no_fault(watched: Watched) -> None:
 def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(watched: Watched) -> None:
     """It reads its stopwatch in each turn."""
     assert watched.liveness.beating() == START
-    watched.stopwatch.seconds += LONGEST_TURN.total_seconds()
+    watched.stopwatch.seconds += LONGEST_ITERATION.total_seconds()
     assert watched.liveness.faults() == []
     watched.stopwatch.seconds += 1
     assert watched.liveness.faults() == ["the main loop has not turned for 301 s"]
@@ -95,7 +95,7 @@ def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(watched: Watched) 
     assert watched.liveness.faults() == []
 
 
-def test_every_fault_is_told(watched: Watched) -> None:
+def test_every_fault_is_reported(watched: Watched) -> None:
     """Somebody who looks at the probe reads all of it."""
     watched.liveness.beating()
     watched.stopwatch.seconds += timedelta(hours=1).total_seconds()

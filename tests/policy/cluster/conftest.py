@@ -56,7 +56,7 @@ class Place(msgspec.Struct, frozen=True):
         return self.cluster.create(CONFIG_MAPS, obj, namespace=self.namespace)
 
     def get(self, name: str, resource: Resource = WORKFLOWS) -> JsonObject:
-        """Return the object as it stands."""
+        """Return the object as it is."""
         return self.cluster.get(resource, name, namespace=self.namespace)
 
     def names(self, labels: str = "") -> list[JsonValue]:
@@ -75,7 +75,7 @@ class Place(msgspec.Struct, frozen=True):
         labels: str = "",
         fence: Mapping[str, str] | None = None,
         metadata_only: bool = False,
-    ) -> list[WatchEvent]:
+    ) -> list[WatchEvent[JsonObject]]:
         """Return the Workflow events after a version up to now.
 
         "Now" is a fence: a Workflow created here, whose labels have to match the selector, so that a test
@@ -86,7 +86,7 @@ class Place(msgspec.Struct, frozen=True):
             self.workflow("", generateName="fence-", labels=dict(fence or {})),
             namespace=self.namespace,
         )
-        found: list[WatchEvent] = []
+        found: list[WatchEvent[JsonObject]] = []
         for event in self.cluster.watch(
             WORKFLOWS,
             since=since,
@@ -118,7 +118,7 @@ def text(obj: JsonValue, *path: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker and, where it is asked for, the control plane known."""
+    """Make the marker and, where it is requested, the control plane known."""
     switch.configure(config)
 
 

@@ -46,13 +46,13 @@ def test_what_others_set_stays(place: Place) -> None:
 
 
 def test_to_apply_the_same_again_writes_nothing(place: Place) -> None:
-    """The version stays, so nobody is woken."""
+    """The version stays, so no watcher is woken."""
     made = _apply(place, OURS, key="1")
     assert _apply(place, OURS, key="1") == made
 
 
-def test_a_field_that_is_not_given_any_more_goes(place: Place) -> None:
-    """But only where nobody else has it too."""
+def test_a_field_that_is_no_longer_given_is_removed(place: Place) -> None:
+    """But only where no other manager owns it too."""
     _apply(place, THEIRS, shared="x", other="y")
     _apply(place, OURS, key="1", shared="x")
     _apply(place, OURS)
@@ -78,8 +78,8 @@ def test_another_value_of_a_foreign_field_is_a_conflict(place: Place) -> None:
         _apply(place, THEIRS, key="3")
 
 
-def test_an_object_that_was_made_without_apply_is_foreign(place: Place) -> None:
-    """Whoever created it owns what it had."""
+def test_an_object_that_was_created_without_apply_has_another_owner(place: Place) -> None:
+    """Its creator owns its fields."""
     place.add_config_map("a", key="1")
     with pytest.raises(Conflict):
         _apply(place, OURS, key="2")
@@ -87,7 +87,7 @@ def test_an_object_that_was_made_without_apply_is_foreign(place: Place) -> None:
     assert _data(place) == {"key": "1", "mine": "x"}
 
 
-def test_whoever_changes_a_field_without_apply_takes_it(place: Place) -> None:
+def test_a_change_without_apply_takes_over_the_field(place: Place) -> None:
     """An edit by hand is respected; once the field is removed we may set it again."""
     _apply(place, OURS, key="1", stays="x")
     edit = MergePatch({"data": {"key": "5"}})
@@ -102,7 +102,7 @@ def test_whoever_changes_a_field_without_apply_takes_it(place: Place) -> None:
     assert _data(place) == {"key": "1", "stays": "y"}
 
 
-def test_who_owns_what_stands_in_the_metadata(place: Place) -> None:
+def test_the_owners_of_fields_are_in_the_metadata(place: Place) -> None:
     """Lists of metadata carry it too, so that ours are found cheaply."""
     _apply(place, THEIRS, other="y")
     _apply(place, OURS, key="1")

@@ -84,7 +84,7 @@ def test_a_version_in_a_patch_is_a_precondition(place: Place) -> None:
     assert place.get("a") == moved
 
 
-def test_a_patch_cannot_change_who_the_object_is(place: Place) -> None:
+def test_a_patch_cannot_change_the_identity_of_an_object(place: Place) -> None:
     """Name, namespace and uid are fixed; which refusal it is, is the server's business."""
     made = place.add("a")
     for key in ("name", "namespace", "uid"):

@@ -6,7 +6,7 @@ import pytest
 
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch, WatchEvent
-from policy.core.objects.json_patch import JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text
 
@@ -18,7 +18,7 @@ def _label(place: Place, name: str, **labels: JsonValue) -> str:
     return text(stored, "metadata", "resourceVersion")
 
 
-def _said(events: list[WatchEvent]) -> list[tuple[str, JsonValue]]:
+def _said(events: list[WatchEvent[JsonObject]]) -> list[tuple[str, JsonValue]]:
     """Return what the events say in short: type and name."""
     return [(event.type.value, field(event.object, "metadata", "name")) for event in events]
 
@@ -99,8 +99,8 @@ def test_a_watch_shows_every_change_since_the_list_in_order(place: Place) -> Non
         assert field(event.object, "metadata", "resourceVersion") == event.resource_version
 
 
-def test_a_watch_goes_on_from_the_version_of_any_event(place: Place) -> None:
-    """Whoever stopped after an event misses nothing and sees nothing twice."""
+def test_a_watch_continues_from_the_version_of_any_event(place: Place) -> None:
+    """A watcher that stopped after an event misses nothing and sees nothing twice."""
     since = place.version()
     for name in ("a", "b", "c"):
         place.add(name)
@@ -110,7 +110,7 @@ def test_a_watch_goes_on_from_the_version_of_any_event(place: Place) -> None:
 
 
 def test_a_deleted_event_carries_the_last_state_at_the_version_of_the_delete(place: Place) -> None:
-    """The watcher learns what is gone, and from where to go on."""
+    """The watcher learns what was deleted, and from which version to continue."""
     made = place.add("a", labels={"team": "etl"})
     since = place.version()
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)
@@ -181,7 +181,7 @@ def test_a_watch_by_name_shows_that_object_alone(place: Place) -> None:
     place.cluster.delete(WORKFLOWS, "ab", namespace=place.namespace)
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)
     place.add("a", labels={"last": "yes"})
-    seen: list[WatchEvent] = []
+    seen: list[WatchEvent[JsonObject]] = []
     for event in place.cluster.watch(
         WORKFLOWS, since=listing.resource_version, namespace=place.namespace, name="a", timeout=PATIENCE
     ):
@@ -192,7 +192,7 @@ def test_a_watch_by_name_shows_that_object_alone(place: Place) -> None:
     assert _said(seen) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "a")]
 
 
-def test_a_watch_keeps_to_its_kind_and_namespace(place: Place, elsewhere: Place) -> None:
+def test_a_watch_shows_only_its_kind_and_namespace(place: Place, elsewhere: Place) -> None:
     """Other kinds and other namespaces stay out."""
     since = place.version()
     elsewhere.add("b")
@@ -201,7 +201,7 @@ def test_a_watch_keeps_to_its_kind_and_namespace(place: Place, elsewhere: Place)
     assert _said(place.events(since)) == [("ADDED", "a")]
 
 
-def test_a_waiting_watch_sees_a_change_made_meanwhile(place: Place) -> None:
+def test_a_waiting_watch_sees_a_change_that_happens_meanwhile(place: Place) -> None:
     """Several watchers, each in its own thread, all get what is written after they began."""
     since = place.version()
 

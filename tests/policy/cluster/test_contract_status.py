@@ -40,7 +40,7 @@ def _add(place: Place, **parts: JsonObject) -> JsonObject:
 
 
 def _write(place: Place, patch: Patch, *, subresource: str = STATUS, name: str = "a") -> JsonObject:
-    """Patch the quota, its status unless told otherwise."""
+    """Patch the quota, by default its status."""
     return place.cluster.patch(
         WORKFLOW_QUOTAS, name, patch, namespace=place.namespace, subresource=subresource
     )
@@ -58,7 +58,7 @@ def test_a_status_write_changes_the_status_and_moves_the_version_only(place: Pla
 
 
 def test_a_status_write_passes_over_whatever_else_it_brings(place: Place) -> None:
-    """Whoever may write a status may write neither limits nor labels with it."""
+    """A right to write a status allows to write neither limits nor labels."""
     made = _add(place)
     stored = _write(
         place,
@@ -72,7 +72,7 @@ def test_a_status_write_passes_over_whatever_else_it_brings(place: Place) -> Non
 
 
 def test_an_author_can_neither_bring_nor_change_the_status(place: Place) -> None:
-    """A create drops it, and a write of the object leaves it as it is; what else it says counts."""
+    """A create drops it, and a write of the object leaves it as it is; its other fields count."""
     made = _add(place, status={"running": 99})
     assert field(made, "status") is None
     _write(place, MergePatch({"status": SEEN}))
@@ -86,7 +86,7 @@ def test_an_author_can_neither_bring_nor_change_the_status(place: Place) -> None
     assert place.cluster.replace(WORKFLOW_QUOTAS, bare) == changed
 
 
-def test_the_same_status_again_keeps_the_version(place: Place) -> None:
+def test_the_same_status_again_does_not_change_the_version(place: Place) -> None:
     """Repeating a status write is free, with conditions in it as well: no new version and no event."""
     _add(place)
     patch = MergePatch({"status": {**SEEN, "conditions": [READY]}})
@@ -130,7 +130,7 @@ def test_a_status_of_what_is_not_there_is_not_found(place: Place) -> None:
 
 
 def test_a_watch_sees_a_status_write_as_a_change_of_the_object(place: Place) -> None:
-    """Whoever follows the object has to tell by the generation that nothing was asked for anew."""
+    """The generation has to show watchers that the spec did not change."""
     made = _add(place)
     since = text(made, "metadata", "resourceVersion")
     stored = _write(place, MergePatch({"status": SEEN}))

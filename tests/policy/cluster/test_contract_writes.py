@@ -105,8 +105,8 @@ def test_replace_at_the_read_version_moves_the_version(place: Place) -> None:
     stored = place.cluster.replace(WORKFLOWS, new)
     assert field(stored, "metadata", "resourceVersion") != version
     assert field(stored, "metadata", "labels") is None
-    for kept in ("uid", "creationTimestamp"):
-        assert field(stored, "metadata", kept) == field(made, "metadata", kept)
+    for unchanged in ("uid", "creationTimestamp"):
+        assert field(stored, "metadata", unchanged) == field(made, "metadata", unchanged)
     assert place.get("a") == stored
 
 
@@ -142,7 +142,7 @@ def test_replace_refuses_another_uid_and_an_absent_object(place: Place) -> None:
         place.cluster.replace(WORKFLOWS, {**made, "metadata": {**metadata, "name": "b"}})
 
 
-def test_a_write_that_changes_nothing_keeps_the_version(place: Place) -> None:
+def test_a_write_that_changes_nothing_leaves_the_version(place: Place) -> None:
     """Repeating a replace or a patch is free: no new version and no event."""
     made = place.add("a", labels={"team": "etl"})
     since = place.version()
@@ -189,7 +189,7 @@ def test_delete_holds_to_its_preconditions(place: Place) -> None:
     assert place.names() == []
 
 
-def test_a_finalizer_keeps_a_deleted_object_until_it_is_taken_away(place: Place) -> None:
+def test_a_deleted_object_stays_until_its_finalizer_is_removed(place: Place) -> None:
     """Delete marks the object once; the write that drops the last finalizer lets it go."""
     place.add("a", finalizers=[FINALIZER])
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)
@@ -205,7 +205,7 @@ def test_a_finalizer_keeps_a_deleted_object_until_it_is_taken_away(place: Place)
     assert place.names() == []
 
 
-def test_a_write_that_keeps_the_finalizer_keeps_the_object(place: Place) -> None:
+def test_a_write_that_leaves_the_finalizer_leaves_the_object(place: Place) -> None:
     """An object that is being deleted can still be changed, but not brought back."""
     place.add("a", finalizers=[FINALIZER])
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)

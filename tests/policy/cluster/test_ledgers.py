@@ -28,7 +28,7 @@ ACCOUNT = Account("ci", "builds")
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that moves only when told to."""
+    """Return a clock that moves only when the test moves it."""
     return Clock()
 
 
@@ -53,7 +53,7 @@ def ask(name: str, *, limit: int = 2, root: Root = ROOT, tasks: int = 1) -> Rese
         id=name,
         namespace="ci",
         workflow=name,
-        weight=Usage(1, tasks),
+        requested=Usage(1, tasks),
         demands=(Demand(ACCOUNT, Limits(Amount(limit)), "WorkflowQuota ci/builds"),),
     )
 
@@ -95,7 +95,7 @@ def test_threads_of_two_processes_reserve_exactly_the_limit(store: MemoryCluster
     states = [_decode(each.object)[0] for each in store.watch(QUOTA_LEDGERS, since=begin, timeout=0)]
     assert len(admitted) == limit
     assert set(processes[0].read(ROOT).reservations) == {f"w{number}" for number in admitted}
-    assert [state.taken()[ACCOUNT].workflows for state in states] == list(range(1, limit + 1))
+    assert [state.total_usage()[ACCOUNT].workflows for state in states] == list(range(1, limit + 1))
 
 
 def test_a_ledger_that_was_never_written_reads_as_empty(ledgers: Ledgers, store: MemoryCluster) -> None:
@@ -130,7 +130,7 @@ def test_an_update_runs_its_change_again_on_what_another_process_wrote(
     assert (written.epoch, set(written.reservations)) == (1, {"first", "rival"})
 
 
-def test_all_ledgers_are_written_with_what_was_listed_and_read_anew_where_somebody_was_faster(
+def test_all_ledgers_are_written_as_listed_and_read_again_where_another_was_faster(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
     """A leader that begins among a thousand of them asks for each no more than it has to."""
@@ -180,7 +180,7 @@ def test_two_first_writes_of_a_ledger_both_count(
 def test_a_rival_that_takes_the_last_slot_between_read_and_write_wins(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
-    """The shortfall is that of the ledger as it stands, not as it was first read."""
+    """The shortfall is that of the present ledger, not of the one that was first read."""
     ledgers.reserve(ask("one"))
     spy = Spy(store)
     rivals = iter(["two"])
@@ -196,7 +196,7 @@ def test_a_rival_that_takes_the_last_slot_between_read_and_write_wins(
     assert set(ledgers.read(ROOT).reservations) == {"one", "two"}
 
 
-def test_a_ledger_deleted_between_read_and_write_is_made_anew(
+def test_a_ledger_deleted_between_read_and_write_is_created_again(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
     """The change runs on the empty ledger, so nothing of the old one comes back."""
@@ -230,8 +230,8 @@ def test_conflicts_without_end_are_given_up(store: MemoryCluster, clock: Clock, 
     assert ledgers.read(ROOT) == Ledger(ROOT, 1)
 
 
-def test_nothing_is_asked_of_the_cluster_after_the_deadline(store: MemoryCluster, clock: Clock) -> None:
-    """An answer that nobody waits for may not take a slot."""
+def test_no_request_is_sent_after_the_deadline(store: MemoryCluster, clock: Clock) -> None:
+    """An answer for which no client waits may not use a slot."""
     spy = Spy(store)
     with pytest.raises(Unavailable):
         Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("late"), deadline=NOON)
@@ -280,7 +280,7 @@ def test_a_deadline_counts_while_a_thread_waits_for_its_turn(ledgers: Ledgers, c
 
 
 def test_writers_of_different_roots_do_not_wait_for_each_other(ledgers: Ledgers) -> None:
-    """A slow pool holds up nobody else."""
+    """A slow pool delays no other root."""
 
     def slow(ledger: Ledger) -> Ledger:
         assert ledgers.reserve(ask("quick", root=Root.of_namespace("other"))) == []
@@ -309,7 +309,7 @@ def test_a_change_that_fails_writes_nothing_and_gives_its_turn_back(
 
 
 def test_an_unchanged_ledger_is_not_written(ledgers: Ledgers, store: MemoryCluster) -> None:
-    """A pass that finds nothing new costs no write and wakes nobody."""
+    """A pass that finds nothing new costs no write and wakes no watcher."""
     ledgers.reserve(ask("one"))
     before = version(store)
     assert ledgers.update(ROOT, lambda ledger: ledger) == ledgers.read(ROOT)
@@ -349,10 +349,10 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_repeated_request(
     with pytest.raises(Unavailable):
         other.reserve(ask("one", limit=1))
     assert other.reserve(ask("one", limit=1)) == []
-    assert ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
-def test_a_probe_tells_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
+def test_a_probe_returns_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
     """A dry run hears the same as a create, and takes no slot."""
     assert ledgers.probe(ask("dry", limit=1)) == []
     assert store.list(QUOTA_LEDGERS).items == ()
@@ -364,7 +364,9 @@ def test_a_probe_tells_what_is_short_and_writes_nothing(ledgers: Ledgers, store:
     assert len(probed) == 1
 
 
-def test_a_full_ledger_tells_what_is_short_and_stays_as_it_is(ledgers: Ledgers, store: MemoryCluster) -> None:
+def test_a_full_ledger_returns_what_is_short_and_stays_as_it_is(
+    ledgers: Ledgers, store: MemoryCluster
+) -> None:
     """A denial writes nothing."""
     for name in ("one", "two"):
         assert ledgers.reserve(ask(name)) == []
@@ -374,15 +376,15 @@ def test_a_full_ledger_tells_what_is_short_and_stays_as_it_is(ledgers: Ledgers, 
     assert version(store) == before
 
 
-def test_a_reservation_says_when_by_whom_and_for_what(ledgers: Ledgers) -> None:
-    """What a leader needs to count it or let it expire stands in it."""
+def test_a_reservation_has_its_time_its_user_and_its_purpose(ledgers: Ledgers) -> None:
+    """It has what a leader needs to count it or to let it expire."""
     ledgers.reserve(ask("one", tasks=3))
     assert ledgers.read(ROOT).reservations["one"] == Reservation(
         id="one",
         namespace="ci",
         workflow="one",
         accounts=(ACCOUNT,),
-        weight=Usage(1, 3),
+        requested=Usage(1, 3),
         at=NOON,
         purpose=Purpose.CREATE,
     )
@@ -399,7 +401,7 @@ def test_a_ledger_holds_a_reservation_for_its_own_namespace_only(ledgers: Ledger
 
 
 def test_a_cancelled_reservation_frees_its_slot(ledgers: Ledgers) -> None:
-    """A create that our validating side refused costs nobody a slot."""
+    """A create that our validating side refused uses no slot."""
     ledgers.reserve(ask("one", limit=1))
     ledgers.cancel(ask("one", limit=1))
     assert not ledgers.holds(ask("one"))
@@ -424,7 +426,7 @@ reservations = st.builds(
     namespace=words,
     workflow=words,
     accounts=st.lists(accounts, max_size=3).map(tuple),
-    weight=usages,
+    requested=usages,
     at=st.datetimes(
         min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy makes them aware
         max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - as above
@@ -455,27 +457,27 @@ steps = st.lists(st.tuples(st.sampled_from(["reserve", "cancel", "fence"]), st.i
 def test_any_sequence_of_writes_stays_within_the_limit_and_is_what_is_read(
     steps: list[tuple[str, int]], limit: int
 ) -> None:
-    """The stored ledger always equals the one that the caller was told of."""
+    """The stored ledger always equals the one that was returned."""
     clock = Clock()
     ledgers = Ledgers(cluster=memory(clock), clock=clock, led=False)
-    kept: set[str] = set()
+    reserved: set[str] = set()
     for step, number in steps:
         name = f"w{number}"
         if step == "fence":
             ledgers.update(ROOT, fence)
         elif step == "cancel":
             ledgers.cancel(ask(name))
-            kept.discard(name)
+            reserved.discard(name)
         elif not ledgers.reserve(ask(name, limit=limit)):
-            kept.add(name)
+            reserved.add(name)
         stored = ledgers.read(ROOT)
-        assert set(stored.reservations) == kept
-        assert stored.taken().get(ACCOUNT, ZERO).workflows == len(kept) <= limit
+        assert set(stored.reservations) == reserved
+        assert stored.total_usage().get(ACCOUNT, ZERO).workflows == len(reserved) <= limit
     assert ledgers.read(ROOT).epoch == sum(step == "fence" for step, _ in steps)
 
 
 def test_an_update_returns_what_was_written(ledgers: Ledgers) -> None:
-    """Whoever acts on the result acts on what the cluster holds."""
+    """The result is what the cluster holds."""
     ledgers.reserve(ask("one"))
     written = ledgers.update(ROOT, lambda ledger: cancel(fence(ledger), "one"))
     assert written == ledgers.read(ROOT) == Ledger(ROOT, 1)

@@ -1,4 +1,4 @@
-"""Whoever follows objects hears of all of them and of every change, each once and in its order."""
+"""A consumer receives all objects and every change of them, each once and in order."""
 
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -18,18 +18,18 @@ def named(name: str) -> JsonObject:
     return {"metadata": {"name": name}}
 
 
-def added(name: str, version: int) -> WatchEvent:
+def added(name: str, version: int) -> WatchEvent[JsonObject]:
     """Return the event of a new object."""
     return WatchEvent(EventType.ADDED, named(name), str(version))
 
 
-def bookmark(version: int) -> WatchEvent:
-    """Return an event that says how far the watch is."""
+def bookmark(version: int) -> WatchEvent[JsonObject]:
+    """Return an event that has only the version of the watch."""
     return WatchEvent(EventType.BOOKMARK, {}, str(version))
 
 
 class Impatient(Event):
-    """A stop that nobody waits for."""
+    """A stop event whose waits end at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return at once."""
@@ -46,11 +46,11 @@ class Notebook:
         self.heard: list[str] = []
         self.threads: set[str] = set()
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, listing: Listing[JsonObject]) -> None:
         """Write down how many there are."""
         self._hear(f"listed {len(listing.items)} at {listing.resource_version}")
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: WatchEvent[JsonObject]) -> None:
         """Write down what has happened."""
         self._hear(f"{event.type} at {event.resource_version}")
 
@@ -66,23 +66,26 @@ class Notebook:
 
 
 class Script:
-    """A cluster that answers as it is told: `lists` and `watches` are its answers, one after the other."""
+    """A cluster with scripted answers: `lists` and `watches` are its answers, one after the other."""
 
     def __init__(
-        self, *, lists: list[Listing | ClusterError], watches: list[list[WatchEvent | ClusterError]]
+        self,
+        *,
+        lists: list[Listing[JsonObject] | ClusterError],
+        watches: list[list[WatchEvent[JsonObject] | ClusterError]],
     ) -> None:
         self._lists = iter(lists)
         self._watches = iter(watches)
         self.since: list[str] = []
         self.source = ListerWatcher(list=self._list, watch=self._watch)
 
-    def _list(self) -> Listing:
+    def _list(self) -> Listing[JsonObject]:
         answer = next(self._lists)
         if isinstance(answer, ClusterError):
             raise answer
         return answer
 
-    def _watch(self, since: str) -> Iterator[WatchEvent]:
+    def _watch(self, since: str) -> Iterator[WatchEvent[JsonObject]]:
         self.since.append(since)
         for each in next(self._watches):
             if isinstance(each, ClusterError):
@@ -98,7 +101,7 @@ def followed(script: Script, *, last: str) -> list[str]:
     return notebook.heard
 
 
-def test_a_watch_goes_on_from_the_last_version_that_it_saw() -> None:
+def test_a_watch_continues_from_the_last_version_that_it_saw() -> None:
     """A time-out of the watch is no reason to list again; bookmarks are seen and are no change."""
     script = Script(
         lists=[Listing((named("a"),), "5")],
@@ -127,7 +130,7 @@ def test_after_an_error_everything_is_listed_again() -> None:
 
 
 def test_nothing_is_handed_over_after_the_stop() -> None:
-    """Whoever has let go of what was followed does not find it filled again."""
+    """A consumer that dropped the objects is not filled again."""
     script = Script(lists=[Listing((), "1")], watches=[[added("a", 2), added("b", 3)]])
     assert followed(script, last="ADDED at 2") == ["listed 0 at 1", "ADDED at 2"]
 
@@ -136,11 +139,11 @@ class Watched:
     """A source that the test feeds: each watch has a queue of its own, which an error ends."""
 
     def __init__(self) -> None:
-        self._begun: SimpleQueue[SimpleQueue[WatchEvent | ClusterError]] = SimpleQueue()
-        self._all: list[SimpleQueue[WatchEvent | ClusterError]] = []
+        self._begun: SimpleQueue[SimpleQueue[WatchEvent[JsonObject] | ClusterError]] = SimpleQueue()
+        self._all: list[SimpleQueue[WatchEvent[JsonObject] | ClusterError]] = []
         self.source = ListerWatcher(list=lambda: Listing((), "1"), watch=self._watch)
 
-    def feed(self, *events: WatchEvent | ClusterError) -> None:
+    def feed(self, *events: WatchEvent[JsonObject] | ClusterError) -> None:
         """Let the watch that has begun last bring something."""
         self._all.append(self._begun.get(timeout=PATIENCE))
         for each in events:
@@ -151,9 +154,9 @@ class Watched:
         for each in self._all:
             each.put(Gone("closed"))
 
-    def _watch(self, since: str) -> Iterator[WatchEvent]:
+    def _watch(self, since: str) -> Iterator[WatchEvent[JsonObject]]:
         del since
-        fed: SimpleQueue[WatchEvent | ClusterError] = SimpleQueue()
+        fed: SimpleQueue[WatchEvent[JsonObject] | ClusterError] = SimpleQueue()
         self._begun.put(fed)
         while not isinstance(each := fed.get(timeout=PATIENCE), ClusterError):
             yield each

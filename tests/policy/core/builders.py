@@ -52,7 +52,7 @@ def counted_live(ledger: Ledger, reservation_id: str) -> Ledger:
         return ledger
     used = dict(ledger.used)
     for account in reservation.accounts:
-        used[account] = used.get(account, Usage()) + reservation.weight
+        used[account] = used.get(account, Usage()) + reservation.requested
     return recount(ledger, used, [reservation_id])
 
 
@@ -100,7 +100,7 @@ def quota(name: str = "main", *, namespace: str = NAMESPACE, **spec: JsonValue) 
 
 
 def pool(name: str = "shared", *, created: str = "", **spec: JsonValue) -> ClusterWorkflowQuota:
-    """Return a ClusterWorkflowQuota with this spec; it selects every namespace unless told otherwise."""
+    """Return a ClusterWorkflowQuota with this spec; it selects every namespace unless the spec has others."""
     given = {
         "metadata": {"name": name, "creationTimestamp": created},
         "spec": {"namespaceSelector": {}, **spec},
@@ -117,7 +117,7 @@ def lock_policy(
 
 
 def cluster_lock_policy(name: str = "everywhere", **spec: JsonValue) -> ClusterSynchronizationPolicy:
-    """Return a ClusterSynchronizationPolicy; it selects every namespace unless told otherwise."""
+    """Return a ClusterSynchronizationPolicy; it selects every namespace unless the spec has others."""
     given = {"metadata": {"name": name}, "spec": {"namespaceSelector": {}, **spec}}
     return msgspec.convert(given, ClusterSynchronizationPolicy)
 

@@ -1,4 +1,4 @@
-"""A clock that stands still and an empty cluster."""
+"""A fixed clock and an empty cluster."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.policy.service.world import Clock, Spy, memory
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that moves only when told to."""
+    """Return a clock that moves only when the test advances it."""
     return Clock()
 
 

@@ -1,4 +1,4 @@
-"""Many threads at once over one cluster: no limit is exceeded at any event, and everybody runs in the end.
+"""Many threads at once over one cluster: no limit is exceeded at any event, and all Workflows run in the end.
 
 The referee knows the limits of the scene as plain numbers and reads only what the watch shows; it shares no
 arithmetic with the product.
@@ -50,7 +50,7 @@ from tests.policy.service.world import (
     snapshot_of,
     submit,
 )
-from webhook.reservations import ask_ledger
+from webhook.reservations import apply_ledger
 
 LIMIT_SECONDS = 60.0
 """Time for a whole soak, which takes a second or two on a machine that does nothing else."""
@@ -168,7 +168,7 @@ def policies(on_exceed: OnExceed) -> Snapshot:
 
 
 def in_pool(row: Row) -> bool:
-    """Tell whether a row falls under the pool."""
+    """Return whether a row falls under the pool."""
     return row.namespace in ("etl", "ml")
 
 
@@ -203,7 +203,7 @@ def spread(rows: list[Row], work: Callable[[Row], None], threads: ThreadPoolExec
 
 
 def finish(referee: Referee, cluster: Cluster, stop: Event, ripe: Callable[[Row], bool]) -> None:
-    """Complete running Workflows in an order of luck, until told to stop."""
+    """Complete running Workflows in random order, until the test stops it."""
     luck = Random(5)
     while not stop.is_set():
         with referee.changed:
@@ -251,7 +251,7 @@ def emptied(stage: Stage, base: MemoryCluster) -> bool:
 
     def empty() -> bool:
         ledgers = [stage.ledgers.read(Root.parse(name_of(item))) for item in base.list(QUOTA_LEDGERS).items]
-        free = all(usage == ZERO for ledger in ledgers for usage in ledger.taken().values())
+        free = all(usage == ZERO for ledger in ledgers for usage in ledger.total_usage().values())
         return len(ledgers) == 3 and free and not any(ledger.reservations for ledger in ledgers)
 
     return eventually(base, empty, QUOTA_LEDGERS)
@@ -275,7 +275,7 @@ def test_queues_keep_every_limit_at_every_event_and_run_everybody_once(seed: int
     stage = Stage(base, policies(OnExceed.QUEUE), clock)
 
     def create(row: Row, _: Referee) -> None:
-        submit(base, stage.board.current(), manifest(row), namespace=row.namespace, user=row.user)
+        submit(base, stage.snapshots.current(), manifest(row), namespace=row.namespace, user=row.user)
 
     with stage.running(base.close):
         outcome = soak(base, rows, create, lambda _: True)
@@ -301,7 +301,7 @@ class Unruly:
 
 @pytest.mark.parametrize("lost", ["requests", "answers"])
 def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
-    """Conflicts on ledgers, and releases that fail or whose answer is lost, break no limit, lose nobody."""
+    """Conflicts on ledgers, failed releases and lost answers break no limit and lose no Workflow."""
     clock, rows = Clock(), scene(3, 100)
     base = memory(clock, seed=3)
     spy = Spy(base)
@@ -313,7 +313,7 @@ def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     stage = Stage(spy, policies(OnExceed.QUEUE), clock)
 
     def create(row: Row, _: Referee) -> None:
-        submit(base, stage.board.current(), manifest(row), namespace=row.namespace, user=row.user)
+        submit(base, stage.snapshots.current(), manifest(row), namespace=row.namespace, user=row.user)
 
     with stage.running(base.close):
         nudges = Event()
@@ -336,7 +336,7 @@ def nudge(stage: Stage, clock: Clock, stop: Event) -> None:
 
 
 def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() -> None:
-    """Creates go through both sides of admission and a real ledger; whoever is refused tries again."""
+    """Creates go through both sides of admission and a real ledger; one that is refused is tried again."""
     clock, rows = Clock(), scene(7, 120)
     base = memory(clock, seed=7)
     stage = Stage(base, policies(OnExceed.DENY), clock)
@@ -344,11 +344,11 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
 
     def attempt(row: Row, number: int) -> bool:
         """Return whether the Workflow was admitted and stored."""
-        obj, snapshot = manifest(row), stage.board.current()
+        obj, snapshot = manifest(row), stage.snapshots.current()
         asked = review_of(
             obj, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}", side=Side.MUTATE
         )
-        mutated = ask_ledger(apply_policies(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
+        mutated = apply_ledger(apply_policies(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
         if not mutated.allowed:
             refusals.extend(reason.message for reason in mutated.reasons)
             return False
@@ -361,7 +361,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         final = review_of(
             changed, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}-v", side=Side.VALIDATE
         )
-        validated = ask_ledger(apply_policies(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
+        validated = apply_ledger(apply_policies(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
         assert validated.allowed != spoilt, validated.reasons
         if validated.allowed:
             base.create(WORKFLOWS, changed, namespace=row.namespace)
@@ -381,7 +381,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
                     referee.changed.wait(0.02)
 
     def counted(row: Row) -> bool:
-        """Tell whether the leader has counted it: one that ends before keeps its slot (see test_releaser)."""
+        """Return whether it is counted: one that ends before keeps its slot (see test_release_pass)."""
         root = Root.of_namespace("web") if row.namespace == "web" else Root.of_pool("data")
         kept = stage.ledgers.read(root).reservations
         return not any(name.startswith(f"{row.name}-") for name in kept)
@@ -390,8 +390,8 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         outcome = soak(base, rows, create, counted)
         check(outcome, rows)
         lost = review_of(manifest(rows[0]), namespace="etl", user="ann", uid="lost")
-        assert ask_ledger(
-            apply_policies(lost, stage.board.current(), NOON), lost, stage.ledgers, FAR_AWAY
+        assert apply_ledger(
+            apply_policies(lost, stage.snapshots.current(), NOON), lost, stage.ledgers, FAR_AWAY
         ).allowed
         clock.advance(RESERVATION_TTL)
         stage.controller.wake()

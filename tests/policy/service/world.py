@@ -1,4 +1,4 @@
-"""What the controller's tests stand on: policies, Workflows as admission leaves them, a watched cluster.
+"""What the controller's tests need: policies, Workflows as admission leaves them, a watched cluster.
 
 Nothing here sleeps: whoever waits, waits for an event of the watch or for a condition, with a bound.
 """
@@ -15,7 +15,6 @@ from typing import Final
 import jsonpatch
 import msgspec
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -30,6 +29,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
+from policy.cluster.shaped_reads import Shaping
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known
@@ -51,13 +51,13 @@ from policy.core.policy_kinds.quota_parts import (
     QuotaLimits,
     WorkflowQuotaSpec,
 )
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.service.release.controller import IDLE_PASS, Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked
 from policy.service.tracking.tracker import LIVE, Tracker
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 
 PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8
 """Seconds until something that never comes fails a test; no passing test waits for it.
@@ -68,7 +68,7 @@ NOON: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only when the test advances it."""
 
     def __init__(self) -> None:
         self._now = NOON
@@ -140,7 +140,7 @@ class Spy(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Pass on."""
         call = self._note(Call("list", resource.plural, labels=labels))
         found = self.inner.list(
@@ -159,7 +159,7 @@ class Spy(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Pass on."""
         self._note(Call("watch", resource.plural, labels=labels))
         return self.inner.watch(
@@ -211,7 +211,7 @@ class Spy(Shaping):
 
 
 class Told:
-    """Notes what the leader tells: the Reporter and the Trouble of a test."""
+    """Notes what the leader reports: the Reporter and the Trouble of a test."""
 
     def __init__(self) -> None:
         self.changed = Condition()
@@ -236,13 +236,13 @@ class Told:
             self.changed.notify_all()
 
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
-        """Note why somebody waits."""
+        """Note why a Workflow waits."""
         with self.changed:
             self.reasons.append((workflow.name, reason, text))
             self.changed.notify_all()
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
-        """Note that somebody waited for too long."""
+        """Note that a Workflow has waited for too long."""
         with self.changed:
             self.given_up.append((workflow.name, message))
             self.changed.notify_all()
@@ -254,7 +254,7 @@ class Told:
             self.changed.notify_all()
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
-        """Note that somebody bypassed admission."""
+        """Note that a Workflow bypassed admission."""
         with self.changed:
             self.passed.append((workflow.name, message))
             self.changed.notify_all()
@@ -266,7 +266,7 @@ class Told:
             self.changed.notify_all()
 
     def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-        """Wait until what was told meets the condition."""
+        """Wait until what was reported meets the condition."""
         with self.changed:
             return self.changed.wait_for(condition, seconds)
 
@@ -396,7 +396,7 @@ def labels_of(obj: JsonObject) -> dict[str, str]:
 
 
 def is_held(obj: JsonObject) -> bool:
-    """Tell whether an object waits."""
+    """Return whether an object waits."""
     return labels_of(obj).get("workflows.argoproj.io/controller-instanceid") == "lockkeeper-hold"
 
 
@@ -414,7 +414,7 @@ def eventually(cluster: Cluster, condition: Callable[[], bool], resource: Resour
 
 
 class Leader:
-    """A leader driven by hand: a releaser over a cluster, with a tracker that is listed when asked to."""
+    """A leader driven by hand: a release pass over a cluster, with a tracker that is listed when asked to."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
@@ -424,7 +424,7 @@ class Leader:
         self.view: UsageView = NO_USAGE
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.tracker = Tracker()
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=lambda: self.snapshot,
@@ -443,41 +443,41 @@ class Leader:
     def lead(self) -> None:
         """Fence every root, and list after it."""
         self.see()
-        while self.releaser.fence_new(self.releaser.roots(self.tracker)):
+        while self.release_pass.fence_new(self.tracker):
             self.see()
 
     def work(self) -> int:
         """Make a pass on what is there now."""
         self.lead()
         self.see()
-        return self.releaser.run_pass(self.tracker)
+        return self.release_pass.run_pass(self.tracker)
 
     def held(self, namespace: str) -> dict[str, bool]:
-        """Tell of every Workflow of a namespace whether it waits."""
+        """Return for every Workflow of a namespace whether it waits."""
         listing = self.cluster.list(WORKFLOWS, namespace=namespace)
         return {name_of(item): is_held(item) for item in listing.items}
 
 
 class Stage:
-    """A controller over a board of policies, ready to run in a thread."""
+    """A controller over a snapshot store, ready to run in a thread."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
         self.told = Told()
-        self.board = SnapshotBoard(snapshot=snapshot, clock=clock)
+        self.snapshots = SnapshotStore(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             clock=clock,
-            publish=self.board.put_usage,
+            publish=self.snapshots.put_usage,
             reporter=self.told,
         )
         self.controller = Controller(
-            cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
+            cluster=cluster, release_pass=self.release_pass, clock=clock, trouble=self.told.trouble
         )
-        self.board.on_policies(self.controller.wake)
+        self.snapshots.on_policies(self.controller.wake)
 
     @contextmanager
     def running(self, close: Callable[[], None]) -> Iterator[Future[None]]:

@@ -1,4 +1,4 @@
-"""A source of policies that runs on the in-memory cluster, for tests to wait for what it says."""
+"""A source of policies that runs on the in-memory cluster, for tests to wait for its results."""
 
 from collections.abc import Callable
 from threading import Condition, Thread
@@ -17,7 +17,7 @@ from policy.cluster.protocol import (
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.read_extent import WHOLE
 from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.sources.cluster_objects import ClusterSource, Gathered
+from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.documents import Document
 from policy.sources.last_good_objects import Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds
@@ -48,9 +48,9 @@ class Following:
         self.source = ClusterSource(
             cluster=cluster,
             changed=self._change,
-            judged=self._judge,
+            on_verdict=self._judge,
             trouble=self._note,
-            moved=self._move,
+            verdicts_changed=self._move,
             resources=RESOURCES,
             bounds=bounds,
             argo=[("argo", "workflow-controller-configmap")],
@@ -64,7 +64,7 @@ class Following:
             return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), 5)
 
     def until_judged(self, name: str, *, wrong: bool) -> bool:
-        """Wait until a policy was judged."""
+        """Wait until a policy has a verdict."""
         with self._said:
             return self._said.wait_for(
                 lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, 5
@@ -95,7 +95,7 @@ class Following:
                 lambda: getattr(self.extent.left_out.get((kind, namespace)), "count", 0) == count, 5
             )
 
-    def _change(self, gathered: Gathered) -> None:
+    def _change(self, gathered: GatheredDocuments) -> None:
         with self._said:
             self.documents, self.extent = gathered.documents, gathered.extent
             self.compiled += 1

@@ -51,7 +51,7 @@ def test_the_defaults_are_read_in_both_forms(data: str) -> None:
     ],
 )
 def test_what_cannot_be_read_gives_no_defaults(data: str) -> None:
-    """Argo would not start by it, so nobody counts on it."""
+    """Argo would not start with it, so no user relies on it."""
     assert snapshot(data).argo_defaults == NO_DEFAULTS
 
 
@@ -61,7 +61,7 @@ def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
     assert snapshot(SEPARATE, name="other").argo_defaults == NO_DEFAULTS
 
 
-def test_a_workflow_that_says_nothing_weighs_what_argo_will_let_it_run() -> None:
+def test_a_workflow_without_parallelism_counts_what_argo_lets_it_run() -> None:
     """It is written, so that it stays; a Workflow's own values and the cap count before it."""
     policies = snapshot(SEPARATE)
     obj = workflow({})
@@ -98,7 +98,7 @@ def test_whether_argo_runs_references_alone_is_read_in_both_forms(data: str, val
     ],
 )
 def test_what_argo_takes_for_no_restriction_is_none(data: str) -> None:
-    """It compares the word as it stands."""
+    """It compares the exact word."""
     assert snapshot(data).argo_defaults == NO_DEFAULTS
 
 

@@ -43,7 +43,7 @@ def following(cluster: MemoryCluster) -> Iterator[Following]:
     assert not made.thread.is_alive()
 
 
-def test_an_edit_of_a_policy_is_in_force_without_being_asked_for(
+def test_an_edit_of_a_policy_is_in_force_without_a_request(
     cluster: MemoryCluster, following: Following
 ) -> None:
     """The watch brings every change: an edit, a new policy, and a deletion."""
@@ -57,7 +57,7 @@ def test_an_edit_of_a_policy_is_in_force_without_being_asked_for(
     assert following.until(lambda documents: limits(documents) == [1])
 
 
-def test_a_wrong_edit_keeps_the_last_good_form_in_force_and_is_judged(
+def test_a_wrong_edit_leaves_the_last_good_form_in_force_and_gets_a_verdict(
     cluster: MemoryCluster, following: Following
 ) -> None:
     """Other policies go on changing meanwhile, and a good edit makes it right again."""
@@ -73,10 +73,10 @@ def test_a_wrong_edit_keeps_the_last_good_form_in_force_and_is_judged(
     assert following.until_judged("etl", wrong=False)
 
 
-def test_a_policy_that_was_never_good_is_judged_and_left_out(
+def test_a_policy_that_was_never_good_gets_a_verdict_and_is_left_out(
     cluster: MemoryCluster, following: Following
 ) -> None:
-    """A wrong policy governs nobody, and its verdict names the generation that was read."""
+    """A wrong policy governs nothing, and its verdict names the generation that was read."""
     cluster.create(WORKFLOW_QUOTAS, quota("bad", -1), namespace="team-a")
     assert following.until_judged("bad", wrong=True)
     assert following.verdicts["bad"].generation == 1
@@ -84,7 +84,7 @@ def test_a_policy_that_was_never_good_is_judged_and_left_out(
     assert limits(following.documents) == [3]
 
 
-def test_long_values_of_config_maps_are_not_kept(cluster: MemoryCluster, following: Following) -> None:
+def test_long_values_of_config_maps_are_not_stored(cluster: MemoryCluster, following: Following) -> None:
     """Only what can be a limit stays in memory."""
     cluster.create(SYNCHRONIZATION_POLICIES, lock_policy(), namespace="team-a")
     config_map: JsonObject = {
@@ -101,7 +101,7 @@ def test_long_values_of_config_maps_are_not_kept(cluster: MemoryCluster, followi
     )
 
 
-def test_a_watch_that_is_too_old_is_begun_anew(cluster: MemoryCluster, following: Following) -> None:
+def test_a_watch_that_is_too_old_begins_again(cluster: MemoryCluster, following: Following) -> None:
     """More changes of other objects than the cluster remembers do not lose an edit."""
     for index in range(60):
         workflow: JsonObject = {
@@ -124,7 +124,7 @@ def test_a_watch_that_is_too_old_is_begun_anew(cluster: MemoryCluster, following
 
 
 def test_a_status_write_is_seen_and_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:
-    """Otherwise the status that we write ourselves would make every replica compile everything anew."""
+    """Otherwise the status that we write ourselves would make every replica compile everything again."""
     before = following.compiled
     cluster.patch(
         WORKFLOW_QUOTAS,
@@ -177,10 +177,10 @@ def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, 
     assert following.compiled == before + 2
 
 
-def test_the_latest_verdicts_are_kept_for_whoever_asks_later(
+def test_the_latest_verdicts_are_stored_for_later_readers(
     cluster: MemoryCluster, following: Following
 ) -> None:
-    """A new leader writes the status of policies that were judged long before; deleted ones are gone."""
+    """A new leader writes the status of policies that were checked long before, but not of deleted ones."""
     wrong = MergePatch({"spec": {"limits": {"workflows": "many"}}})
     cluster.patch(WORKFLOW_QUOTAS, "etl", wrong, namespace="team-a")
     assert following.until_known("etl", lambda verdict: bool(verdict.problems))
@@ -193,13 +193,13 @@ def test_the_latest_verdicts_are_kept_for_whoever_asks_later(
     assert following.moves > moves
 
 
-def test_a_new_listing_judges_nothing_again(cluster: MemoryCluster, following: Following) -> None:
-    """After a watch that was too old the same objects are listed, and they stand as they stood."""
-    shelf = following.source._shelves[0]
+def test_a_new_listing_checks_nothing_again(cluster: MemoryCluster, following: Following) -> None:
+    """After a watch that was too old the same objects are listed, and nothing about them has changed."""
+    objects = following.source._objects[0]
     listing = cluster.list(WORKFLOW_QUOTAS)
-    again = shelf.reset(listing.items)
-    assert (again.documents, again.judged, again.moved) == (False, (), False)
-    gone = shelf.reset(())
-    assert (gone.documents, gone.judged, gone.moved) == (True, (), True)
-    back = shelf.reset(listing.items)
-    assert (back.documents, len(back.judged), back.moved) == (True, 1, True)
+    again = objects.reset(listing.items)
+    assert (again.documents, again.verdicts, again.policies) == (False, (), False)
+    emptied = objects.reset(())
+    assert (emptied.documents, emptied.verdicts, emptied.policies) == (True, (), True)
+    back = objects.reset(listing.items)
+    assert (back.documents, len(back.verdicts), back.policies) == (True, 1, True)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from policy.core.policy_kinds.kinds import ConfigMap, WorkflowQuota
-from policy.core.values.problems import Problem
 from policy.sources.directory import (
     MAX_FILE_BYTES,
     Loaded,
@@ -39,7 +38,7 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
 
 
 def quota(name: str, workflows: object = 1) -> str:
-    """Return a quota as text; `spec.limits.workflows` stands in line 5."""
+    """Return a quota as text; `spec.limits.workflows` is in line 5."""
     return QUOTA.format(name=name, workflows=workflows)
 
 
@@ -70,15 +69,11 @@ def test_all_files_are_loaded_in_the_order_of_their_names(tmp_path: Path) -> Non
     loaded = load_directory(tmp_path)
     assert names(loaded) == ["first", "second", "third"]
     assert [type(document) for document in loaded.documents] == [WorkflowQuota, WorkflowQuota, ConfigMap]
-    assert [origin.file for origin in loaded.origins] == [
-        str(tmp_path / name) for name in ("a/z.yaml", "b.yml", "c.json")
-    ]
 
 
 def test_an_empty_folder_holds_no_documents(tmp_path: Path) -> None:
     """No policies is a policy."""
-    loaded = load_directory(tmp_path)
-    assert (loaded.documents, loaded.ignored) == ((), ())
+    assert load_directory(tmp_path).documents == ()
 
 
 def test_every_error_of_every_file_is_reported_with_its_line(tmp_path: Path) -> None:
@@ -117,7 +112,7 @@ def test_what_cannot_be_read_is_not_reported_a_second_time(tmp_path: Path) -> No
     assert errors(tmp_path) == ["a.yaml:3: metadata.name: is tagged !!int, but 'x' is none"]
 
 
-def test_the_value_of_a_repeated_key_is_judged_as_well(tmp_path: Path) -> None:
+def test_the_value_of_a_repeated_key_is_checked_as_well(tmp_path: Path) -> None:
     """Repairing the one mistake must not bring up the other."""
     write(tmp_path, "a.yaml", quota("a") + "  onExceed: Deny\n  onExceed: 3\n")
     assert errors(tmp_path) == [
@@ -140,24 +135,10 @@ def test_an_object_that_is_defined_twice_is_reported_with_both_places(tmp_path: 
     ]
 
 
-def test_kinds_that_are_not_read_are_listed_with_their_place(tmp_path: Path) -> None:
-    """So that a command can say what it passed over."""
+def test_documents_of_other_kinds_are_left_out(tmp_path: Path) -> None:
+    """A folder of manifests may hold anything."""
     write(tmp_path, "a.yaml", quota("a") + "---\nkind: Deployment\napiVersion: apps/v1\n")
-    (ignored,) = load_directory(tmp_path).ignored
-    assert (ignored.file, ignored.line, ignored.api_version, ignored.kind) == (
-        str(tmp_path / "a.yaml"),
-        7,
-        "apps/v1",
-        "Deployment",
-    )
-
-
-def test_a_problem_found_later_is_placed_by_its_origin(tmp_path: Path) -> None:
-    """Who compiles the documents can speak of their lines as well."""
-    write(tmp_path, "a.yaml", "---\n" + quota("a"))
-    (origin,) = load_directory(tmp_path).origins
-    error = origin.error(Problem("spec.limits.tasks", "overlaps"))
-    assert str(error) == f"{tmp_path}/a.yaml:6: spec.limits.tasks: overlaps"
+    assert names(load_directory(tmp_path)) == ["a"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -236,7 +217,7 @@ def test_the_fingerprint_is_that_of_names_and_contents(tmp_path: Path) -> None:
 
 
 def test_the_signature_changes_with_the_files_and_reads_none(tmp_path: Path) -> None:
-    """A file written again, added, or gone is seen; hidden files are not."""
+    """A file written again, added, or deleted is seen; hidden files are not."""
     file = write(tmp_path, "a.yaml", quota("a"))
     first = signature(tmp_path)
     write(tmp_path, ".hidden.yaml", "x")

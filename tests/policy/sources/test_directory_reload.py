@@ -20,7 +20,7 @@ CONFIG_MAP = "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {}}}}}\n"
 
 
 class Watched:
-    """A source of the names in a folder that remembers what it was told and how often it compiled."""
+    """A source of the names in a folder that remembers its reports and how often it compiled."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ def watched(tmp_path: Path) -> Watched:
 
 
 def failing(watched: Watched) -> bool:
-    """Tell whether the source says that its files are wrong."""
+    """Return whether the source has reported its files as wrong."""
     return watched.source.failed is not None
 
 
@@ -91,7 +91,7 @@ class Rounds(threading.Event):
 
 
 def test_the_first_load_returns_the_snapshot(tmp_path: Path) -> None:
-    """Nobody has to be told of a change that is no change."""
+    """A change of nothing is not reported."""
     watched = Watched(tmp_path)
     watched.write("first")
     assert watched.source.load() == ["first"]
@@ -100,7 +100,7 @@ def test_the_first_load_returns_the_snapshot(tmp_path: Path) -> None:
 
 
 def test_before_the_first_load_there_is_no_snapshot(tmp_path: Path) -> None:
-    """Reading too early is a mistake in the wiring, and says so."""
+    """Reading too early is a mistake in the wiring, and raises."""
     with pytest.raises(LookupError, match="no policies were loaded"):
         _ = Watched(tmp_path).source.current
 
@@ -144,7 +144,7 @@ def test_files_with_the_same_content_are_no_change(watched: Watched) -> None:
 
 
 def test_wrong_files_leave_the_last_good_snapshot_in_force(watched: Watched) -> None:
-    """The failure is known, told once, and over when the files are right again."""
+    """The failure is known, reported once, and over when the files are right again."""
     watched.write("WRONG")
     assert not watched.source.check()
     assert not watched.source.check()
@@ -158,7 +158,7 @@ def test_wrong_files_leave_the_last_good_snapshot_in_force(watched: Watched) -> 
     assert not failing(watched)
 
 
-def test_the_same_failure_is_told_once_though_the_files_change(watched: Watched) -> None:
+def test_the_same_failure_is_reported_once_though_the_files_change(watched: Watched) -> None:
     """A comment does not make another error; another error does."""
     watched.write("WRONG")
     watched.source.check()
@@ -171,7 +171,7 @@ def test_the_same_failure_is_told_once_though_the_files_change(watched: Watched)
     assert len(watched.errors) == 2
 
 
-def test_a_failure_that_comes_back_is_told_again(watched: Watched) -> None:
+def test_a_failure_that_recurs_is_reported_again(watched: Watched) -> None:
     """In between the files were right, which is a change of its own even to what was in force."""
     watched.write("WRONG")
     watched.source.check()
@@ -190,7 +190,7 @@ def test_what_compiling_refuses_is_a_failure_like_any_other(watched: Watched) ->
     assert (watched.source.current, watched.errors) == (["first"], ["all: overlap"])
 
 
-def test_a_folder_that_goes_away_is_a_failure_and_comes_back(watched: Watched) -> None:
+def test_a_folder_that_is_removed_is_a_failure_until_it_is_created_again(watched: Watched) -> None:
     """An unmounted volume does not lift every limit."""
     watched.folder.rename(watched.folder.with_name("aside"))
     assert not watched.source.check()
@@ -247,7 +247,7 @@ def test_an_old_folder_that_did_not_change_is_not_read(tmp_path: Path) -> None:
 
 
 def test_files_that_could_not_be_read_are_tried_again(tmp_path: Path) -> None:
-    """A disk error passes without a trace in what stat says."""
+    """A disk error leaves no trace in the result of stat."""
     broken = True
 
     def fail(_: str) -> None:

@@ -36,13 +36,13 @@ ETL = {"matchLabels": {"team": "etl"}}
 
 
 def test_without_policies_nothing_is_read_but_argos_own_settings() -> None:
-    """They say what a Workflow weighs and when it goes, for whoever is governed next."""
+    """They decide the task count and priority of Workflows in any namespace that is governed later."""
     wanted = wanted_by(KNOWN, [ARGO])
     assert wanted.templates == frozenset()
     assert wanted.config_maps == {Scope(*ARGO)}
 
 
-def test_quotas_and_pools_ask_for_templates_alone() -> None:
+def test_quotas_and_pools_need_templates_only() -> None:
     """Nothing that they do depends on a ConfigMap of a namespace."""
     wanted = wanted_by(
         [*KNOWN, policy(WorkflowQuota, "c"), policy(ClusterWorkflowQuota, namespaceSelector=ETL)], []
@@ -51,15 +51,15 @@ def test_quotas_and_pools_ask_for_templates_alone() -> None:
     assert wanted.config_maps == frozenset()
 
 
-def test_policies_of_locks_ask_for_config_maps_and_say_whether_by_name() -> None:
-    """Of a key that is no limit not even the name is kept where nobody asks whether it is defined."""
+def test_policies_of_locks_need_config_maps_and_decide_whether_by_name() -> None:
+    """Of a key that is no limit not even the name is stored where no policy requires it to be defined."""
     cluster = policy(ClusterSynchronizationPolicy, namespaceSelector=ETL, validate={"requireDefined": False})
     wanted = wanted_by([*KNOWN, cluster, policy(SynchronizationPolicy, "b")], [])
     assert wanted.templates == {Scope("a"), Scope("b")}
     assert wanted.config_maps == {Scope("a", names=False), Scope("b", names=True)}
 
 
-def test_a_rule_asks_for_the_config_map_of_another_namespace_only_where_that_is_allowed() -> None:
+def test_a_rule_needs_the_config_map_of_another_namespace_only_where_that_is_allowed() -> None:
     """And for that one alone: nothing else is read there."""
     rule = {
         "name": "r",

@@ -1,11 +1,11 @@
-"""What a shelf keeps of an object's metadata: what tells it apart, and since when it is as it is."""
+"""What is stored of the metadata of a policy: what identifies it, and since when it is as it is."""
 
 import pytest
 
 from policy.cluster.protocol import WORKFLOW_QUOTAS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.sources.last_good_objects import Shelf
+from policy.sources.last_good_objects import LastGoodObjects
 
 CREATED = "2026-11-23T10:00:00Z"
 
@@ -20,9 +20,9 @@ def edited(managed: JsonValue) -> str:
         "creationTimestamp": CREATED,
         "managedFields": managed,
     }
-    shelf = Shelf(resource=WORKFLOW_QUOTAS)
-    shelf.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
-    (document,) = shelf.documents.values()
+    objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
+    objects.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
+    (document,) = objects.documents.values()
     assert isinstance(document, WorkflowQuota)
     return document.metadata.edited
 
@@ -41,8 +41,6 @@ def edited(managed: JsonValue) -> str:
         ),
     ],
 )
-def test_a_policy_is_as_it_is_since_anybody_wrote_more_than_its_status(
-    managed: JsonValue, since: str
-) -> None:
+def test_a_policy_is_as_old_as_the_last_write_of_more_than_its_status(managed: JsonValue, since: str) -> None:
     """Our own writes of its status are no edits."""
     assert edited(managed) == since

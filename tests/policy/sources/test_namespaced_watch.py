@@ -19,10 +19,11 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     WORKFLOWS,
     Listing,
-    ListingOf,
     MergePatch,
     Resource,
+    Selection,
     Shape,
+    Unread,
 )
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import DEFAULTS_KEY, TemplateObject
@@ -60,7 +61,7 @@ class Gated(MemoryCluster):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return what there is."""
         if resource == WORKFLOW_TEMPLATES and not self.has_argo:
             raise NotFound("there is no such resource")
@@ -68,14 +69,12 @@ class Gated(MemoryCluster):
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
 
-    def pages_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
-    ) -> Iterator[ListingOf[Shape]]:
+    def pages_as(self, selection: Selection, shape: type[Shape]) -> Iterator[Listing[Shape | Unread]]:
         """Yield the pages once they may go."""
-        if namespace and namespace == self.broken:
+        if selection.namespace and selection.namespace == self.broken:
             raise Unavailable("not now")
-        pages = list(super().pages_as(resource, shape, namespace=namespace, name=name))
-        if resource == WORKFLOW_TEMPLATES and namespace == self.slow:
+        pages = list(super().pages_as(selection, shape))
+        if selection.resource == WORKFLOW_TEMPLATES and selection.namespace == self.slow:
             self.asked.set()
             assert self.may_go.wait(5)
         yield from pages
@@ -139,8 +138,10 @@ def following(cluster: Gated) -> Iterator[Following]:
     made.stop()
 
 
-def test_templates_of_a_namespace_without_policies_are_not_kept(cluster: Gated, following: Following) -> None:
-    """However many somebody makes there, they take no memory here."""
+def test_templates_of_a_namespace_without_policies_are_not_stored(
+    cluster: Gated, following: Following
+) -> None:
+    """However many a user creates there, they use no memory here."""
     for index in range(50):
         cluster.create(WORKFLOW_TEMPLATES, template("team-b", f"t{index}"), namespace="team-b")
     cluster.create(WORKFLOW_TEMPLATES, template("team-a", "new"), namespace="team-a")
@@ -185,24 +186,24 @@ def test_what_is_read_follows_the_labels_of_namespaces_and_the_policies(
     assert following.until(lambda documents: templates(documents) == [])
 
 
-def test_of_more_templates_than_the_bound_the_oldest_are_kept(cluster: Gated, following: Following) -> None:
-    """Nobody loses one by newer ones; when there is room again, what was left out comes in."""
+def test_of_more_templates_than_the_bound_the_oldest_are_stored(cluster: Gated, following: Following) -> None:
+    """No user loses one by newer ones; when some are deleted, those left out are read."""
     cluster.create(WORKFLOW_QUOTAS, {**quota("b", 1), "metadata": {"name": "b"}}, namespace="team-b")
     for name in ("c", "b", "a"):
         cluster.create(WORKFLOW_TEMPLATES, template("team-a", name), namespace="team-a")
     assert following.until_left_out("WorkflowTemplate", "team-a", 2)
-    kept = ["team-a/c", "team-a/old", "team-b/old"]
-    assert following.until(lambda documents: templates(documents) == kept)
+    read = ["team-a/c", "team-a/old", "team-b/old"]
+    assert following.until(lambda documents: templates(documents) == read)
     cluster.delete(WORKFLOW_TEMPLATES, "old", namespace="team-a")
     assert following.until_left_out("WorkflowTemplate", "team-a", 1)
-    kept = ["team-a/b", "team-a/c", "team-b/old"]
-    assert following.until(lambda documents: templates(documents) == kept)
+    read = ["team-a/b", "team-a/c", "team-b/old"]
+    assert following.until(lambda documents: templates(documents) == read)
     cluster.delete(WORKFLOW_TEMPLATES, "c", namespace="team-a")
     assert following.until(lambda documents: templates(documents) == ["team-a/a", "team-a/b", "team-b/old"])
     assert following.until_left_out("WorkflowTemplate", "team-a", 0)
 
 
-def test_of_a_config_map_nothing_is_kept_that_is_no_number(cluster: Gated, following: Following) -> None:
+def test_of_a_config_map_only_numbers_are_stored(cluster: Gated, following: Following) -> None:
     """Names of other keys only where a policy asks whether a lock is defined, and never their values."""
     cluster.create(SYNCHRONIZATION_POLICIES, lock_policy(), namespace="team-a")
     data: JsonObject = {"db": "+5", "password": "hunter2"}
@@ -216,9 +217,7 @@ def test_of_a_config_map_nothing_is_kept_that_is_no_number(cluster: Gated, follo
     assert following.until(lambda documents: maps(documents) == named)
 
 
-def test_argos_defaults_are_read_wherever_it_runs_and_nobody_elses(
-    cluster: Gated, following: Following
-) -> None:
+def test_defaults_are_read_of_argos_config_maps_only(cluster: Gated, following: Following) -> None:
     """Its namespace need not be governed; a ConfigMap of that name elsewhere is not even parsed."""
     text: JsonObject = {"workflowDefaults": "spec: {parallelism: 7}", "rest": "a: b"}
     name = "workflow-controller-configmap"
@@ -230,7 +229,7 @@ def test_argos_defaults_are_read_wherever_it_runs_and_nobody_elses(
     assert following.until(lambda documents: maps(documents) == {name: {DEFAULTS_KEY: '{"parallelism":7}'}})
 
 
-def test_config_maps_beyond_the_bound_are_left_out_and_told(cluster: Gated, following: Following) -> None:
+def test_config_maps_beyond_the_bound_are_left_out_and_reported(cluster: Gated, following: Following) -> None:
     """The bound counts keys, so that one large ConfigMap is no way round it."""
     cluster.create(SYNCHRONIZATION_POLICIES, lock_policy(), namespace="team-a")
     cluster.create(CONFIG_MAPS, config_map("team-a", "first", {"a": "1"}), namespace="team-a")
@@ -242,7 +241,7 @@ def test_config_maps_beyond_the_bound_are_left_out_and_told(cluster: Gated, foll
     assert not following.extent.reads("team-b", "any")
 
 
-def test_a_watch_that_is_too_old_reads_the_namespaces_anew(cluster: Gated, following: Following) -> None:
+def test_a_watch_that_is_too_old_reads_the_namespaces_again(cluster: Gated, following: Following) -> None:
     """More happens elsewhere than the cluster remembers; what changed meanwhile is found."""
     for index in range(60):
         workflow: JsonObject = {
@@ -258,7 +257,7 @@ def test_a_watch_that_is_too_old_reads_the_namespaces_anew(cluster: Gated, follo
 
 
 def test_a_cluster_without_argos_templates_has_its_policies_in_force(cluster: Gated) -> None:
-    """They may be installed later; nobody waits for them."""
+    """They may be installed later; nothing waits for them."""
     cluster.has_argo = False
     made = Following(cluster, FEW)
     assert made.until(lambda documents: limits(documents) == [3])
@@ -266,7 +265,9 @@ def test_a_cluster_without_argos_templates_has_its_policies_in_force(cluster: Ga
     made.stop()
 
 
-def test_a_template_that_becomes_wrong_keeps_its_last_good_form(cluster: Gated, following: Following) -> None:
+def test_a_template_that_becomes_wrong_stays_in_its_last_good_form(
+    cluster: Gated, following: Following
+) -> None:
     """Argo cannot read it any more, and what runs was made of the form before."""
     wrong = MergePatch({"spec": {"entrypoint": 5}})
     cluster.patch(WORKFLOW_TEMPLATES, "old", wrong, namespace="team-a")

@@ -158,7 +158,7 @@ def test_every_mistake_is_reported_at_once() -> None:
 
 
 def test_a_boolean_in_other_words_is_explained() -> None:
-    """`yes` is a string here, and the message says what to write."""
+    """`yes` is a string here, and the message has the word to write."""
     text = "{metadata: {name: a}, spec: {validate: {requireDefined: 'yes'}}}"
     assert said(text, SynchronizationPolicy) == {
         "spec.validate.requireDefined": 'must be a boolean; found the string "yes"'

@@ -158,7 +158,7 @@ def test_scalars_mean_what_they_mean_to_kubernetes(text: str, value: Json) -> No
     ],
 )
 def test_scalars_without_a_json_value_are_faults_at_their_field(text: str, message: str) -> None:
-    """The field is null then, and the fault says what is wrong with it."""
+    """The field is null then, and the fault has the reason."""
     ((line, path, said),) = faults(f"b: 1\na: {text}")
     assert (line, path) == (2, "a")
     assert message in said
@@ -186,7 +186,7 @@ def test_a_byte_order_mark_and_carriage_returns_do_not_disturb() -> None:
     assert only(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n").value == {"a": 1, "b": 2}
 
 
-def test_documents_before_a_syntax_error_are_kept() -> None:
+def test_documents_before_a_syntax_error_are_returned() -> None:
     """One broken document does not hide what is wrong with those in front of it."""
     parsed = parse(b"a: 1\n---\nb: [1,\n---\nc: 2\n")
     assert [document.value for document in parsed.documents] == [{"a": 1}]

@@ -17,7 +17,7 @@ def entered(connections: ConnectionTable[int], key: int, peer: str, stage: Stage
     return way
 
 
-def test_nobody_gives_way_while_there_is_room() -> None:
+def test_no_connection_is_closed_below_the_limit() -> None:
     """Spare connections of Go's client are kept."""
     connections: ConnectionTable[int] = ConnectionTable(most=4, per_peer=3)
     assert [entered(connections, key, "a") for key in range(3)] == [None, None, None]

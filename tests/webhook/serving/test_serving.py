@@ -70,7 +70,7 @@ def test_a_create_goes_through_both_webhooks(shared: Served) -> None:
     assert shared.log(uid="round-trip-2")["webhook"] == "validate"
 
 
-def test_a_stranger_to_the_ca_does_not_connect(shared: Served) -> None:
+def test_a_client_that_does_not_trust_the_ca_does_not_connect(shared: Served) -> None:
     """The certificate is good for those who were given its CA, and for the names in it."""
     stranger = ssl.create_default_context()
     knowing = ssl.create_default_context(cafile=str(Paths.within(shared.certs).authority_cert))
@@ -343,7 +343,7 @@ def failed(command: list[str]) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
-def test_a_port_in_use_is_told_in_one_line(shared: Served, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(shared: Served, tmp_path: Path) -> None:
     """The second server says what is wrong and what to do, and leaves with code 2."""
     code, [line] = failed(serve_command(tmp_path, "--port", str(shared.port)))
     assert code == 2
@@ -353,7 +353,7 @@ def test_a_port_in_use_is_told_in_one_line(shared: Served, tmp_path: Path) -> No
     )
 
 
-def test_wrong_policies_are_told_before_anything_is_served(tmp_path: Path) -> None:
+def test_wrong_policies_are_reported_before_anything_is_served(tmp_path: Path) -> None:
     """Each fault is a line with its place, and the exit code is 2."""
     (tmp_path / "quota.yaml").write_text(quota("Sometimes"))
     code, [line] = failed(serve_command(tmp_path))
@@ -363,7 +363,7 @@ def test_wrong_policies_are_told_before_anything_is_served(tmp_path: Path) -> No
     assert "Sometimes" in line
 
 
-def test_a_missing_folder_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     """A wrong path is no traceback."""
     missing = tmp_path / "none"
     assert failed(serve_command(missing)) == (

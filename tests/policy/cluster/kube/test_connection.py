@@ -1,4 +1,4 @@
-"""An API server that dies while somebody connects leaves nothing open on our side.
+"""An API server that ends during a connect leaves nothing open on our side.
 
 What is left open is an error of these tests: warnings are, and the collector gives one.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPMethod
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,9 @@ import pytest
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.connection import ClosingSocket, connection
-from policy.cluster.kube.requests import KubeRequest, Method
+from policy.cluster.kube.requests import KubeRequest
 
-VERSION: Final = KubeRequest(Method.GET, "/version")
+VERSION: Final = KubeRequest(HTTPMethod.GET, "/version")
 RESETTING: Final = """
 import socket, struct
 server = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Every request to the API server is told with what it asked and what came of it."""
+"""Every request to the API server is reported with its verb, resource, result and time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
 from policy.cluster.kube import requests
-from policy.cluster.kube.observed import ObservedTransport, asked
-from policy.cluster.kube.requests import KubeRequest, ListScope
+from policy.cluster.kube.observed import ObservedTransport, verb_and_resource
+from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -18,18 +18,13 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     MergePatch,
     Preconditions,
+    Selection,
 )
 from policy.core.objects.json_patch import JsonObject
 
 LEDGER: JsonObject = {"metadata": {"name": "namespace.etl"}}
-STATUS_OF_A_QUOTA = requests.apply(
-    WORKFLOW_QUOTAS,
-    {"metadata": {"name": "a", "namespace": "etl"}},
-    field_manager="tests",
-    force=False,
-    subresource="status",
-)
-WATCH = requests.watch(ListScope(WORKFLOWS), since="1", seconds=60)
+STATUS_OF_A_QUOTA = requests.patch(WORKFLOW_QUOTAS, "etl", "a", MergePatch({}), subresource="status")
+WATCH = requests.watch(Selection(WORKFLOWS), since="1", seconds=60)
 
 
 class Answering:
@@ -58,19 +53,19 @@ class Answering:
 
 
 class Noting:
-    """An observer that keeps what it is told."""
+    """An observer that stores what is reported."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str, str, float]] = []
+        self.reported: list[tuple[str, str, str, float]] = []
 
     def answered(self, verb: str, resource: str, result: str, seconds: float) -> None:
-        self.told.append((verb, resource, result, seconds))
+        self.reported.append((verb, resource, result, seconds))
 
 
 def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
     """Return a transport whose every request takes one tick of its stopwatch."""
-    noting, ticks = Noting(), count()
-    return ObservedTransport(inner=inner, observer=noting, stopwatch=lambda: float(next(ticks))), noting
+    observer, ticks = Noting(), count()
+    return ObservedTransport(inner=inner, observer=observer, stopwatch=lambda: float(next(ticks))), observer
 
 
 @pytest.mark.parametrize(
@@ -79,9 +74,9 @@ def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
         (requests.get(WORKFLOWS, "etl", "a"), "get", "workflows"),
         (requests.get(NAMESPACES, "", "etl"), "get", "namespaces"),
         (requests.get(CONFIG_MAPS, "namespaces", "a"), "get", "configmaps"),
-        (requests.page(ListScope(NAMESPACES), limit=5, after=""), "list", "namespaces"),
-        (requests.page(ListScope(WORKFLOWS), limit=5, after=""), "list", "workflows"),
-        (requests.page(ListScope(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
+        (requests.page(Selection(NAMESPACES), limit=5, after=""), "list", "namespaces"),
+        (requests.page(Selection(WORKFLOWS), limit=5, after=""), "list", "workflows"),
+        (requests.page(Selection(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
         (WATCH, "watch", "workflows"),
         (requests.create(WORKFLOWS, {}, namespace="etl", dry_run=True), "create", "workflows"),
         (requests.replace(QUOTA_LEDGERS, LEDGER), "update", "quotaledgers"),
@@ -93,49 +88,49 @@ def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
 def test_verb_and_resource_are_those_of_access_control(
     request_: KubeRequest, verb: str, resource: str
 ) -> None:
-    """Whoever reads the metric looks next at a role, where the same words stand."""
-    assert asked(request_) == (verb, resource)
+    """Readers of the metric look at a role next, which has the same words."""
+    assert verb_and_resource(request_) == (verb, resource)
 
 
-def test_an_answer_is_told_with_its_time_and_passed_on() -> None:
+def test_an_answer_is_reported_with_its_time_and_passed_on() -> None:
     """The answer itself is none of the observer's business."""
-    transport, noting = observed(Answering())
+    transport, observer = observed(Answering())
     assert transport.send(requests.get(WORKFLOWS, "etl", "a")) == b"answer"
-    assert noting.told == [("get", "workflows", "ok", 1.0)]
+    assert observer.reported == [("get", "workflows", "ok", 1.0)]
 
 
 @pytest.mark.parametrize("error", [Conflict("moved on"), NotFound("none")])
-def test_an_error_is_told_by_its_name_and_raised(error: ClusterError) -> None:
-    """Whoever asked has to hear of it just the same."""
-    transport, noting = observed(Answering(error))
+def test_an_error_is_reported_by_its_name_and_raised(error: ClusterError) -> None:
+    """The caller has to get it just the same."""
+    transport, observer = observed(Answering(error))
     with pytest.raises(type(error)):
         transport.send(requests.replace(QUOTA_LEDGERS, LEDGER))
-    assert noting.told == [("update", "quotaledgers", type(error).__name__, 1.0)]
+    assert observer.reported == [("update", "quotaledgers", type(error).__name__, 1.0)]
 
 
-def test_a_stream_is_told_when_it_ends() -> None:
-    """While it flows there is nothing to tell."""
-    transport, noting = observed(Answering())
+def test_a_stream_is_reported_when_it_ends() -> None:
+    """As long as it lasts there is nothing to report."""
+    transport, observer = observed(Answering())
     with transport.stream(WATCH, silence=5) as pieces:
         assert list(pieces) == [b"one", b"two"]
-        assert noting.told == []
-    assert noting.told == [("watch", "workflows", "ok", 1.0)]
+        assert observer.reported == []
+    assert observer.reported == [("watch", "workflows", "ok", 1.0)]
 
 
 def test_an_error_that_its_reader_finds_in_a_stream_is_the_streams_result() -> None:
     """The API server tells of a version that is too old inside the stream, after a 200."""
-    transport, noting = observed(Answering())
+    transport, observer = observed(Answering())
     with pytest.raises(Gone), transport.stream(WATCH, silence=5):
         raise Gone("too old")
-    assert noting.told == [("watch", "workflows", "Gone", 1.0)]
+    assert observer.reported == [("watch", "workflows", "Gone", 1.0)]
 
 
-def test_a_stream_that_cannot_be_opened_is_told() -> None:
+def test_a_stream_that_cannot_be_opened_is_reported() -> None:
     """A watch that does not come about is a request, too."""
-    transport, noting = observed(Answering(Gone("too old")))
+    transport, observer = observed(Answering(Gone("too old")))
     with pytest.raises(Gone), transport.stream(WATCH, silence=5):
         pass
-    assert noting.told == [("watch", "workflows", "Gone", 1.0)]
+    assert observer.reported == [("watch", "workflows", "Gone", 1.0)]
 
 
 def test_closing_reaches_the_connection() -> None:

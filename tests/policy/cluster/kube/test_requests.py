@@ -1,4 +1,4 @@
-"""Requests to the API server: a name that others say leads to one object, or nowhere."""
+"""Requests to the API server: a name that users write leads to one object, or nowhere."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from policy.cluster.protocol import WORKFLOWS
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_what_is_no_name_reads_no_collection(name: str) -> None:
-    """Whoever creates a Workflow says the name of its owner, which nobody has looked at yet."""
+    """A user who creates a Workflow writes the name of its owner, which is not checked yet."""
     with pytest.raises(NotFound):
         requests.get(WORKFLOWS, "team-a", name)
 

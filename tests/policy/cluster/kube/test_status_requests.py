@@ -1,4 +1,4 @@
-"""Where a write of a status goes on the wire; what comes of it the contract says."""
+"""The path of a write of a status; its effect is in the contract."""
 
 from policy.cluster.kube import requests
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, STATUS, WORKFLOW_QUOTAS, MergePatch

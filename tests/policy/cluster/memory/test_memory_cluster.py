@@ -39,12 +39,12 @@ def _config_map(name: str, **metadata: JsonValue) -> JsonObject:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"count": "0"}}
 
 
-def _drain(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
+def _drain(cluster: MemoryCluster, since: str) -> list[WatchEvent[JsonObject]]:
     """Return the ConfigMap events that are there, without waiting for more."""
     return list(cluster.watch(CONFIG_MAPS, since=since, timeout=0))
 
 
-def test_times_come_from_the_clock_in_whole_seconds_of_utc() -> None:
+def test_times_are_those_of_the_clock_in_whole_seconds_of_utc() -> None:
     """Creation and deletion are stamped as Kubernetes writes times."""
     cluster = _cluster()
     made = cluster.create(CONFIG_MAPS, _config_map("a", finalizers=["lockkeeper.dev/test"]))
@@ -88,7 +88,7 @@ def test_a_generated_name_that_is_taken_is_drawn_again() -> None:
     assert names == ["run-bbbbb", "run-rrrrr"]
 
 
-def test_a_name_that_no_draw_makes_free_already_exists() -> None:
+def test_a_generated_name_that_is_never_free_already_exists() -> None:
     """The attempts are bounded, as they are in the API server."""
     cluster = MemoryCluster(clock=lambda: NOON, rng=_Stuck(repeats=1_000))
     draft = _config_map("", generateName="run-")
@@ -124,7 +124,7 @@ def test_equal_numbers_of_another_json_type_are_a_change() -> None:
     assert len(versions) == 4
 
 
-def test_a_watch_from_a_version_older_than_the_log_is_gone() -> None:
+def test_a_watch_from_a_version_older_than_the_log_raises_gone() -> None:
     """With room for two changes, one can lag two changes behind and no more."""
     cluster = _cluster(log_size=2)
     since = [cluster.list(CONFIG_MAPS).resource_version]
@@ -132,19 +132,19 @@ def test_a_watch_from_a_version_older_than_the_log_is_gone() -> None:
         made = cluster.create(CONFIG_MAPS, _config_map(name))
         since.append(text(made, "metadata", "resourceVersion"))
     with pytest.raises(Gone):
-        # It says so before anyone reads from it.
+        # It raises before the first read.
         cluster.watch(CONFIG_MAPS, since=since[0])
     assert [len(_drain(cluster, version)) for version in since[1:]] == [2, 1, 0]
 
 
 @pytest.mark.parametrize("since", ["", "0", "-1", "01", "1.0", "x", "999", "\u0661", "9" * 5_000])
-def test_a_version_that_was_never_given_out_is_gone(since: str) -> None:
+def test_a_version_that_was_never_reached_raises_gone(since: str) -> None:
     """Malformed, future and Kubernetes's special versions all mean: list first."""
     with pytest.raises(Gone):
         _drain(_cluster(), since)
 
 
-def test_a_reader_that_the_log_outran_is_told_so() -> None:
+def test_a_reader_that_is_too_slow_for_the_log_gets_an_error() -> None:
     """A watch that lost changes while its reader was busy ends with Gone, never with a gap."""
     cluster = _cluster(log_size=2)
     events = cluster.watch(CONFIG_MAPS, since=cluster.list(CONFIG_MAPS).resource_version, timeout=PATIENCE)
@@ -157,7 +157,7 @@ def test_a_reader_that_the_log_outran_is_told_so() -> None:
 
 
 def test_a_watch_ends_when_its_time_is_up() -> None:
-    """It waits as long as it was told to and not much longer; with no time it yields what there is."""
+    """It waits as long as requested and not much longer; with no time it yields what there is."""
     cluster = _cluster()
     since = cluster.list(CONFIG_MAPS).resource_version
     start = monotonic()
@@ -167,7 +167,7 @@ def test_a_watch_ends_when_its_time_is_up() -> None:
     assert len(_drain(cluster, since)) == 1
 
 
-def test_writes_that_keep_coming_do_not_prolong_a_watch() -> None:
+def test_continuous_writes_do_not_prolong_a_watch() -> None:
     """A watch that is woken all the time still ends."""
     cluster = _cluster()
     events = cluster.watch(CONFIG_MAPS, since=cluster.list(CONFIG_MAPS).resource_version, timeout=0.05)
@@ -186,7 +186,7 @@ def test_close_ends_every_watch_at_once(timeout: float) -> None:
     since = cluster.list(CONFIG_MAPS).resource_version
     started = [Event() for _ in range(4)]
 
-    def follow(begun: Event) -> list[WatchEvent]:
+    def follow(begun: Event) -> list[WatchEvent[JsonObject]]:
         seen = []
         for event in cluster.watch(CONFIG_MAPS, since=since, timeout=timeout):
             seen.append(event)
@@ -257,7 +257,7 @@ def test_an_object_with_another_living_owner_only_loses_the_reference() -> None:
 
 
 def test_an_object_that_is_owned_no_more_outlives_its_former_owner() -> None:
-    """A reference counts as the object stands now, also when the object was made anew under its name."""
+    """A reference counts by the present object, also when one was created again under its name."""
     cluster = _cluster()
     owner = cluster.create(CONFIG_MAPS, _config_map("owner"))
     owned: JsonObject = {"ownerReferences": [{"uid": field(owner, "metadata", "uid")}]}
@@ -271,7 +271,7 @@ def test_an_object_that_is_owned_no_more_outlives_its_former_owner() -> None:
     assert left == ["freed", "remade"]
 
 
-def test_the_cascade_waits_for_finalizers_and_goes_on_after_them() -> None:
+def test_the_cascade_waits_for_finalizers_and_continues_after_them() -> None:
     """A dependant with a finalizer is marked; what it owns goes when it goes."""
     cluster = _cluster()
     owner = cluster.create(CONFIG_MAPS, _config_map("owner"))
@@ -307,7 +307,7 @@ def test_the_cascade_waits_for_finalizers_and_goes_on_after_them() -> None:
     ],
     ids=["no namespace", "no metadata", "label type", "no name", "namespaced Namespace", "selector"],
 )
-def test_requests_that_make_no_sense_are_invalid(attempt: Callable[[MemoryCluster], object]) -> None:
+def test_senseless_requests_are_invalid(attempt: Callable[[MemoryCluster], object]) -> None:
     """They fail at once and change nothing."""
     cluster = _cluster()
     with pytest.raises(Invalid):
@@ -325,7 +325,7 @@ def test_empty_metadata_is_left_out_as_the_api_server_does() -> None:
 
 
 @pytest.fixture
-def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent]]]:
+def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent[JsonObject]]]]:
     """Give a cluster and a watch that has begun."""
     cluster = _cluster()
     yield cluster, cluster.watch(CONFIG_MAPS, since=cluster.list(CONFIG_MAPS).resource_version)
@@ -333,7 +333,7 @@ def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent]]]:
 
 
 def test_changing_an_event_changes_no_other_watch(
-    watched: tuple[MemoryCluster, Iterator[WatchEvent]],
+    watched: tuple[MemoryCluster, Iterator[WatchEvent[JsonObject]]],
 ) -> None:
     """Every reader gets a copy of its own."""
     cluster, events = watched

@@ -1,4 +1,4 @@
-"""A watch over a list is the later list: the one contract that every cache of cluster state stands on."""
+"""A watch over a list is the later list: the one contract that every cache of cluster state needs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -93,7 +93,7 @@ def _run(cluster: MemoryCluster, todo: list[Step]) -> None:
             step(cluster)
 
 
-def _by_address(listing: Listing) -> dict[tuple[str, str], JsonObject]:
+def _by_address(listing: Listing[JsonObject]) -> dict[tuple[str, str], JsonObject]:
     """Return the items of a list by namespace and name."""
     return {_address(item): item for item in listing.items}
 
@@ -116,7 +116,7 @@ def test_replaying_a_watch_over_a_list_gives_the_later_list(
     """For every selector and namespace, and with each event fitting the state that it meets."""
     cluster = MemoryCluster(clock=lambda: datetime(2026, 11, 23, tzinfo=UTC), rng=Random(1))
 
-    def listed() -> Listing:
+    def listed() -> Listing[JsonObject]:
         return cluster.list(CONFIG_MAPS, namespace=namespace, labels=selector, metadata_only=metadata_only)
 
     _run(cluster, before)

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known
@@ -67,8 +67,8 @@ class State(StrEnum):
     HELD = "held"
     RUNNING = "running"
     FINISHED = "finished"
-    DELETED = "held, deleted and kept by a finalizer"
-    ENDING = "running, deleted and kept by a finalizer"
+    DELETED = "held, deleted, with a finalizer"
+    ENDING = "running, deleted, with a finalizer"
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
     "original-instance-forged": Attempt(
         State.HELD, note(well_known.ORIGINAL_INSTANCE_ID, "prod"), Code.GUARDED_MARK
     ),
-    "weight-lowered": Attempt(State.HELD, note(well_known.TASKS, "0"), Code.GUARDED_MARK),
+    "tasks-mark-lowered": Attempt(State.HELD, note(well_known.TASKS, "0"), Code.GUARDED_MARK),
     "priority-mark-raised": Attempt(State.HELD, note(well_known.PRIORITY, "1000"), Code.GUARDED_MARK),
     "user-mark-changed": Attempt(State.HELD, note(well_known.USER, "bob"), Code.GUARDED_MARK),
     "count-of-holds-changed": Attempt(State.HELD, note(well_known.HOLDS, "7"), Code.GUARDED_MARK),
@@ -138,8 +138,10 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
     "moved-to-another-controller": Attempt(
         State.RUNNING, label(well_known.INSTANCE_ID, "nobody"), Code.OUT_OF_SIGHT
     ),
-    "said-to-be-over": Attempt(State.RUNNING, label(well_known.COMPLETED, "true"), Code.OUT_OF_SIGHT),
-    "said-to-be-over-while-held": Attempt(State.HELD, label(well_known.COMPLETED, "true"), Code.OUT_OF_SIGHT),
+    "marked-completed": Attempt(State.RUNNING, label(well_known.COMPLETED, "true"), Code.OUT_OF_SIGHT),
+    "marked-completed-while-held": Attempt(
+        State.HELD, label(well_known.COMPLETED, "true"), Code.OUT_OF_SIGHT
+    ),
     "moved-to-another-quota": Attempt(State.RUNNING, label("team", "other"), Code.OUT_OF_SIGHT),
     "moved-out-of-a-quota": Attempt(State.RUNNING, label("team", None), Code.OUT_OF_SIGHT),
     "phase-forged": Attempt(State.HELD, {"status": {"phase": "Running"}}, Code.FORGED_STATUS),
@@ -160,7 +162,7 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
     "stored-spec-replaced-when-over": Attempt(
         State.FINISHED, {"status": {"storedWorkflowTemplateSpec": STORED}}, Code.FORGED_STATUS
     ),
-    "running-step-said-to-be-over": Attempt(
+    "running-step-marked-completed": Attempt(
         State.RUNNING, {"status": {"nodes": {"pod": {"phase": "Succeeded"}}}}, Code.FORGED_STATUS
     ),
     "step-invented": Attempt(
@@ -231,7 +233,7 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
         retry({"nodes": {"new": {"type": "Pod", "phase": "Succeeded"}}}),
         Code.FORGED_STATUS,
     ),
-    "retried-with-a-step-said-to-be-over": Attempt(
+    "retried-with-a-step-marked-completed": Attempt(
         State.FINISHED, retry({"nodes": {"wait": {"phase": "Succeeded"}}}), Code.FORGED_STATUS
     ),
     "retried-with-another-template-of-a-step": Attempt(
@@ -239,7 +241,7 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
         retry({"nodes": {"wait": {"phase": "Running", "templateName": "load"}}}),
         Code.FORGED_STATUS,
     ),
-    "retried-with-nodes-that-nobody-can-read": Attempt(
+    "retried-with-unreadable-nodes": Attempt(
         State.FINISHED,
         retry({"nodes": None, "compressedNodes": "KLUv/SAA"}),
         Code.FORGED_STATUS,
@@ -261,9 +263,9 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
         State.ENDING, {"spec": {"parallelism": 1000}}, Code.TASKS_ABOVE_CAP
     ),
     "tasks-raised-while-deleted": Attempt(State.ENDING, {"spec": {"parallelism": 4}}, Code.TASKS_RAISED),
-    "weight-lowered-while-deleted": Attempt(State.ENDING, note(well_known.TASKS, "0"), Code.GUARDED_MARK),
+    "tasks-mark-lowered-while-deleted": Attempt(State.ENDING, note(well_known.TASKS, "0"), Code.GUARDED_MARK),
     "user-mark-changed-while-deleted": Attempt(State.ENDING, note(well_known.USER, "bob"), Code.GUARDED_MARK),
-    "said-to-be-over-while-deleted": Attempt(
+    "marked-completed-while-deleted": Attempt(
         State.ENDING, label(well_known.COMPLETED, "true"), Code.OUT_OF_SIGHT
     ),
     "hidden-while-deleted": Attempt(State.ENDING, label(well_known.INSTANCE_ID, "nobody"), Code.OUT_OF_SIGHT),
@@ -319,7 +321,7 @@ FREE: Final[Mapping[str, tuple[State, JsonObject]]] = {
     "another instance when over": (State.FINISHED, label(well_known.INSTANCE_ID, "prod")),
     "empty objects as Argo writes them": (State.RUNNING, {"spec": {"arguments": {}, "hooks": {}}}),
 }
-"""What nobody may be kept from."""
+"""What every user may do."""
 
 
 def policies() -> Snapshot:

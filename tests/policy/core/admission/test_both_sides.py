@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from policy.core.decision.decision import UNGOVERNED, Code, Decision, Outcome, Side
 from policy.core.injection.inject import inject
+from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects import well_known
 from policy.core.objects.hold import INSTANCE_LABEL
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
@@ -114,7 +115,7 @@ def _lock_policies(draw: st.DrawFn) -> list[Document]:
 
 @st.composite
 def _many_templates(draw: st.DrawFn) -> tuple[JsonObject, Snapshot]:
-    """Draw a Workflow of several templates, of which rules select some: what a review has to tell apart."""
+    """Draw a Workflow of several templates, of which rules select some: what a review must distinguish."""
     chosen = draw(st.lists(st.sampled_from(TARGETS), min_size=1, max_size=2))
     rules: list[JsonValue] = [
         rule(f"{target}-{n}", lock, **draw(st.sampled_from(SELECTORS)))
@@ -167,10 +168,10 @@ def _cases(draw: st.DrawFn) -> tuple[JsonObject, Snapshot]:
 
 
 cases = _cases()
-wrong_cases = st.tuples(cases, st.sampled_from(("status", "lock"))).map(lambda drawn: _spoilt(*drawn))
+wrong_cases = st.tuples(cases, st.sampled_from(("status", "lock"))).map(lambda drawn: _with_fault(*drawn))
 
 
-def _spoilt(case: tuple[JsonObject, Snapshot], how: str) -> tuple[JsonObject, Snapshot]:
+def _with_fault(case: tuple[JsonObject, Snapshot], how: str) -> tuple[JsonObject, Snapshot]:
     """Return the case with a fault that any policy of the right sort refuses."""
     obj, policies = case
     if how == "status":
@@ -241,10 +242,10 @@ def test_an_object_that_lacks_any_part_of_the_patch_is_refused(
         assert validate(obj, policies).allowed == first.allowed
         return
     lost = data.draw(st.integers(0, len(first.patch) - 1), label="the operation that got lost")
-    kept = [operation for index, operation in enumerate(first.patch) if index != lost]
-    decision = validate(patched(deepcopy(obj), kept), policies)
+    rest = [operation for index, operation in enumerate(first.patch) if index != lost]
+    decision = validate(patched(deepcopy(obj), rest), policies)
     if first.patch[lost].path.endswith("lockkeeper.dev~1original-instanceid"):
-        # Without the object as it came, nobody can tell which instance id it had.
+        # Without the object as it was sent, the instance id that it had is unknown.
         assert decision.outcome in (Outcome.QUEUED, Outcome.DENIED)
         return
     if decision.reservation is not None and decision.reservation.id == "stale":
@@ -252,7 +253,7 @@ def test_an_object_that_lacks_any_part_of_the_patch_is_refused(
         assert first.patch[lost].path.endswith("lockkeeper.dev~1reservation")
         return
     assert decision.outcome is Outcome.DENIED
-    # Whoever would call a template that was lost cannot be given the lock in its place.
+    # A call of a template that was lost cannot get the lock in its place.
     alone = Code.LOCK_CONFLICT if first.patch[lost].path.endswith("/templates/-") else Code.NOT_MUTATED
     assert {each.code for each in decision.reasons} <= {Code.NOT_MUTATED, alone}
 
@@ -291,9 +292,11 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
         assert decision.injected == ()
         return
     spec = spec_of(texts(obj, "spec"))
-    everywhere = places(spec)
-    wanted = inject(spec, everywhere, locks, active)
-    faults = (*lock_faults(spec, everywhere, Rulebook(locks, active)), *wanted.faults)
+    everywhere = all_bodies(spec)
+    rulebook = Rulebook(locks, active)
+    whole = ReviewedObject(view=locks.view(spec), raw=msgspec.Raw(msgspec.json.encode(obj)))
+    wanted = inject(spec, everywhere, rulebook, whole)
+    faults = (*lock_faults(spec, everywhere, rulebook), *wanted.faults)
     tasks = (Code.UNBOUNDED_TASKS, Code.TASKS_ABOVE_CAP, Code.PRIORITY_ABOVE_CAP)
     assert tuple(each for each in decision.reasons if each.code not in tasks) == faults
     if decision.allowed:

@@ -1,4 +1,4 @@
-"""Children run under their parent's slot, and nobody gets around a limit by calling himself a child."""
+"""Children run under their parent's slot, and no Workflow evades a limit by calling itself a child."""
 
 from typing import Final
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from policy.core.admission.child_exemption import (
     MAX_CHILDREN,
     MAX_DEPTH,
-    MAX_LINE,
+    MAX_DESCENDANTS,
     NO_SLOT,
+    ChildCandidate,
     Exemption,
-    Newcomer,
     counted_for,
     exemption,
-    within,
+    fit_under_root,
 )
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -65,11 +65,11 @@ def _exemption(
     above = decoded(parent) if parent is not None else None
     top = decoded(root) if root is not None else above
     related = Related(parent=above, root=top.metadata if top is not None else None, descendants=line)
-    return exemption(Newcomer(CHILD, tasks, user, admitted, held), related, _quotas())
+    return exemption(ChildCandidate(CHILD, tasks, user, admitted, held), related, _quotas())
 
 
 def _waiting(why: str) -> Exemption:
-    """Return what becomes of a child of the parent that there is no room for yet."""
+    """Return the exemption of a child of the parent for which there is no capacity yet."""
     return Exemption(root="uid-p", name="parent", depth=1, why=why)
 
 
@@ -127,7 +127,7 @@ NOT_RUNNING: Final = "parent does not run, and has no slot to share"
     ],
 )
 def test_a_parent_has_to_run(parent: JsonObject | None, why: str) -> None:
-    """With the uid that the reference says, and not at the end of a long line."""
+    """With the uid that the reference has, and not with too many ancestors."""
     assert _exemption(parent) == Exemption(why=why)
 
 
@@ -169,12 +169,12 @@ def test_children_have_together_no_more_tasks_than_their_parent() -> None:
     assert _exemption(_parent(), children=(well_known.UNBOUNDED,)).why
 
 
-def test_who_will_never_have_room_does_not_wait_for_it() -> None:
+def test_a_child_that_never_fits_under_its_root_does_not_wait_for_capacity_there() -> None:
     """It is larger than its root, or too many wait already: it waits for a slot of its own alone."""
     assert not _exemption(_parent(), tasks=Amount(4)).root
     assert not _exemption(_parent(), tasks=UNLIMITED).root
-    assert _exemption(_parent(), children=("1",) * (MAX_LINE - 1)).waits
-    assert not _exemption(_parent(), children=("1",) * MAX_LINE).root
+    assert _exemption(_parent(), children=("1",) * (MAX_DESCENDANTS - 1)).waits
+    assert not _exemption(_parent(), children=("1",) * MAX_DESCENDANTS).root
 
 
 @pytest.mark.parametrize("tasks", [well_known.UNBOUNDED, "1000000"])
@@ -187,7 +187,7 @@ def test_children_of_an_unbounded_parent_are_counted(tasks: str) -> None:
     )
 
 
-def test_a_child_of_a_child_is_charged_to_the_root_of_their_line() -> None:
+def test_a_child_of_a_child_is_charged_to_the_root_workflow() -> None:
     """Its tasks are taken from what the root was admitted with, however few those of its parent are."""
     exempt = _exemption(MIDDLE, root=_root(), tasks=Amount(6), children=("3", "1"))
     assert exempt.quotas == {f"WorkflowQuota {NAMESPACE}/main", f"WorkflowQuota {NAMESPACE}/etl"}
@@ -195,7 +195,7 @@ def test_a_child_of_a_child_is_charged_to_the_root_of_their_line() -> None:
     assert "exceed the 10 that it was" in _exemption(MIDDLE, root=_root(), children=("3", "7")).why
 
 
-def test_a_line_shares_the_bound_of_its_root_over_all_levels() -> None:
+def test_all_descendants_share_the_bound_of_the_root() -> None:
     """One of 10 tasks with four below it would be 50 in one slot, if each were asked about its parent."""
     line: list[str] = []
     for depth in range(MAX_DEPTH):
@@ -225,10 +225,10 @@ def test_a_root_has_to_run_too(root: JsonObject, why: str) -> None:
     assert _exemption(MIDDLE, root=root) == Exemption(why=why)
 
 
-def test_where_nobody_knows_the_root_nobody_is_exempt() -> None:
-    """To take the parent for the root would be a slot that nobody counts."""
+def test_where_the_root_is_unknown_no_child_is_exempt() -> None:
+    """To take the parent for the root would be a slot that is counted nowhere."""
     related = Related(parent=decoded(MIDDLE))
-    found = exemption(Newcomer(CHILD, ONE, RUNNER), related, _quotas())
+    found = exemption(ChildCandidate(CHILD, ONE, RUNNER), related, _quotas())
     assert found == Exemption(why=NO_SLOT)
 
 
@@ -242,14 +242,14 @@ def test_only_the_quotas_of_the_root_count() -> None:
     )
 
 
-def test_who_shares_no_quota_with_the_root_is_no_child() -> None:
+def test_a_workflow_that_shares_no_quota_with_the_root_is_no_child() -> None:
     """They do not wait for each other, and its children are charged to itself."""
     only = snapshot(quota("ml", selector={"matchLabels": {"team": "ml"}})).policies(NAMESPACE).quotas
     related = Related(parent=decoded(_parent()), root=decoded(_parent()).metadata)
-    assert exemption(Newcomer(CHILD, ONE, RUNNER), related, only) == Exemption()
+    assert exemption(ChildCandidate(CHILD, ONE, RUNNER), related, only) == Exemption()
 
 
-def test_the_validating_side_does_not_ask_for_room_again() -> None:
+def test_the_validating_side_does_not_check_the_capacity_again() -> None:
     """Two that come in the same instant would be refused both; the leader counts the one too many."""
     full = ("1", "1", "1")
     assert _exemption(_parent(), children=full).why
@@ -264,21 +264,21 @@ def test_the_validating_side_does_not_ask_for_room_again() -> None:
     st.one_of(st.just(UNLIMITED), st.integers(0, 30).map(Amount)),
     st.lists(st.one_of(st.just(UNLIMITED), st.integers(0, 12).map(Amount)), max_size=60),
 )
-def test_who_runs_under_a_slot_never_exceeds_it(bound: Amount, line: list[Amount]) -> None:
-    """Nor is anybody left out for whom there would have been room when he came."""
+def test_what_runs_under_a_slot_never_exceeds_it(bound: Amount, line: list[Amount]) -> None:
+    """Nor is any left out for which there was capacity at its turn."""
     number, used = 0, 0
-    for tasks, fits in zip(line, within(bound, line), strict=True):
-        room = number < MAX_CHILDREN and (
+    for tasks, fits in zip(line, fit_under_root(bound, line), strict=True):
+        capacity = number < MAX_CHILDREN and (
             bound.unlimited or (tasks.value is not None and bound.covers(used + tasks.value))
         )
-        assert fits == room
+        assert fits == capacity
         number, used = number + fits, used + (tasks.value or 0) * fits
     assert number <= MAX_CHILDREN
     assert bound.covers(used)
 
 
-def test_who_has_no_owner_is_no_child() -> None:
-    """Nor has one whose owner only wants to be told, or is of another kind."""
+def test_a_workflow_without_an_owner_is_no_child() -> None:
+    """Nor is one whose owner is no controller, or is of another kind."""
     owners = (
         msgspec.structs.replace(OWNER, controller=False),
         msgspec.structs.replace(OWNER, kind="Job"),
@@ -286,12 +286,12 @@ def test_who_has_no_owner_is_no_child() -> None:
     )
     for metadata in (Metadata(), *(Metadata(owner_references=(owner,)) for owner in owners)):
         parent = decoded(_parent())
-        newcomer = Newcomer(metadata, ONE, RUNNER)
-        found = exemption(newcomer, Related(parent=parent, root=parent.metadata), _quotas())
+        candidate = ChildCandidate(metadata, ONE, RUNNER)
+        found = exemption(candidate, Related(parent=parent, root=parent.metadata), _quotas())
         assert found == Exemption()
 
 
-def test_a_child_counts_when_its_parent_is_gone() -> None:
+def test_a_child_counts_when_its_parent_is_deleted() -> None:
     """Its slot went with the parent."""
     main, etl, ml = _quotas()
     assert counted_for((main, ml), (main, etl)) == (ml,)

@@ -1,4 +1,4 @@
-"""What keeps a CronWorkflow from ever running is told by field, for the version of Argo that is there."""
+"""Why a CronWorkflow would never run is reported by field, for the version of Argo that is installed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ V35, V37, V41 = ArgoVersion(3, 5), ArgoVersion(3, 7), ArgoVersion(4, 1)
 GOOD = ("0 3 * * *",)
 
 
-def _told(
+def _problems(
     argo: ArgoVersion = V41,
     *,
     name: str = "nightly",
@@ -38,28 +38,28 @@ def _told(
         "5/10 * * jan-mar sun",
     ],
 )
-def test_what_argos_parser_takes_is_silent(schedule: str) -> None:
+def test_what_argos_parser_accepts_has_no_problems(schedule: str) -> None:
     """In every version that reads its field."""
-    assert _told(schedules=(schedule, *GOOD), policy="Forbid") == []
-    assert _told(V37, schedules=(schedule,), policy="") == []
-    assert _told(V37, schedule=schedule) == []
-    assert _told(V35, schedule=schedule, policy="Replace") == []
+    assert _problems(schedules=(schedule, *GOOD), policy="Forbid") == []
+    assert _problems(V37, schedules=(schedule,), policy="") == []
+    assert _problems(V37, schedule=schedule) == []
+    assert _problems(V35, schedule=schedule, policy="Replace") == []
 
 
 def test_a_single_schedule_is_dropped_from_argo_4_on() -> None:
     """It is the commonest reason why nothing runs after an upgrade."""
-    (told,) = _told(schedule="0 3 * * *")
-    assert told == (
+    (problem,) = _problems(schedule="0 3 * * *")
+    assert problem == (
         "spec.schedule: is dropped by Argo 4.1, which reads schedules, so it never runs: "
         'write schedules: ["0 3 * * *"]'
     )
-    assert _told(schedule="nonsense", schedules=GOOD) == []
+    assert _problems(schedule="nonsense", schedules=GOOD) == []
 
 
 def test_a_list_is_dropped_before_argo_3_6() -> None:
     """There the single field is the only one."""
-    (told,) = _told(V35, schedules=GOOD)
-    assert told.startswith("spec.schedules: is dropped by Argo 3.5")
+    (problem,) = _problems(V35, schedules=GOOD)
+    assert problem.startswith("spec.schedules: is dropped by Argo 3.5")
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_list_is_dropped_before_argo_3_6() -> None:
 )
 def test_one_without_a_schedule_never_runs(argo: ArgoVersion, path: str) -> None:
     """An empty list is none."""
-    (told,) = _told(argo, schedules=())
-    assert told.startswith(f"{path}: ")
-    assert "without a schedule" in told
+    (problem,) = _problems(argo, schedules=())
+    assert problem.startswith(f"{path}: ")
+    assert "without a schedule" in problem
 
 
 @pytest.mark.parametrize(
@@ -85,24 +85,24 @@ def test_one_without_a_schedule_never_runs(argo: ArgoVersion, path: str) -> None
         ("TZ=Mars/Phobos 0 3 * * *", "is no time zone"),
     ],
 )
-def test_a_schedule_that_argo_cannot_read_is_told_with_its_place(schedule: str, text: str) -> None:
+def test_a_schedule_that_argo_cannot_read_is_reported_with_its_path(schedule: str, text: str) -> None:
     """One of several that is wrong stops them all."""
-    (told,) = _told(schedules=(*GOOD, schedule))
-    assert told.startswith("spec.schedules[1]: ")
-    assert text in told
+    (problem,) = _problems(schedules=(*GOOD, schedule))
+    assert problem.startswith("spec.schedules[1]: ")
+    assert text in problem
 
 
-def test_a_zone_stands_in_one_place() -> None:
+def test_a_time_zone_is_given_in_one_place() -> None:
     """Argo puts the zone before the schedule, and two of them cannot be read."""
-    (told,) = _told(schedules=("CRON_TZ=Europe/Berlin 0 3 * * *",), timezone="Asia/Tokyo")
-    assert "keep one of them" in told
-    (told,) = _told(schedules=GOOD, timezone="Europe/Berln")
-    assert told.startswith("spec.timezone: 'Europe/Berln' is no time zone")
+    (problem,) = _problems(schedules=("CRON_TZ=Europe/Berlin 0 3 * * *",), timezone="Asia/Tokyo")
+    assert "keep one of them" in problem
+    (problem,) = _problems(schedules=GOOD, timezone="Europe/Berln")
+    assert problem.startswith("spec.timezone: 'Europe/Berln' is no time zone")
 
 
-def test_a_wrong_concurrency_policy_and_a_long_name_are_told() -> None:
+def test_a_wrong_concurrency_policy_and_a_long_name_are_reported() -> None:
     """Argo looks at both only when it would run."""
-    (told,) = _told(schedules=GOOD, policy="forbid")
-    assert told == "spec.concurrencyPolicy: 'forbid' is none of Allow, Forbid, Replace: Argo never runs it"
-    (told,) = _told(schedules=GOOD, name="n" * 53)
-    assert told.startswith("metadata.name: has 53 characters")
+    (problem,) = _problems(schedules=GOOD, policy="forbid")
+    assert problem == "spec.concurrencyPolicy: 'forbid' is none of Allow, Forbid, Replace: Argo never runs it"
+    (problem,) = _problems(schedules=GOOD, name="n" * 53)
+    assert problem.startswith("metadata.name: has 53 characters")

@@ -74,8 +74,8 @@ def _codes(decision: Decision) -> list[Code]:
 
 @pytest.mark.parametrize("operation", [each for each in Operation if each is not Operation.CREATE])
 @pytest.mark.parametrize("side", Side)
-def test_only_creates_are_judged(operation: Operation, side: Side) -> None:
-    """Argo's controller updates all the time, and a delete is nobody's business but the user's."""
+def test_only_creates_are_reviewed(operation: Operation, side: Side) -> None:
+    """Argo's controller updates all the time, and a delete is the user's decision."""
     denied_at_create = workflow({"parallelism": 99})
     policies = snapshot(quota(perWorkflow={"maxTasks": 1}))
     assert apply_policies(review(denied_at_create, side, operation=operation), policies, NOW) is IGNORED
@@ -100,9 +100,7 @@ def test_other_kinds_are_ignored(side: Side) -> None:
     ],
 )
 @pytest.mark.parametrize("side", Side)
-def test_a_workflow_that_no_policy_speaks_about_passes_untouched(
-    documents: list[Document], side: Side
-) -> None:
+def test_a_workflow_that_no_policy_governs_passes_unchanged(documents: list[Document], side: Side) -> None:
     """No patch and no opinion, even about a status of its own."""
     obj: JsonObject = {**_with_lock(), "status": {"phase": "Running"}}
     assert apply_policies(review(obj, side), snapshot(*documents), NOW) is UNGOVERNED
@@ -138,7 +136,7 @@ def test_a_quota_that_queues_holds_every_workflow_at_its_create() -> None:
 
 
 def test_a_quota_that_denies_reserves_before_it_answers() -> None:
-    """The request names ledger, id, weight and every account; the object carries the id and is not held."""
+    """The request names ledger, id, usage and every account; the object carries the id and is not held."""
     policies = snapshot(
         quota(limits={"workflows": 10}, perUser={"workflows": 1}, onExceed="Deny"),
         pool(limits={"tasks": 50}, onExceed="Deny"),
@@ -151,7 +149,7 @@ def test_a_quota_that_denies_reserves_before_it_answers() -> None:
         id=UID,
         namespace=NAMESPACE,
         workflow="build",
-        weight=weight(4),
+        requested=weight(4),
         demands=demands(policies.policies(NAMESPACE).quotas, "ann", now=NOW),
         user="ann",
     )
@@ -177,10 +175,10 @@ def test_a_generated_name_is_cut_as_kubernetes_cuts_it() -> None:
     assert made == "a" * 51 + "0242ac120002"
 
 
-def test_a_quota_that_warns_lets_everything_run_and_says_what_is_exceeded() -> None:
+def test_a_quota_that_warns_lets_everything_run_and_warns_of_what_is_exceeded() -> None:
     """The text has the figures of the latest view."""
     policies = snapshot(quota(limits={"workflows": 10}, onExceed="Warn"))
-    full = policies.with_usage(UsageView(taken={MAIN: Usage(10)}))
+    full = policies.with_usage(UsageView(used={MAIN: Usage(10)}))
     decision = mutate(workflow(), full)
     assert decision.outcome is Outcome.ALLOWED
     assert decision.warnings == (
@@ -210,7 +208,7 @@ def test_a_workflow_under_several_quotas_is_held_and_reserved_for() -> None:
     }
 
 
-def test_only_the_quotas_that_select_a_workflow_have_their_part() -> None:
+def test_only_the_quotas_that_select_a_workflow_count() -> None:
     """A quota of other labels neither holds nor reserves."""
     policies = snapshot(quota("etl", selector=ETL), quota("rest", onExceed="Deny"))
     assert mutate(workflow(), policies).outcome is Outcome.ALLOWED
@@ -225,9 +223,9 @@ def test_the_default_of_tasks_is_written_into_the_spec() -> None:
     assert texts(changed, "metadata", "annotations")[well_known.TASKS] == "20"
 
 
-def test_whoever_is_queued_behind_others_is_told_the_place() -> None:
+def test_a_workflow_behind_others_in_the_queue_is_warned_of_its_position() -> None:
     """The whole warning."""
-    view = UsageView(taken={MAIN: Usage(10)}, queues={NAMESPACE: NamespaceQueue({0: 11, 5: 2})})
+    view = UsageView(used={MAIN: Usage(10)}, queues={NAMESPACE: NamespaceQueue({0: 11, 5: 2})})
     decision = mutate(workflow({"priority": 1}), snapshot(quota(limits={"workflows": 10})).with_usage(view))
     assert decision.warnings == ("lockkeeper: queued, position 3 of 14 in team-a (10/10 running)",)
 
@@ -236,19 +234,19 @@ def test_whoever_is_queued_behind_others_is_told_the_place() -> None:
     ("view", "warned"),
     [
         (UsageView(), False),
-        (UsageView(taken={MAIN: Usage(9)}), False),
-        (UsageView(taken={MAIN: Usage(10)}), True),
+        (UsageView(used={MAIN: Usage(9)}), False),
+        (UsageView(used={MAIN: Usage(10)}), True),
         (UsageView(queues={NAMESPACE: NamespaceQueue({0: 1})}), True),
         (UsageView(queues={"team-b": NamespaceQueue({0: 1})}), False),
     ],
 )
-def test_nobody_is_warned_of_a_wait_that_is_not_foreseen(view: UsageView, warned: bool) -> None:  # noqa: FBT001
-    """With room and nobody in front the hold lasts a moment."""
+def test_a_wait_that_is_not_foreseen_is_not_warned_of(view: UsageView, warned: bool) -> None:  # noqa: FBT001
+    """With free capacity and none ahead the hold is short."""
     policies = snapshot(quota(limits={"workflows": 10})).with_usage(view)
     assert bool(mutate(workflow(), policies).warnings) == warned
 
 
-def test_where_nobody_tells_what_runs_no_figures_are_made_up() -> None:
+def test_where_usage_is_unknown_no_figures_are_invented() -> None:
     """A webhook that no controller shares memory with names the queue; the leader writes the place."""
     policies = snapshot(quota(limits={"workflows": 10})).with_usage(UNKNOWN_USAGE)
     decision = mutate(workflow(), policies)
@@ -257,14 +255,14 @@ def test_where_nobody_tells_what_runs_no_figures_are_made_up() -> None:
     assert status == {"phase": "Pending", "message": "queued by lockkeeper: waiting for a slot in team-a"}
 
 
-def test_a_user_whose_own_limit_is_full_is_told_of_the_wait() -> None:
+def test_a_user_whose_own_limit_is_full_is_warned_of_the_wait() -> None:
     """The view has the user's account, so this wait is foreseen."""
     policies = snapshot(quota(limits={"workflows": 10}, perUser={"workflows": 1}))
-    view = UsageView(taken={MAIN: Usage(1), Account(NAMESPACE, "main", "ann"): Usage(1)})
+    view = UsageView(used={MAIN: Usage(1), Account(NAMESPACE, "main", "ann"): Usage(1)})
     assert mutate(workflow(), policies.with_usage(view)).warnings != ()
 
 
-def test_whoever_can_never_start_is_told_so_instead_of_a_place() -> None:
+def test_a_workflow_that_never_fits_is_warned_of_that_instead_of_a_position() -> None:
     """Queued, since the limit may be raised; but with what to change."""
     decision = mutate(workflow({"parallelism": 9}), snapshot(quota(limits={"tasks": 5})))
     assert decision.outcome is Outcome.QUEUED
@@ -276,8 +274,8 @@ def test_whoever_can_never_start_is_told_so_instead_of_a_place() -> None:
     )
 
 
-def test_who_is_refused_is_not_told_how_it_would_wait() -> None:
-    """It is not queued, so no place and no hint how to start; what is wrong stands in the reasons."""
+def test_a_refused_workflow_is_not_warned_of_its_wait() -> None:
+    """It is not queued, so no position and no hint how to start; what is wrong is in the reasons."""
     decision = mutate(workflow({}), snapshot(quota(limits={"tasks": 5})))
     assert [each.code for each in decision.reasons] == [Code.UNBOUNDED_TASKS]
     assert decision.warnings == ()
@@ -309,7 +307,7 @@ def test_null_times_of_a_go_client_are_replaced_by_the_wait() -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-def test_all_reasons_of_quotas_and_locks_come_in_one_decision(side: Side) -> None:
+def test_all_reasons_of_quotas_and_locks_are_in_one_decision(side: Side) -> None:
     """Status, tasks and locks: one answer, so that one correction is enough."""
     policies = snapshot(
         quota(perWorkflow={"maxTasks": 5}, onExceed="Deny"),
@@ -346,7 +344,7 @@ def test_all_reasons_of_quotas_and_locks_come_in_one_decision(side: Side) -> Non
     assert denial(decision.reasons).count("\n") == 4
 
 
-def test_locks_are_put_on_and_named_in_the_decision() -> None:
+def test_locks_are_injected_and_named_in_the_decision() -> None:
     """Lock policies alone neither mark nor hold."""
     obj = _with_lock()
     decision = mutate(obj, snapshot(LOCKS))
@@ -362,7 +360,7 @@ def test_locks_are_put_on_and_named_in_the_decision() -> None:
     }
 
 
-def test_a_selected_template_gets_its_lock_wherever_it_stands_among_others() -> None:
+def test_a_selected_template_gets_its_lock_wherever_it_is_in_the_list() -> None:
     """Templates that concern no lock are passed over, at the first review and when they are remembered."""
     policies = snapshot(LOCKS)
     plain: JsonObject = {"name": "save", "container": {"image": "a"}}
@@ -380,7 +378,7 @@ def test_a_selected_template_gets_its_lock_wherever_it_stands_among_others() -> 
             assert decision.patch[-1].path == "/metadata/annotations"
 
 
-def test_a_lock_in_a_referenced_template_cannot_be_put_there_and_is_warned_of() -> None:
+def test_a_lock_that_a_referenced_template_lacks_is_warned_of() -> None:
     """A Workflow with a reference cannot carry templates (G); one that holds the lock already is fine."""
     unlocked: JsonObject = {"templates": [{"name": "load", "container": {"image": "a"}}]}
     locked = patched(_with_lock(), mutate(_with_lock(), snapshot(LOCKS)).patch)["spec"]
@@ -427,7 +425,7 @@ def test_the_validating_side_takes_the_reservation_that_the_object_carries() -> 
     assert decision.reservation.id == "first"
 
 
-def test_the_mutating_side_overwrites_a_reservation_that_came_with_the_object() -> None:
+def test_the_mutating_side_overwrites_a_reservation_that_the_object_brings() -> None:
     """`argo resubmit` copies labels; another Workflow's slot is not this one's (rule 8)."""
     policies = snapshot(quota(onExceed="Deny"))
     obj = workflow(labels={well_known.RESERVATION: "stolen"})
@@ -447,7 +445,7 @@ def test_the_validating_side_repeats_no_warnings() -> None:
 
 @pytest.mark.parametrize("effect", ["Queue", "Deny", "Warn"])
 @pytest.mark.parametrize("side", Side)
-def test_a_dry_run_is_decided_as_the_real_thing(effect: str, side: Side) -> None:
+def test_a_dry_run_is_decided_like_a_real_request(effect: str, side: Side) -> None:
     """What a dry run promises is what the create gets; only the ledger is not asked for a slot."""
     policies = snapshot(quota(onExceed=effect, limits={"workflows": 0}), LOCKS)
     obj = _with_lock()
@@ -534,8 +532,8 @@ def test_a_quota_may_select_by_the_instance_id_of_the_controller(effect: str) ->
         lock_policy(inject=[rule("db", {"mutex": "db"})]),
     ],
 )
-def test_a_status_like_our_hold_is_taken_away_where_nothing_is_held(policy: Document) -> None:
-    """Argo checks a Workflow, and makes what it asks for, only where its phase says nothing yet."""
+def test_a_status_like_our_hold_is_removed_where_nothing_is_held(policy: Document) -> None:
+    """Argo checks a Workflow, and creates what it needs, only while it has no phase."""
     forged: JsonObject = {"phase": "Pending", "message": "queued by lockkeeper: position 1 of 1"}
     obj = {**workflow(), "status": forged}
     policies = snapshot(policy)

@@ -1,4 +1,4 @@
-"""Whether a Workflow can never start, or only not under the limits of now: what is said at the create."""
+"""Whether a Workflow never fits, or only not under the limits of now: the warnings at the create."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ POOL = "ClusterWorkflowQuota shared"
 
 
 def warned(tasks: int, *documents: Document) -> list[str]:
-    """Return the warnings of the create of a Workflow with so many tasks, where nobody runs."""
+    """Return the warnings of the create of a Workflow with so many tasks, where none runs."""
     decision = mutate(workflow({"parallelism": tasks}), snapshot(*documents))
     assert decision.allowed, decision.reasons
     return [each.removeprefix("lockkeeper: queued, ") for each in decision.warnings]
@@ -53,15 +53,17 @@ def denied(tasks: int, *documents: Document, beside: int = 0) -> str:
         used[Account.share("shared", "team-b")] = weight(beside)
     ledger = Ledger(request.root, 1, used)
     asked, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-    made = Reservation(request.id, request.namespace, request.workflow, tuple(accounts), request.weight, NOW)
+    made = Reservation(
+        request.id, request.namespace, request.workflow, tuple(accounts), request.requested, NOW
+    )
     _, short = reserve(ledger, made, asked, share)
     assert short
     return exceeded_reason(short[0]).message.partition(". ")[2]
 
 
 @pytest.mark.parametrize("windows", [[CLOSED], [OPEN]], ids=["opens", "closes"])
-def test_what_fits_at_another_time_is_not_said_to_fit_never(windows: list[JsonValue]) -> None:
-    """The limit is the higher one in a window or outside of it, and the sentence says how high."""
+def test_what_fits_at_another_time_is_not_reported_as_never_fitting(windows: list[JsonValue]) -> None:
+    """The limit is the higher one in a window or outside of it, and the message has that limit."""
     given_limits: JsonObject = {"tasks": 2} if windows == [CLOSED] else {"tasks": 10}
     made = quota(limits=given_limits, windows=windows)
     (warning,) = warned(9, made)
@@ -81,7 +83,7 @@ def test_what_no_window_allows_never_fits() -> None:
     assert denied(11, made) == f"It can never fit: {TO_TEN}"
 
 
-def test_what_nodes_may_come_to_allow_is_waited_for() -> None:
+def test_a_workflow_waits_for_what_nodes_may_allow_later() -> None:
     """Before anybody has measured the nodes they allow the least."""
     made = pool(onExceed="Deny", limits={"tasks": 100}, elastic=NODES)
     assert denied(9, made) == "It fits only when enough nodes are ready (up to tasks=10)"
@@ -133,8 +135,8 @@ def borrowing(*windows: JsonValue) -> list[Document]:
     return [made, namespace_object(NAMESPACE), namespace_object("team-b")]
 
 
-def test_what_others_use_of_a_pool_they_give_back() -> None:
-    """It was said to fit never, because less than it needs was left."""
+def test_what_other_members_use_of_a_pool_is_given_back() -> None:
+    """It was reported as never fitting, because less than it needs was left."""
     assert denied(5, *borrowing(), beside=8) == (
         "Try again when a running Workflow has ended, or ask for a higher limit"
     )
@@ -155,10 +157,10 @@ def test_a_pool_that_borrows_may_have_windows_too() -> None:
     tasks=st.integers(1, 10),
     hour=st.integers(0, 23),
 )
-def test_what_is_said_to_fit_never_fits_at_no_moment(
+def test_what_is_reported_as_never_fitting_fits_at_no_time(
     base: int, windows: list[tuple[int, int, int]], tasks: int, hour: int
 ) -> None:
-    """And what is said to fit at another time has a reason for a higher limit."""
+    """And what is reported to fit at another time has a reason for a higher limit."""
     made = quota(
         limits={"tasks": base},
         windows=[

@@ -1,11 +1,11 @@
-"""Caps of priorities: nobody gives himself a number that his quota does not let him have."""
+"""Caps of priorities: no user gets a priority above that of the quota."""
 
 from typing import Final
 
 import msgspec
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Code, Decision, Operation, Review, Side
@@ -40,7 +40,7 @@ MEMBER: Final = namespace_object(NAMESPACE)
 
 
 def capping(per_workflow: JsonObject, where: str = "quota") -> tuple[Document, ...]:
-    """Return policies that cap priorities in one of the places where that can be said."""
+    """Return policies that cap priorities in one of the places where that is possible."""
     spec: JsonObject = {"limits": {"workflows": 1}, "perWorkflow": per_workflow}
     if where == "quota":
         return (quota("main", namespace=NAMESPACE, **spec),)
@@ -108,8 +108,8 @@ def test_a_priority_above_the_cap_is_refused(where: str, effect: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["quota", "pool", "defaults"])
-def test_it_is_lowered_with_a_warning_where_the_policy_says_so(where: str) -> None:
-    """The Workflow itself says the cap then, so Argo goes by it, too."""
+def test_it_is_lowered_with_a_warning_where_the_quota_lowers_it(where: str) -> None:
+    """The Workflow itself has the cap then, so Argo uses it, too."""
     policies = snapshot(*capping(LOWER, where))
     (warning, *_) = [text for text in mutate(urgent(50), policies).warnings if "priority" in text]
     assert warning.startswith("lockkeeper: spec.priority 50 is above the cap of 10 of ")
@@ -120,7 +120,7 @@ def test_it_is_lowered_with_a_warning_where_the_policy_says_so(where: str) -> No
 
 
 def test_of_several_caps_each_holds() -> None:
-    """One that refuses judges what was written; of those that lower, the lowest counts."""
+    """One that refuses checks what was written; of those that lower, the lowest counts."""
     policies = snapshot(
         quota("low", perWorkflow=LOWER),
         quota("lower", perWorkflow={**LOWER, "maxPriority": 5}),
@@ -154,7 +154,7 @@ def test_the_cap_holds_for_a_priority_that_comes_from_elsewhere(
 
 
 def test_an_edit_of_the_template_while_it_waits_raises_nothing() -> None:
-    """What the template says at the admission is written into the Workflow, under a cap."""
+    """What the template has at the admission is written into the Workflow, under a cap."""
     before = snapshot(*capping(CAP), template_object("base", {"priority": 7}))
     found = stored(urgent(None, **REF), before)
     assert at(found, "spec", "priority") == 7
@@ -200,8 +200,8 @@ def test_an_edit_to_a_priority_above_the_cap_is_refused(state: str, side: Side) 
     assert edited(old, right, policies, Side.VALIDATE).allowed
 
 
-def test_an_edit_is_lowered_where_the_policy_says_so() -> None:
-    """The object and its mark both say the cap, and the validating side asks for no more."""
+def test_an_edited_priority_is_lowered_where_the_quota_lowers_it() -> None:
+    """The object and its mark both have the cap, and the validating side needs no more."""
     policies = snapshot(*capping(LOWER))
     old = stored(urgent(3), policies)
     obj = merge(old, {"spec": {"priority": 99}})
@@ -213,8 +213,8 @@ def test_an_edit_is_lowered_where_the_policy_says_so() -> None:
     assert not edited(old, obj, policies, Side.VALIDATE).allowed
 
 
-def test_what_came_before_the_cap_keeps_nobody_from_mending_something_else() -> None:
-    """An edit that leaves the priority alone is not judged by it, and changes it not."""
+def test_a_priority_from_before_the_cap_does_not_prevent_other_edits() -> None:
+    """An edit that leaves the priority alone is not checked by the cap, and does not change it."""
     old = stored(urgent(500), snapshot(quota("main", limits={"workflows": 1})))
     obj = merge(old, {"spec": {"arguments": {"parameters": [{"name": "a", "value": "b"}]}}})
     for per_workflow in (CAP, LOWER):
@@ -222,8 +222,8 @@ def test_what_came_before_the_cap_keeps_nobody_from_mending_something_else() -> 
         assert (decision.allowed, decision.patch) == (True, ())
 
 
-def test_a_retry_is_judged_by_the_cap_of_today() -> None:
-    """It runs anew, with whatever priority it has."""
+def test_a_retry_is_checked_by_the_cap_of_today() -> None:
+    """It runs again, with whatever priority it has."""
     over = merge(merge(urgent(500), RUN), END)
     again = merge(over, RETRY)
     (reason, *_) = edited(over, again, snapshot(*capping(CAP))).reasons
@@ -232,8 +232,8 @@ def test_a_retry_is_judged_by_the_cap_of_today() -> None:
     assert (at(found, "spec", "priority"), counts_as(found)) == (10, "10")
 
 
-def test_no_priority_that_is_lowered_takes_a_reserve() -> None:
-    """It is kept from it like everybody else at the cap."""
+def test_a_lowered_priority_uses_no_reserve() -> None:
+    """The reserve is withheld from it as from any priority at the cap."""
     spec: JsonObject = {"limits": {"workflows": 5}, "onExceed": "Deny"}
     reserve: JsonValue = [{"abovePriority": 10, "workflows": 2}]
     policies = snapshot(
@@ -244,7 +244,7 @@ def test_no_priority_that_is_lowered_takes_a_reserve() -> None:
     assert {each.source: each.limits for each in asked.demands}["WorkflowQuota team-a/reserving"] == limits(3)
 
 
-def test_a_mark_that_somebody_made_up_counts_as_the_highest_priority_of_argo_at_most() -> None:
+def test_an_invented_mark_counts_as_the_highest_priority_of_argo_at_most() -> None:
     """What bypassed admission may carry any number, and takes no place above runs that take over a slot."""
     assert hold.parse_quota_marks("1", "9" * 18, "ann").priority == HIGHEST_PRIORITY
     assert hold.parse_quota_marks("1", "-" + "9" * 18, "ann").priority == -HIGHEST_PRIORITY - 1

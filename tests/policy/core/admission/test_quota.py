@@ -1,11 +1,16 @@
-"""What quotas say of a Workflow that comes: whether its queue takes it, and what is reserved for it."""
+"""What quotas decide about a new Workflow: whether its queue accepts it, and what is reserved for it."""
 
 from collections.abc import Mapping
 
 import pytest
 
-from policy.core.admission.priorities import Priority, priority_of
-from policy.core.admission.quota import GENERATED, MAX_PREFIX, by_effect, generated_name
+from policy.core.admission.quota import (
+    MAX_PREFIX_LENGTH,
+    SUFFIX_LENGTH,
+    by_effect,
+    generated_name,
+)
+from policy.core.admission.tasks_and_priority import Priority, priority_of
 from policy.core.decision.decision import Code, Decision, Outcome, ReservationRequest
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -16,7 +21,7 @@ from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -54,7 +59,7 @@ def refusals(decision: Decision) -> list[tuple[Code, str, str]]:
     return [(each.code, each.policy, each.message) for each in decision.reasons]
 
 
-def test_quotas_are_parted_by_what_they_do_when_full() -> None:
+def test_quotas_are_grouped_by_their_effect() -> None:
     """`by_effect` keeps the order and drops none."""
     documents = (
         quota("a", onExceed="Deny"),
@@ -68,8 +73,8 @@ def test_quotas_are_parted_by_what_they_do_when_full() -> None:
 
 
 @pytest.mark.parametrize(("depth", "refused"), [(0, False), (4, False), (5, True), (6, True)])
-def test_a_queue_takes_as_many_as_may_wait(depth: int, refused: bool) -> None:  # noqa: FBT001
-    """Whoever comes too many is told so at the create, and may come again later."""
+def test_a_queue_accepts_as_many_as_may_wait(depth: int, refused: bool) -> None:  # noqa: FBT001
+    """One too many is refused at the create, and may be created again later."""
     policies = waiting(queueing(queue={"maxLength": 5}), depth)
     decision = mutate(workflow(), policies)
     assert decision.outcome is (Outcome.DENIED if refused else Outcome.QUEUED)
@@ -80,15 +85,15 @@ def test_a_queue_takes_as_many_as_may_wait(depth: int, refused: bool) -> None:  
     assert refusals(decision) == ([(Code.QUEUE_FULL, SOURCE, text)] if refused else [])
 
 
-def test_a_queue_of_no_length_takes_nobody() -> None:
-    """It is a way to say that nothing may be held."""
+def test_a_queue_of_length_zero_accepts_nothing() -> None:
+    """It is a way to have nothing held."""
     assert [each.code for each in mutate(workflow(), queueing(queue={"maxLength": 0})).reasons] == [
         Code.QUEUE_FULL
     ]
 
 
 def test_the_length_of_other_queues_does_not_count() -> None:
-    """Nor is anybody refused whose queue nobody has counted."""
+    """Nor is any refused whose queue is not counted yet."""
     policies = queueing(queue={"maxLength": 5})
     elsewhere = UsageView(queues={"team-b": NamespaceQueue({0: 99})})
     for view in (elsewhere, UNKNOWN_USAGE):
@@ -96,7 +101,7 @@ def test_the_length_of_other_queues_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("selector", [{}, {"selector": GOLD}], ids=["all", "gold"])
-def test_a_queue_that_drains_takes_nobody(selector: JsonObject) -> None:
+def test_a_queue_that_drains_accepts_nothing(selector: JsonObject) -> None:
     """Also where the quota speaks of some of them only, and of those alone."""
     policies = queueing(stopPolicy="HoldAndDrain", **selector)
     decision = mutate(workflow(labels={"tier": "gold"}), policies)
@@ -109,12 +114,12 @@ def test_a_queue_that_drains_takes_nobody(selector: JsonObject) -> None:
     assert others.allowed is bool(selector)
 
 
-def test_a_queue_on_hold_still_takes_whoever_comes() -> None:
-    """They wait until it goes on."""
+def test_a_queue_on_hold_still_accepts_workflows() -> None:
+    """They wait until the hold ends."""
     assert mutate(workflow(), queueing(stopPolicy="Hold")).outcome is Outcome.QUEUED
 
 
-def test_who_is_denied_or_warned_by_all_quotas_joins_no_queue() -> None:
+def test_a_workflow_without_a_quota_that_queues_joins_no_queue() -> None:
     """A queue that is full is none of its business."""
     for effect in ("Deny", "Warn"):
         policies = waiting(queueing(onExceed=effect, queue={"maxLength": 0}), 3)
@@ -149,28 +154,28 @@ def test_the_priority_is_that_of_the_template_where_the_workflow_has_none(
     assert annotations[well_known.PRIORITY] == str(priority)
 
 
-def test_a_name_that_is_made_is_cut_as_the_api_server_cuts_it() -> None:
+def test_a_generated_name_is_cut_as_the_api_server_cuts_it() -> None:
     """63 characters at most, however long the prefix is."""
     uid = "12345678-90ab-cdef-1234-567890abcdef"
     assert generated_name("build-", uid) == "build-567890abcdef"
-    assert generated_name("x" * 99, uid) == "x" * MAX_PREFIX + "567890abcdef"
-    assert len(generated_name("x" * 99, uid)) == MAX_PREFIX + GENERATED == 63
+    assert generated_name("x" * 99, uid) == "x" * MAX_PREFIX_LENGTH + "567890abcdef"
+    assert len(generated_name("x" * 99, uid)) == MAX_PREFIX_LENGTH + SUFFIX_LENGTH == 63
 
 
-def asked(policies: Snapshot, **spec: JsonValue) -> ReservationRequest:
+def requested(policies: Snapshot, **spec: JsonValue) -> ReservationRequest:
     """Return what is to be reserved for a Workflow."""
     found = mutate(workflow({"entrypoint": "main", **spec}), policies).reservation
     assert found is not None
     return found
 
 
-def test_what_is_reserved_for_higher_priorities_is_no_part_of_what_is_asked() -> None:
-    """The limit that must hold is smaller for whoever is not above the level."""
+def test_what_is_reserved_for_higher_priorities_is_no_part_of_what_is_requested() -> None:
+    """The limit that must hold is smaller for a priority that is not above the level."""
     policies = snapshot(
         quota(limits={"workflows": 10}, onExceed="Deny", reserve=[{"abovePriority": 5, "workflows": 3}])
     )
-    assert asked(policies).demands[0].limits == limits(7)
-    assert asked(policies, priority=6).demands[0].limits == limits(10)
+    assert requested(policies).demands[0].limits == limits(7)
+    assert requested(policies, priority=6).demands[0].limits == limits(10)
 
 
 def pool_that(**spec: JsonValue) -> Snapshot:
@@ -181,40 +186,40 @@ def pool_that(**spec: JsonValue) -> Snapshot:
     return snapshot(made, own, namespace_object(NAMESPACE), namespace_object("team-b"))
 
 
-def test_of_a_pool_that_borrows_room_in_the_tree_is_asked() -> None:
+def test_of_a_pool_that_borrows_capacity_in_the_tree_is_requested() -> None:
     """The share is no limit of its own; what the member uses has an account."""
-    found = asked(pool_that(borrowing={}))
+    found = requested(pool_that(borrowing={}))
     assert found.share is not None
-    assert found.share.member == NAMESPACE
+    assert found.share.account.namespace == NAMESPACE
     bounds = {each.account: each.limits for each in found.demands}
     assert bounds == {Account(NAMESPACE, "share"): limits(), Account("", "shared"): limits(10)}
     assert found.accounts == (*bounds, Account.share("shared", NAMESPACE))
 
 
-def test_of_a_pool_that_does_not_borrow_each_limit_is_asked_by_itself() -> None:
+def test_of_a_pool_that_does_not_borrow_each_limit_is_requested_by_itself() -> None:
     """No tree is there."""
-    found = asked(pool_that())
+    found = requested(pool_that())
     assert (found.share, found.nodes) == (None, None)
     assert [each.limits for each in found.demands] == [limits(4), limits(10)]
 
 
-def test_what_nodes_allow_is_asked_with_what_is_kept_of_it() -> None:
-    """The ledger says how much that is; a reserve is kept of it all the same."""
+def test_what_nodes_allow_is_requested_with_what_is_withheld_of_it() -> None:
+    """The ledger has how much that is; a reserve is withheld of it all the same."""
     elastic: JsonObject = {"workflowsPerNode": 2, "min": {"workflows": 3}}
     policies = pool_that(elastic=elastic, reserve=[{"abovePriority": 5, "workflows": 2}])
-    low, high = asked(policies).nodes, asked(policies, priority=6).nodes
+    low, high = requested(policies).nodes, requested(policies, priority=6).nodes
     assert low is not None
     assert high is not None
     assert (low.account, low.lowest) == (Account("", "shared"), limits(3))
     assert (low.withheld, high.withheld) == (Usage(2), Usage(0))
 
 
-def test_the_user_is_told_to_the_ledger() -> None:
+def test_the_ledger_receives_the_user() -> None:
     """Should a quota that bounds users come into force before the object is seen."""
-    assert asked(pool_that()).user == "ann"
+    assert requested(pool_that()).user == "ann"
 
 
-def test_an_object_that_claims_a_reservation_has_it_looked_up_also_where_nothing_denies() -> None:
+def test_a_reservation_that_an_object_carries_is_looked_up_also_where_no_quota_denies() -> None:
     """The quota that denied may have been changed between both sides of admission."""
     obj = workflow(labels={well_known.RESERVATION: "claimed"})
     found = validate(obj, queueing()).reservation
@@ -223,8 +228,8 @@ def test_an_object_that_claims_a_reservation_has_it_looked_up_also_where_nothing
     assert mutate(workflow(), queueing()).reservation is None
 
 
-def test_a_window_that_is_open_counts_in_what_is_asked_and_told() -> None:
-    """The decision is of its moment."""
+def test_an_open_window_counts_in_the_request_and_the_message() -> None:
+    """The decision is made with the limits of its time."""
     window: JsonObject = {
         "name": "noon",
         "schedule": "0 12 * * *",
@@ -233,18 +238,18 @@ def test_a_window_that_is_open_counts_in_what_is_asked_and_told() -> None:
     }
     policies = snapshot(quota(limits={"workflows": 10}, windows=[window]))
     usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
-    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(taken=usage)))
+    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(used=usage)))
     assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
 
 
-def told_by_status(running: int, queued: int) -> UsageView:
+def view_of_status(running: int, queued: int) -> UsageView:
     """Return the view of a webhook, which reads the status of the quota and nothing else."""
     return view_of({PolicyName("WorkflowQuota", NAMESPACE, "main"): QuotaFigures(running, queued)})
 
 
-def test_by_figures_of_a_status_a_place_is_told_as_about() -> None:
-    """They are some seconds old, so how many run now is not told; the leader writes the rest."""
-    policies = snapshot(quota(limits={"workflows": 10})).with_usage(told_by_status(10, 13))
+def test_by_the_figures_of_a_status_a_position_is_reported_as_approximate() -> None:
+    """They are some seconds old, so the number that runs now is not shown; the leader writes the rest."""
+    policies = snapshot(quota(limits={"workflows": 10})).with_usage(view_of_status(10, 13))
     decision = mutate(workflow(), policies)
     assert decision.warnings == ("lockkeeper: queued, about position 14 of 14 in team-a",)
     status = next(operation.value for operation in decision.patch if operation.path == "/status")
@@ -256,46 +261,46 @@ def test_by_figures_of_a_status_a_place_is_told_as_about() -> None:
     ("running", "queued", "warned"),
     [(0, 0, False), (0, 2, False), (1, 1, False), (0, 3, True), (2, 1, True), (3, 0, True), (9, 0, True)],
 )
-def test_by_figures_of_a_status_nobody_who_fits_beside_those_in_front_is_warned(
+def test_by_the_figures_of_a_status_a_workflow_that_fits_beside_those_ahead_is_not_warned(
     running: int,
     queued: int,
     warned: bool,  # noqa: FBT001
 ) -> None:
-    """They count one as waiting that was let go since: the second of three creates in a row goes, too."""
-    policies = snapshot(quota(limits={"workflows": 3})).with_usage(told_by_status(running, queued))
+    """They count one as waiting that was released since: the second of three creates in a row starts, too."""
+    policies = snapshot(quota(limits={"workflows": 3})).with_usage(view_of_status(running, queued))
     assert bool(mutate(workflow(), policies).warnings) == warned
 
 
-def test_those_that_joined_since_the_status_count_as_in_front() -> None:
+def test_workflows_that_joined_since_the_status_count_as_ahead() -> None:
     """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
-    board = SnapshotBoard(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
-    board.put_usage(told_by_status(0, 0))
-    said = []
+    snapshots = SnapshotStore(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
+    snapshots.put_usage(view_of_status(0, 0))
+    warned = []
     for _ in range(3):
-        said.append(mutate(workflow(), board.current()).warnings)
-        board.joined(NAMESPACE, 0)
-    assert said == [
+        warned.append(mutate(workflow(), snapshots.current()).warnings)
+        snapshots.joined(NAMESPACE, 0)
+    assert warned == [
         (),
         ("lockkeeper: queued, about position 2 of 2 in team-a",),
         ("lockkeeper: queued, about position 3 of 3 in team-a",),
     ]
 
 
-def test_those_in_front_are_taken_to_weigh_the_same() -> None:
-    """A status does not tell what each of them needs; tasks are short as well as Workflows."""
-    policies = snapshot(quota(limits={"tasks": 20})).with_usage(told_by_status(0, 2))
+def test_workflows_ahead_are_taken_to_use_the_same() -> None:
+    """A status does not have what each of them needs; tasks are short as well as Workflows."""
+    policies = snapshot(quota(limits={"tasks": 20})).with_usage(view_of_status(0, 2))
     assert mutate(workflow({"parallelism": 6}), policies).warnings == ()
     assert mutate(workflow({"parallelism": 7}), policies).warnings != ()
 
 
-def test_those_in_front_do_not_fill_the_limit_of_one_user() -> None:
-    """Whose they are is not known; whoever has room of his own is not warned of the others."""
+def test_workflows_ahead_do_not_fill_the_limit_of_one_user() -> None:
+    """Their users are unknown; a user with free capacity is not warned of the others."""
     policies = snapshot(quota(limits={"workflows": 10}, perUser={"workflows": 1}))
-    assert mutate(workflow(), policies.with_usage(told_by_status(0, 3))).warnings == ()
+    assert mutate(workflow(), policies.with_usage(view_of_status(0, 3))).warnings == ()
 
 
-def test_those_in_front_fill_a_pool_that_borrows() -> None:
-    """Room in its tree is asked with them."""
+def test_workflows_ahead_fill_a_pool_that_borrows() -> None:
+    """Capacity in its tree is requested with them."""
     member = MemberFigures(NAMESPACE, running=1, queued=2)
     figures = QuotaFigures(1, 2, namespaces=(member,))
     view = view_of({PolicyName("ClusterWorkflowQuota", "", "shared"): figures})

@@ -1,10 +1,10 @@
-"""Where Argo lets a Workflow say nothing beside its template (Strict, Secure), that alone weighs it."""
+"""Where Argo lets a Workflow set nothing beside its template (Strict, Secure), that alone sets its tasks."""
 
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
-from policy.core.admission.task_bounds import Tasks, tasks_of
+from policy.core.admission.tasks_and_priority import Tasks, tasks_of
 from policy.core.decision.decision import Code, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
@@ -12,7 +12,7 @@ from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import WorkflowQuota
 from policy.core.values.amounts import UNLIMITED, Amount
 from tests.policy.core.admission.attempts import update
-from tests.policy.core.admission.tasking import (
+from tests.policy.core.admission.task_cases import (
     LIMITED,
     REF,
     STRICT,
@@ -20,8 +20,8 @@ from tests.policy.core.admission.tasking import (
     codes,
     edited,
     stored,
+    task_mark,
     under,
-    weight,
 )
 from tests.policy.core.builders import (
     NAMESPACE,
@@ -38,18 +38,18 @@ from tests.policy.core.builders import (
 
 
 def strictly(parallelism: int | None, *more: Document, rule: WorkflowQuota = LIMITED) -> Snapshot:
-    """Return the policies where Argo lets a Workflow with a template say nothing of its own."""
+    """Return the policies where Argo lets a Workflow with a template set nothing of its own."""
     return under(rule, base(parallelism), *more, defaults=STRICT)
 
 
-def test_nothing_is_written_and_a_mark_says_what_weighs_it() -> None:
+def test_no_number_is_written_and_a_mark_names_the_template() -> None:
     """The leader looks at that template again before it lets the Workflow go."""
     made = stored(workflow(REF), strictly(5))
-    assert (at(made, "spec"), weight(made)) == (REF, "5")
+    assert (at(made, "spec"), task_mark(made)) == (REF, "5")
     assert texts(made, "metadata", "annotations")[well_known.WEIGHED_BY] == "WorkflowTemplate/base"
 
 
-def test_a_default_is_not_written_and_a_warning_says_so() -> None:
+def test_a_default_is_not_written_and_the_user_is_warned() -> None:
     """Argo would end the Workflow with an error."""
     rule = quota(limits={"workflows": 1}, perWorkflow={"defaultTasks": 3})
     decision = mutate(workflow(REF), strictly(None, rule=rule))
@@ -67,7 +67,7 @@ def test_a_default_is_not_written_and_a_warning_says_so() -> None:
         quota(perWorkflow={"maxTasks": 10}),
     ],
 )
-def test_where_a_number_is_needed_the_template_has_to_say_it(rule: WorkflowQuota) -> None:
+def test_where_a_number_is_needed_the_template_must_have_it(rule: WorkflowQuota) -> None:
     """The message names the template: nothing that is written into the Workflow would help."""
     (reason,) = mutate(workflow(REF), strictly(None, rule=rule)).reasons
     assert (reason.code, reason.field) == (Code.UNBOUNDED_TASKS, "spec.workflowTemplateRef")
@@ -86,20 +86,20 @@ def test_a_template_above_the_cap_is_what_has_to_be_lowered() -> None:
     )
 
 
-@pytest.mark.parametrize(("own", "weighs"), [(1, "5"), (7, "7")])
-def test_a_number_of_its_own_makes_a_workflow_no_lighter(own: int, weighs: str) -> None:
+@pytest.mark.parametrize(("own", "counted"), [(1, "5"), (7, "7")])
+def test_a_number_of_its_own_does_not_lower_the_task_count(own: int, counted: str) -> None:
     """Some versions of Argo take it, others end the Workflow: what is more counts."""
-    assert weight(stored(workflow({**REF, "parallelism": own}), strictly(5))) == weighs
+    assert task_mark(stored(workflow({**REF, "parallelism": own}), strictly(5))) == counted
 
 
-def test_without_a_reference_all_is_as_ever() -> None:
-    """Argo runs no such Workflow there, whatever stands in it."""
+def test_without_a_reference_nothing_changes() -> None:
+    """Argo runs no such Workflow there, whatever is in it."""
     rule = quota(perWorkflow={"defaultTasks": 3})
     assert at(stored(workflow({}), strictly(5, rule=rule)), "spec", "parallelism") == 3
 
 
-def test_another_template_may_weigh_no_more_and_the_mark_follows() -> None:
-    """Who waits is weighed by the one that he refers to now."""
+def test_another_template_may_have_no_more_tasks_and_the_mark_follows() -> None:
+    """A waiting Workflow counts with the template that it refers to now."""
     policies = strictly(5, base(9, "more"), base(2, "less"))
     made = stored(workflow(REF), policies)
     more: JsonObject = {"spec": {"workflowTemplateRef": {"name": "more"}}}
@@ -112,8 +112,8 @@ def test_another_template_may_weigh_no_more_and_the_mark_follows() -> None:
     assert codes(edited(made, less, policies, Side.VALIDATE)) == [Code.NOT_MUTATED]
 
 
-def test_nobody_else_writes_the_mark() -> None:
-    """Not at the create, where it is taken away, and not later."""
+def test_only_lockkeeper_writes_the_mark() -> None:
+    """Not at the create, where it is removed, and not later."""
     forged = workflow({"parallelism": 2}, annotations={well_known.WEIGHED_BY: "WorkflowTemplate/tiny"})
     assert well_known.WEIGHED_BY not in texts(stored(forged, under(LIMITED)), "metadata", "annotations")
     made = stored(workflow(REF), strictly(5))
@@ -121,7 +121,7 @@ def test_nobody_else_writes_the_mark() -> None:
     assert codes(edited(made, change, strictly(5))) == [Code.GUARDED_MARK]
 
 
-def test_where_nobody_counts_tasks_nothing_is_asked() -> None:
+def test_where_no_quota_counts_tasks_no_number_is_needed() -> None:
     """A quota on Workflows alone."""
     policies = under(quota(limits={"workflows": 1}), defaults=STRICT)
     quotas = policies.policies(NAMESPACE).quotas
@@ -142,7 +142,7 @@ def template(parallelism: int | None, kind: str = "WorkflowTemplate") -> JsonObj
 @pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
 @pytest.mark.parametrize(("was", "now"), [(5, 11), (None, 11), (5, None), (20, 30)])
 def test_it_does_not_raise_above_the_cap(was: int | None, now: int | None, side: Side) -> None:
-    """Nor is the number taken away, which is no bound at all."""
+    """Nor is the number removed, which would be no bound at all."""
     if was is None:
         assert apply_policies(review_of(template(now), side, old=template(was)), strictly(5), NOW).allowed
         return
@@ -153,13 +153,13 @@ def test_it_does_not_raise_above_the_cap(was: int | None, now: int | None, side:
 
 
 @pytest.mark.parametrize(("was", "now"), [(5, 10), (20, 15), (20, 20), (10, 5)])
-def test_what_stays_below_it_or_comes_nearer_is_free(was: int, now: int) -> None:
-    """What was wrong before is nobody's fault now."""
+def test_an_edit_below_the_cap_or_towards_it_is_allowed(was: int, now: int) -> None:
+    """What was wrong before is no fault of the edit."""
     assert apply_policies(review_of(template(now), old=template(was)), strictly(5), NOW).allowed
 
 
-def test_elsewhere_the_template_is_its_authors() -> None:
-    """What waits has its number in itself; a template of the cluster is looked at when one is to go."""
+def test_where_no_cap_is_certain_any_edit_of_a_template_is_allowed() -> None:
+    """A waiting Workflow has its own number; a template of the cluster is checked at a release."""
     raised = review_of(template(1000), old=template(5))
     assert apply_policies(raised, under(LIMITED), NOW).allowed
     assert apply_policies(

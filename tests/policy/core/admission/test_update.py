@@ -1,10 +1,10 @@
-"""Updates of Workflows: nobody undoes what was decided, and nobody is kept from what is his own."""
+"""Updates of Workflows: none undoes what was decided, and what users may do is not refused."""
 
 from datetime import timedelta
 
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Outcome, Side
 from policy.core.objects import well_known
@@ -44,7 +44,7 @@ def _after(attempt: Attempt) -> tuple[JsonObject, JsonObject]:
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_it_is_refused_for_the_reason_that_is_told(name: str) -> None:
+def test_it_is_refused_for_the_expected_reason(name: str) -> None:
     """The validating side refuses what it is asked about even where the mutating one was away."""
     attempt = ATTEMPTS[name]
     old, obj = _after(attempt)
@@ -53,7 +53,7 @@ def test_it_is_refused_for_the_reason_that_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_the_mutating_side_refuses_it_or_puts_it_right(name: str) -> None:
+def test_the_mutating_side_refuses_it_or_restores_it(name: str) -> None:
     """What it puts right passes the validating side, and is as it was before the attempt."""
     attempt = ATTEMPTS[name]
     old, obj = _after(attempt)
@@ -71,7 +71,7 @@ def test_the_mutating_side_refuses_it_or_puts_it_right(name: str) -> None:
 
 @pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
 @pytest.mark.parametrize("name", FREE)
-def test_nobody_is_kept_from_it(name: str, side: Side) -> None:
+def test_it_is_allowed(name: str, side: Side) -> None:
     """Stopping, deleting and what means nothing to us."""
     state, change = FREE[name]
     old = in_state(state)
@@ -92,7 +92,7 @@ def test_nobody_is_kept_from_it(name: str, side: Side) -> None:
         note(well_known.INHERITS, "uid-9"),
     ],
 )
-def test_what_argo_was_told_to_write_is_put_back(change: JsonObject) -> None:
+def test_what_a_spec_makes_argo_write_is_restored(change: JsonObject) -> None:
     """It writes spec.workflowMetadata of a template that was edited since; a refusal would end nothing."""
     old = in_state(State.RUNNING)
     obj = merge(old, change)
@@ -115,7 +115,7 @@ def test_argo_writes_progress_and_the_end_undisturbed() -> None:
 
 
 def test_a_held_workflow_waits_by_its_new_priority() -> None:
-    """The mark follows the spec on both sides, and nobody needs to write it."""
+    """The mark follows the spec on both sides, and no user needs to write it."""
     old = in_state(State.HELD)
     obj = merge(old, {"spec": {"priority": 7}})
     decision = decided(old, obj)
@@ -151,7 +151,7 @@ STAYING = (
 @pytest.mark.parametrize("value", [None, "other"])
 @pytest.mark.parametrize("key", STAYING)
 def test_a_label_of_argos_that_a_policy_selects_by_stays_as_it_is(key: str, value: str | None) -> None:
-    """Whoever dropped it would leave the quota: held ones would be let go, running ones not counted."""
+    """Without it a Workflow would leave the quota: held ones would be released, running ones not counted."""
     policies = snapshot(quota("by-argo", selector={"matchLabels": {key: "a"}}, limits={"workflows": 1}))
     old = workflow({"entrypoint": "main"}, labels={key: "a"}, uid="uid-1")
     held = patched(old, mutate(old, policies).patch)
@@ -162,7 +162,7 @@ def test_a_label_of_argos_that_a_policy_selects_by_stays_as_it_is(key: str, valu
     assert patched(merge(held, change), by_argo.patch) == held
 
 
-def test_a_label_that_argo_gives_what_it_starts_moves_it_to_no_other_quota() -> None:
+def test_a_label_that_argo_writes_moves_no_workflow_to_another_quota() -> None:
     """Since 4.1 its controller names the template that a Workflow refers to."""
     key = "workflows.argoproj.io/workflow-template"
     policies = snapshot(
@@ -179,7 +179,7 @@ class TestRetry:
     """`argo retry` makes a Workflow that is over run again: it is held like a new one."""
 
     def test_it_is_held_once_more_and_keeps_its_record(self) -> None:
-        """Argo goes on from the steps that succeeded."""
+        """Argo continues from the steps that succeeded."""
         old = in_state(State.FINISHED)
         obj = merge(old, RETRY)
         decision = decided(old, obj)
@@ -194,7 +194,7 @@ class TestRetry:
         assert status["nodes"] == at(obj, "status", "nodes")
 
     def test_it_starts_when_it_is_let_go_and_not_before(self) -> None:
-        """Its deadline would have run out while it waited; where it stands is shown until then."""
+        """Its deadline would have run out while it waited; its position is shown until then."""
         obj = merge(in_state(State.FINISHED), RETRY)
         held = patched(obj, decided(in_state(State.FINISHED), obj).patch)
         metadata = decoded(held).metadata
@@ -221,7 +221,7 @@ class TestRetry:
         assert decided(old, obj).outcome is Outcome.QUEUED
 
     def test_where_quotas_deny_it_needs_a_slot(self) -> None:
-        """Of its own, and it counts for whom it counted before, whoever retries it."""
+        """Of its own, and it counts for the same user as before, whichever user retries it."""
         policies = snapshot(quota("main", limits={"workflows": 1}, onExceed="Deny"))
         old = in_state(State.FINISHED)
         obj = merge(old, RETRY)

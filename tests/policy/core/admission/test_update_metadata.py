@@ -60,7 +60,7 @@ def test_a_template_may_not_have_it_set_either(field: str) -> None:
 
 
 @pytest.mark.parametrize("what", FREE)
-def test_everything_else_is_the_users(what: str) -> None:
+def test_everything_else_is_allowed(what: str) -> None:
     """What means nothing to us, and what is so already."""
     decision = _created({"entrypoint": "main", "workflowMetadata": FREE[what]}, snapshot(*POLICIES))
     assert decision.reasons == ()

@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.decision.decision import Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -160,8 +160,8 @@ def test_what_passes_runs_what_was_admitted_and_no_more(state: State, change: Js
 
 
 @given(st.sampled_from(State), _changes, st.sampled_from(("ann", SERVER, ARGO)))
-def test_what_is_put_right_is_right_at_once(state: State, change: JsonObject, user: str) -> None:
-    """The mutating side has nothing more to say to what it has put right."""
+def test_what_is_restored_is_right_at_once(state: State, change: JsonObject, user: str) -> None:
+    """The mutating side has nothing more to change in what it has restored."""
     old = in_state(state)
     obj = merge(old, change)
     decision = decided(old, obj, user=user)

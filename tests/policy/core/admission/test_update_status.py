@@ -62,7 +62,7 @@ OVER: Final[JsonObject] = {
 def retried(phase: str) -> JsonObject:
     """Return what `FormulateRetryWorkflow` makes of the status (workflow/util/util.go)."""
     again: JsonObject = {"startedAt": "2026-03-02T12:00:00Z", "finishedAt": None, "message": ""}
-    kept: JsonObject = {
+    nodes_left: JsonObject = {
         "w": {**NODES["w"], **again, "phase": "Running", "children": ["a", "s"], "outboundNodes": []},
         "a": NODES["a"],
         "s": {
@@ -73,13 +73,13 @@ def retried(phase: str) -> JsonObject:
         },
         "k": {**NODES["k"], **again},
     }
-    gone = ("message", "finishedAt", "persistentVolumeClaims")
-    rest = {key: value for key, value in OVER.items() if key not in gone}
+    removed = ("message", "finishedAt", "persistentVolumeClaims")
+    rest = {key: value for key, value in OVER.items() if key not in removed}
     return {
         **rest,
         "phase": phase,
         "startedAt": "2026-03-02T12:00:00Z",
-        "nodes": kept,
+        "nodes": nodes_left,
         "storedWorkflowTemplateSpec": {"entrypoint": "main", "parallelism": 3},
         "conditions": [{"type": "PodRunning", "status": "False"}, {"type": "Completed", "status": "False"}],
     }
@@ -130,7 +130,7 @@ def test_what_argo_makes_of_a_status_passes(
 
 
 @pytest.mark.parametrize("before", [same, stowed])
-def test_nobody_but_argo_server_says_that_nodes_are_in_argos_database(
+def test_only_argo_server_moves_nodes_into_argos_database(
     before: Callable[[JsonObject], JsonObject],
 ) -> None:
     """A second retry could then bring any nodes, because those of before could not be read."""
@@ -152,7 +152,10 @@ def test_a_status_in_argos_spelling_is_the_same() -> None:
 
 
 CHANGED: Final[dict[str, tuple[JsonObject, str]]] = {
-    "a lock of somebody": ({"synchronization": {"mutex": {"holding": [{"mutex": "m"}]}}}, "synchronization"),
+    "a lock of another Workflow": (
+        {"synchronization": {"mutex": {"holding": [{"mutex": "m"}]}}},
+        "synchronization",
+    ),
     "no artifact store any more": ({"artifactRepositoryRef": None}, "artifactRepositoryRef"),
     "claims": ({"persistentVolumeClaims": [{"name": "other"}]}, "persistentVolumeClaims"),
     "an artifact store": ({"artifactRepositoryRef": {"configMap": "mine"}}, "artifactRepositoryRef"),
@@ -168,14 +171,14 @@ CHANGED: Final[dict[str, tuple[JsonObject, str]]] = {
         "storedWorkflowTemplateSpec",
     ),
     "no stored spec any more": ({"storedWorkflowTemplateSpec": None}, "storedWorkflowTemplateSpec"),
-    "something that nobody knows yet": ({"new": 1}, "new"),
+    "something that is not known yet": ({"new": 1}, "new"),
     "a phase of one that waits": ({"phase": "Pending"}, "phase"),
 }
 
 
 @pytest.mark.parametrize("what", CHANGED)
 def test_nothing_else_of_the_status_may_change(what: str) -> None:
-    """Argo goes on from all of it."""
+    """Argo continues from all of it."""
     change, field = CHANGED[what]
     assert faults(OVER, {**retried(""), **change}) == [f"status.{field}"]
 
@@ -220,8 +223,8 @@ def test_nothing_else_of_a_node_may_change(what: str, stored: Callable[[JsonObje
     ],
     ids=["text", "bytes", "zstd", "a string", "lists", "a tail", "too long", "too many"],
 )
-def test_nodes_that_nobody_can_read_do_not_take_the_place_of_those_that_can_be_read(text: str) -> None:
-    """So nobody hides in them what he invents."""
+def test_unreadable_nodes_do_not_replace_readable_ones(text: str) -> None:
+    """So no user hides invented nodes in them."""
     rest = {key: value for key, value in retried("").items() if key != "nodes"}
     assert faults(OVER, {**rest, "compressedNodes": text}) == ["status.compressedNodes"]
     # Argo wrote those that were there.
@@ -239,8 +242,8 @@ def test_what_argo_reads_is_what_is_compared() -> None:
     assert nodes_in(parts({"nodes": [], "compressedNodes": ""})) is None
 
 
-def test_nodes_that_say_the_same_in_other_words_are_compared_as_long_as_that_is_cheap() -> None:
-    """Two megabytes that are only spelled anew are nothing that Argo writes."""
+def test_equal_nodes_in_another_spelling_are_compared_as_long_as_that_is_cheap() -> None:
+    """Two megabytes that are only spelled differently are nothing that Argo writes."""
     words: JsonObject = {"parameters": [{"name": "a", "value": "v" * 100}]}
     old: JsonObject = {**OVER, "nodes": {"a": {**NODES["a"], "inputs": {**words, "artifacts": []}}}}
     new: JsonObject = {**retried(""), "nodes": {"a": {**NODES["a"], "inputs": words}}}

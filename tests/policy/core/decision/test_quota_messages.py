@@ -100,8 +100,8 @@ def test_a_denial_by_a_quota_names_its_policy_and_what_to_do() -> None:
         (_short(limits(0, 4), Usage(), weight(5)), "the limit is 0, nothing may run until it is raised"),
     ],
 )
-def test_what_can_never_fit_is_told_what_would(short: Shortfall, advice: str) -> None:
-    """Nobody is told to try again where trying again cannot help."""
+def test_what_can_never_fit_is_reported_with_what_would_fit(short: Shortfall, advice: str) -> None:
+    """No message proposes to try again where that cannot help."""
     assert exceeded(short, OnExceed.DENY).endswith(f". It can never fit: {advice}")
     assert RETRY not in exceeded(short, OnExceed.DENY)
     assert never_fits(short).endswith(f"; {advice}")
@@ -115,8 +115,8 @@ def test_the_warning_of_a_workflow_that_can_never_start_has_need_and_limit() -> 
     )
 
 
-def test_nobody_is_told_to_set_parallelism_to_nothing() -> None:
-    """Under a limit of 0 tasks the only way is to raise it, whatever the Workflow weighs."""
+def test_no_message_proposes_to_set_parallelism_to_0() -> None:
+    """Under a limit of 0 tasks the only way is to raise it, however many tasks the Workflow has."""
     for tasks in (1, 5, None):
         assert exceeded(_short(limits(tasks=0), Usage(), weight(tasks)), OnExceed.DENY).endswith(
             ". It can never fit: the limit on tasks is 0, nothing may run until it is raised"
@@ -139,7 +139,7 @@ def test_a_line_has_policy_field_and_message_as_far_as_there_are(reason: Reason,
 
 @given(st.integers(0, 30))
 def test_at_most_ten_reasons_are_shown_and_the_rest_is_counted(count: int) -> None:
-    """The API server and terminals cut longer texts; nobody is left to think that it was all."""
+    """The API server and terminals cut longer texts; the text has how many more there are."""
     lines = denial([Reason(Code.LOCK_NAME, f"f{n}", "wrong") for n in range(count)]).split("\n")
     assert MAX_REASONS == 10
     shown = [f"f{n}: wrong" for n in range(min(count, 10))]
@@ -148,9 +148,9 @@ def test_at_most_ten_reasons_are_shown_and_the_rest_is_counted(count: int) -> No
 
 
 def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() -> None:
-    """The limit with the least room is the one that people wait for."""
+    """The limit with the least left is the one that Workflows wait for."""
     quotas = _quotas(quota(limits={"workflows": 10}), pool(limits={"workflows": 50}))
-    view = UsageView(taken={MAIN: Usage(7), Account("", "shared"): Usage(49)})
+    view = UsageView(used={MAIN: Usage(7), Account("", "shared"): Usage(49)})
     text = queue_message(NAMESPACE, quotas, view, NOW, position=3, depth=12)
     assert text == "position 3 of 12 in team-a (49/50 running)"
 
@@ -166,7 +166,7 @@ def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() ->
     ],
 )
 def test_only_limits_on_workflows_have_a_fill(documents: list[Document], text: str) -> None:
-    """Nothing is shown where there is no such limit; what nobody counted yet is 0."""
+    """Nothing is shown where there is no such limit; what is not counted yet is 0."""
     assert fill(_quotas(*documents), NO_USAGE, NOW) == text
 
 
@@ -183,5 +183,5 @@ def test_a_share_is_shown_as_no_limit() -> None:
 def test_an_overfull_limit_is_the_tightest() -> None:
     """After an edit more may run than the limit allows."""
     quotas = _quotas(quota("a", limits={"workflows": 1}), quota("b", limits={"workflows": 5}))
-    view = UsageView(taken={Account(NAMESPACE, "b"): Usage(9)})
+    view = UsageView(used={Account(NAMESPACE, "b"): Usage(9)})
     assert fill(quotas, view, NOW) == " (9/5 running)"

@@ -14,9 +14,10 @@ from policy.core.decision.decision import Code, Injection, Reason
 from policy.core.injection.inject import inject
 from policy.core.injection.injection_result import Injected
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import (
@@ -55,8 +56,8 @@ def _policy(*rules: JsonObject) -> Document:
 
 def _inject(obj: JsonObject, locks: LockPolicies, labels: dict[str, str] | None = None) -> Injected:
     spec = spec_of(_dict(obj, "spec"))
-    reviewed = ReviewedObject(raw=msgspec.Raw(msgspec.json.encode(obj)))
-    return inject(spec, places(spec), locks, locks.active(labels or {}), reviewed)
+    reviewed = ReviewedObject(view=locks.view(spec), raw=msgspec.Raw(msgspec.json.encode(obj)))
+    return inject(spec, all_bodies(spec), Rulebook(locks, locks.active(labels or {})), reviewed)
 
 
 def _templates(obj: JsonObject) -> list[JsonObject]:
@@ -129,7 +130,7 @@ def test_a_lock_is_written_in_the_form_that_the_installed_argo_reads(
 def test_a_lock_that_the_installed_argo_does_not_know_is_not_written(
     target: JsonObject, argo: str, message: str
 ) -> None:
-    """Such an Argo would end the Workflow with an error or take another lock; the policy's author is told."""
+    """Such an Argo would end the Workflow with an error or take another lock; the fault is the policy's."""
     found = _inject(_one(), locks_of(_policy(rule("r", target)), THERE, argo=argo))
     assert (found.patch, found.locks) == ((), ())
     wanted = (Code.LOCK_FORM, f"{SOURCE} injects {message}")
@@ -197,7 +198,7 @@ def test_a_lock_that_a_template_holds_already_does_not_hide_the_rules_after_it()
     }
 
 
-def test_every_lock_that_was_put_is_named_for_people() -> None:
+def test_every_injected_lock_is_reported() -> None:
     """Template, lock, rule and policy; an inline template without a name is known by its path."""
     dag: JsonObject = {"tasks": [{"name": "t", "inline": {"container": {"image": "a"}}}]}
     obj = workflow({"templates": [{"name": "main", "dag": dag}, {"name": "load", "script": {"image": "a"}}]})
@@ -208,7 +209,7 @@ def test_every_lock_that_was_put_is_named_for_people() -> None:
 
 
 def test_a_lock_that_the_whole_workflow_holds_is_not_put_on_a_template() -> None:
-    """It would wait for its own Workflow for ever at limit 1 (D.1); the author is told."""
+    """It would wait for its own Workflow for ever at limit 1 (D.1); there is a warning."""
     obj = workflow(
         {
             "synchronization": {"semaphores": [semaphore("db", namespace=NAMESPACE)]},
@@ -240,7 +241,7 @@ def test_a_lock_is_not_put_on_a_daemon() -> None:
     "present", [{"semaphore": semaphore("gpu")}, {"mutex": {"name": "other"}}, {"mutex": {"name": "db"}}]
 )
 def test_an_argo_of_one_lock_a_template_takes_a_second_around_it(present: JsonObject) -> None:
-    """Before 3.6 the template keeps its own, under another name, and a DAG of its name holds the other."""
+    """Before 3.6 the template has its own lock, under another name, and a DAG of its name holds the other."""
     obj = _one(synchronization=present)
     found = _inject(obj, locks_of(_policy(rule("r", DB)), argo="3.5"))
     base, around = _templates(patched(obj, found.patch))
@@ -249,8 +250,8 @@ def test_an_argo_of_one_lock_a_template_takes_a_second_around_it(present: JsonOb
     assert around["dag"] == {"tasks": [{"name": "base", "template": base["name"]}]}
 
 
-def test_an_argo_of_one_lock_refuses_a_second_where_nothing_can_stand_around() -> None:
-    """The fault says which lock is wanted, why not, and the ways out; nothing is patched."""
+def test_an_argo_of_one_lock_refuses_a_second_where_there_can_be_no_layer() -> None:
+    """The fault names the lock that is wanted, the reason, and the fixes; nothing is patched."""
     obj = _one(synchronization={"mutex": {"name": "other"}}, script={"source": "echo {{node.name}}"})
     found = _inject(obj, locks_of(_policy(rule("r", DB)), argo="3.5"))
     assert (found.patch, found.locks) == ((), ())
@@ -308,7 +309,7 @@ def test_a_lock_that_the_policy_got_wrong_is_the_policys_fault() -> None:
 
 
 def test_a_rule_of_a_policy_that_does_not_match_the_workflow_puts_nothing() -> None:
-    """`match.workflows` decides for each Workflow anew, though templates are remembered."""
+    """`match.workflows` is evaluated for each Workflow, though templates are remembered."""
     etl: JsonObject = {"workflows": {"matchLabels": {"team": "etl"}}}
     locks = locks_of(
         _policy(rule("r", DB)), lock_policy("etl", match=etl, inject=[rule("e", {"mutex": "one"})])
@@ -319,8 +320,8 @@ def test_a_rule_of_a_policy_that_does_not_match_the_workflow_puts_nothing() -> N
         assert sorted(each.rule for each in found.locks) == ["e", "r"]
 
 
-def test_faults_of_a_rule_follow_the_policies_that_speak_about_the_workflow() -> None:
-    """What is remembered of a rule's lock while all policies speak is not used where one is silent."""
+def test_faults_of_a_rule_follow_the_policies_that_apply_to_the_workflow() -> None:
+    """Results about a rule's lock that are stored for all policies are not used where one does not apply."""
     etl: JsonObject = {"workflows": {"matchLabels": {"team": "etl"}}}
     locks = locks_of(
         lock_policy(inject=[rule("r", DB)], validate={"requireDefined": False}),
@@ -419,7 +420,7 @@ def _cases(draw: st.DrawFn) -> tuple[JsonObject, LockPolicies]:
 
 def _bodies(obj: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     """Yield each template body as JSON with its pointer."""
-    for place in places(spec_of(_dict(obj, "spec"))):
+    for place in all_bodies(spec_of(_dict(obj, "spec"))):
         body = JsonPointer(place.pointer).resolve(obj)
         assert isinstance(body, dict)
         yield place.pointer, body

@@ -107,7 +107,7 @@ def test_a_template_of_another_object_gets_a_dag_around_it() -> None:
     }
 
 
-def test_a_dag_around_a_template_is_kept_from_the_retries_of_the_workflow() -> None:
+def test_a_dag_around_a_template_is_exempt_from_the_retries_of_the_workflow() -> None:
     """Attempts would multiply (argo-verified V.7)."""
     policy = _policy(names=["load"], more={"strategy": "Wrapper"})
     obj = _workflow(_task("a"), retryStrategy={"limit": 2})
@@ -115,7 +115,7 @@ def test_a_dag_around_a_template_is_kept_from_the_retries_of_the_workflow() -> N
     assert "retryStrategy" not in _put(_workflow(_task("a")), policy)[-1]
 
 
-def test_a_condition_on_a_semaphore_is_said_in_its_key() -> None:
+def test_a_condition_on_a_semaphore_is_written_in_its_key() -> None:
     """The template stays as it is otherwise (argo-verified V.8a)."""
     when: JsonObject = {"when": "{{workflow.parameters.env}} == prod"}
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'db-unlimited'}}"
@@ -191,7 +191,7 @@ def test_a_direct_rule_for_some_callers_is_refused() -> None:
 
 
 def test_more_templates_than_argo_takes_are_refused() -> None:
-    """Its full CRD has room for two hundred."""
+    """Its full CRD allows two hundred."""
     obj = _workflow(_task("load-a"), _task("b"))
     templates = at(obj, "spec", "templates")
     assert isinstance(templates, list)
@@ -201,8 +201,8 @@ def test_more_templates_than_argo_takes_are_refused() -> None:
     assert reason.message.startswith("would have 201 templates with those that hold locks; Argo takes 200.")
 
 
-def test_a_name_that_somebody_took_is_not_overwritten() -> None:
-    """A template of that name that does not hold the lock is somebody's own."""
+def test_a_template_of_the_same_name_is_not_overwritten() -> None:
+    """A template of that name that does not hold the lock is a user's own."""
     name = generated_name("load", "copy", "team-a/ConfigMap/limits/db")
     obj = _workflow(_task("load-a"), _task("b"))
     templates = at(obj, "spec", "templates")
@@ -214,7 +214,7 @@ def test_a_name_that_somebody_took_is_not_overwritten() -> None:
 
 @pytest.mark.parametrize("referenced", ["Warn", "Deny"])
 def test_what_a_template_of_another_object_calls_cannot_be_reached(referenced: str) -> None:
-    """A warning says so, or a refusal, as the policy has it."""
+    """There is a warning, or a refusal, as the policy has it."""
     both: JsonObject = {"name": "both", "steps": [[{"name": "s", "template": "load"}]]}
     library = template_object("lib", {"templates": [both, LOAD]})
     policy = lock_policy(

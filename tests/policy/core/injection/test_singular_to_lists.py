@@ -85,7 +85,7 @@ def test_every_single_lock_is_written_as_a_list() -> None:
     }
 
 
-def test_injection_goes_on_from_the_converted_lists() -> None:
+def test_injection_continues_from_the_converted_lists() -> None:
     """A lock that a rule adds joins the converted one."""
     spec: JsonObject = {
         "templates": [
@@ -120,7 +120,7 @@ def test_the_validating_side_refuses_what_was_not_converted() -> None:
 
 
 def test_an_empty_block_is_warned_of_and_refused_where_single_locks_are() -> None:
-    """The CRD of Argo 4 drops a single lock before anybody sees it, and leaves an empty block."""
+    """The CRD of Argo 4 drops a single lock before admission, and leaves an empty block."""
     (warning,) = mutate(workflow({"synchronization": {}}), _policies()).warnings
     assert warning == (
         "lockkeeper: spec.synchronization: holds no lock; if it had a single semaphore or mutex, Argo's CRD "

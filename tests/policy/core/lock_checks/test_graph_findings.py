@@ -1,4 +1,4 @@
-"""What the graph shows comes out as denials and warnings of a review, by policy."""
+"""Findings of the template graph become reasons and warnings of a review, by policy."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from policy.core.decision.decision import Code, Decision, Operation, Outcome, Re
 from policy.core.lock_checks.graph_findings import added_by, review_graph
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.run_sources import template_owner
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Document, Snapshot
@@ -55,7 +55,7 @@ def _policies(*documents: Document, **rules: JsonValue) -> Snapshot:
     return snapshot(lock_policy(validate=rules), *documents)
 
 
-def _said(decision: Decision) -> tuple[list[Code], int]:
+def _summary(decision: Decision) -> tuple[list[Code], int]:
     return [each.code for each in decision.reasons], len(decision.warnings)
 
 
@@ -70,15 +70,15 @@ def _said(decision: Decision) -> tuple[list[Code], int]:
 def test_certain_deadlocks_are_denied_and_possible_ones_warned_by_policy(
     rules: JsonObject, certain: tuple[list[Code], int], possible: tuple[list[Code], int]
 ) -> None:
-    """Deny is what a policy says that says nothing."""
-    assert _said(mutate(workflow(HANGS), _policies(**rules))) == certain
-    assert _said(mutate(workflow(MAYBE), _policies(**rules))) == possible
+    """The default severity is Deny."""
+    assert _summary(mutate(workflow(HANGS), _policies(**rules))) == certain
+    assert _summary(mutate(workflow(MAYBE), _policies(**rules))) == possible
 
 
 def test_both_sides_refuse_a_certain_deadlock_and_only_the_first_warns() -> None:
     """The validating side decides the same, and repeats no warning."""
     assert validate(workflow(HANGS), _policies()).outcome is Outcome.DENIED
-    assert _said(validate(workflow(MAYBE), _policies())) == ([], 0)
+    assert _summary(validate(workflow(MAYBE), _policies())) == ([], 0)
 
 
 def test_the_strictest_policy_counts() -> None:
@@ -100,17 +100,17 @@ def test_the_strictest_policy_counts() -> None:
         ({"unknownReferences": "Ignore"}, ([], 0)),
     ],
 )
-def test_unknown_references_are_warned_of_unless_a_policy_says_otherwise(
+def test_unknown_references_are_warned_of_unless_a_policy_sets_another_severity(
     rules: JsonObject, said: tuple[list[Code], int]
 ) -> None:
-    """GitOps may bring the template later; what is missing in the object itself never comes."""
-    assert _said(mutate(workflow(LOST), _policies(**rules))) == said
+    """GitOps may create the template later; what is missing in the object itself is never created."""
+    assert _summary(mutate(workflow(LOST), _policies(**rules))) == said
 
 
-def test_references_to_other_objects_are_judged_where_the_cluster_is_known() -> None:
-    """A folder of policies without any template says nothing about which there are."""
+def test_references_to_other_objects_are_checked_where_the_cluster_is_known() -> None:
+    """A folder of policies without any template does not show which templates exist."""
     spec: JsonObject = {"entrypoint": "main", "templates": [dag("main", calling_other("gone", "x"))]}
-    assert _said(mutate(workflow(spec), _policies())) == ([], 0)
+    assert _summary(mutate(workflow(spec), _policies())) == ([], 0)
     known = template_object("there", {"templates": [leaf("x")]})
     (warning,) = mutate(workflow(spec), _policies(known)).warnings
     assert warning == (
@@ -129,14 +129,14 @@ def test_an_injected_lock_counts_as_if_it_were_there() -> None:
     rulebook = Rulebook(locks, locks.active({}))
     owner = template_owner(ObjectKind.WORKFLOW, "it", spec)
     put = PatchOp(Op.ADD, "/spec/templates/1/synchronization", mutexes("db"))
-    assert review_graph(owner, places(spec), rulebook, policies.library).reasons == ()
-    (reason,) = review_graph(owner, places(spec), rulebook, policies.library, [put]).reasons
+    assert review_graph(owner, all_bodies(spec), rulebook, policies.library).reasons == ()
+    (reason,) = review_graph(owner, all_bodies(spec), rulebook, policies.library, [put]).reasons
     assert reason.code is Code.DEADLOCK
     layer = PatchOp(Op.ADD, "/spec/templates/-", leaf("more"))
-    assert review_graph(owner, places(spec), rulebook, policies.library, [put, layer]).reasons == ()
+    assert review_graph(owner, all_bodies(spec), rulebook, policies.library, [put, layer]).reasons == ()
 
 
-def test_a_deadlock_inside_a_referenced_template_is_told_with_its_object() -> None:
+def test_a_deadlock_inside_a_referenced_template_is_reported_with_its_object() -> None:
     """The Workflow has no lock itself; it would hang all the same."""
     other = template_object("other", HANGS)
     spec: JsonObject = {"workflowTemplateRef": {"name": "other"}}
@@ -160,22 +160,22 @@ def test_two_objects_that_nest_locks_in_different_orders_are_warned_of() -> None
     (warning,) = mutate(workflow(_nested("a", "b")), _policies(other)).warnings
     assert "team-a/Mutex/b is taken inside team-a/Mutex/a by load of Workflow" in warning
     assert "team-a/Mutex/a is taken inside team-a/Mutex/b by load of WorkflowTemplate other" in warning
-    assert _said(mutate(workflow(_nested("b", "a")), _policies(other))) == ([], 0)
+    assert _summary(mutate(workflow(_nested("b", "a")), _policies(other))) == ([], 0)
 
 
-def test_what_lies_behind_one_gate_happens_in_turn() -> None:
+def test_templates_behind_one_lock_run_one_after_another() -> None:
     """Both take the same mutex first, so neither can stop half way of the other."""
 
     def gated(outer: str, inner: str) -> JsonObject:
         return {**_nested(outer, inner), "synchronization": mutexes("gate")}
 
-    assert _said(mutate(workflow(gated("a", "b")), _policies(template_object("o", gated("b", "a"))))) == (
+    assert _summary(mutate(workflow(gated("a", "b")), _policies(template_object("o", gated("b", "a"))))) == (
         [],
         0,
     )
 
 
-def _judged(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: str) -> Decision:
+def _reviewed(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: str) -> Decision:
     review = Review(
         uid="u",
         side=Side.MUTATE,
@@ -191,7 +191,7 @@ def _judged(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: s
 
 
 def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> None:
-    """Its ConfigMaps and the WorkflowTemplates it calls are those of whoever runs it; its locks are not."""
+    """The namespace that runs it decides its ConfigMaps and the WorkflowTemplates it calls; not its locks."""
     policies = snapshot(
         cluster_lock_policy(match={"kinds": ["ClusterWorkflowTemplate"]}),
         template_object(
@@ -202,26 +202,26 @@ def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> N
     open_: JsonObject = {
         "templates": [dag("main", calling_other("same-name", "y"), calling("load")), _keyed("k")]
     }
-    assert _said(_judged(open_, policies, kind, "")) == ([], 0)
-    assert _said(_judged(HANGS, policies, kind, "")) == ([Code.DEADLOCK], 0)
+    assert _summary(_reviewed(open_, policies, kind, "")) == ([], 0)
+    assert _summary(_reviewed(HANGS, policies, kind, "")) == ([Code.DEADLOCK], 0)
     lost: JsonObject = {"templates": [dag("main", calling_other("gone", "y", cluster=True))]}
-    assert _said(_judged(lost, policies, kind, "")) == ([], 1)
+    assert _summary(_reviewed(lost, policies, kind, "")) == ([], 1)
 
 
-def test_a_template_object_is_judged_by_itself_and_against_the_others() -> None:
+def test_a_template_object_is_checked_by_itself_and_against_the_others() -> None:
     """Its own older form does not count."""
     stored = [template_object("one", _nested("a", "b")), template_object("two", _nested("b", "a"))]
     policies = snapshot(lock_policy(match={"kinds": ["WorkflowTemplate"]}), *stored)
 
-    def judged(spec: JsonObject) -> Decision:
-        return _judged(spec, policies, ObjectKind.WORKFLOW_TEMPLATE, NAMESPACE)
+    def reviewed(spec: JsonObject) -> Decision:
+        return _reviewed(spec, policies, ObjectKind.WORKFLOW_TEMPLATE, NAMESPACE)
 
-    assert _said(judged(_nested("b", "a"))) == ([], 0)
-    assert _said(judged(_nested("a", "b"))) == ([], 1)
-    assert _said(judged(HANGS)) == ([Code.DEADLOCK], 0)
+    assert _summary(reviewed(_nested("b", "a"))) == ([], 0)
+    assert _summary(reviewed(_nested("a", "b"))) == ([], 1)
+    assert _summary(reviewed(HANGS)) == ([Code.DEADLOCK], 0)
     both: JsonObject = {"templates": [leaf("x", "db")], "synchronization": mutexes("db")}
-    assert _said(judged(both)) == ([], 0)  # Nothing says that x is what such a run begins with.
-    assert _said(judged({**both, "entrypoint": "x"})) == ([Code.DEADLOCK], 0)
+    assert _summary(reviewed(both)) == ([], 0)  # It is unknown whether such a run begins with x.
+    assert _summary(reviewed({**both, "entrypoint": "x"})) == ([Code.DEADLOCK], 0)
 
 
 def _keyed(key: str, **more: JsonValue) -> JsonObject:
@@ -229,7 +229,7 @@ def _keyed(key: str, **more: JsonValue) -> JsonObject:
     return {**leaf("load"), "synchronization": block, **more}
 
 
-def test_a_name_is_judged_by_what_its_parameter_is() -> None:
+def test_a_name_is_checked_with_the_value_of_its_parameter() -> None:
     """A value of the Workflow, and one that a task passes to an input."""
     policies = snapshot(lock_policy(semaphores=[definition("db-sales")]))
     spec: JsonObject = {
@@ -250,7 +250,7 @@ def test_a_name_is_judged_by_what_its_parameter_is() -> None:
     assert reason.message.startswith('semaphore "db-stock" is not defined in ConfigMap team-a/limits')
 
 
-def test_parameters_that_lead_into_another_object_are_judged_here() -> None:
+def test_parameters_that_are_passed_to_another_object_are_checked_here() -> None:
     """The template cannot know what it will be given."""
     other = template_object(
         "other", {"templates": [_keyed("{{inputs.parameters.key}}", inputs=inputs("key"))]}
@@ -263,7 +263,7 @@ def test_parameters_that_lead_into_another_object_are_judged_here() -> None:
     assert reason.message.startswith("WorkflowTemplate other spec.templates[0].synchronization.semaphores[0]")
 
 
-def test_both_keys_of_a_condition_are_judged() -> None:
+def test_both_keys_of_a_condition_are_checked() -> None:
     """A conditional key takes one of two semaphores."""
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'gone'}}"
     spec: JsonObject = {"entrypoint": "load", "templates": [_keyed(key)]}

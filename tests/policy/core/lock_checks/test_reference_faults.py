@@ -7,7 +7,7 @@ import pytest
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import (
@@ -32,7 +32,7 @@ EMPTY_NAME: Final = "is empty; Argo ends such a Workflow with an error: give a n
 def _faults(spec: JsonObject, *documents: Document, argo: str = "4.1") -> list[Reason]:
     locks = locks_of(*documents, argo=argo)
     decoded = spec_of(spec)
-    return list(lock_faults(decoded, places(decoded), Rulebook(locks, locks.active({}))))
+    return list(lock_faults(decoded, all_bodies(decoded), Rulebook(locks, locks.active({}))))
 
 
 def _leaf(block: JsonValue) -> JsonObject:
@@ -93,7 +93,7 @@ def test_an_undefined_semaphore_names_the_keys_that_there_are() -> None:
     )
 
 
-def test_an_undefined_semaphore_of_an_unknown_config_map_says_where_to_define_it() -> None:
+def test_the_message_about_an_unknown_config_map_names_where_to_define_the_semaphore() -> None:
     """With nothing to suggest, the next thing to do is to define it."""
     (fault,) = _leaf_faults({"semaphores": [semaphore("db", "unknown")]}, DEFINED)
     assert fault.message == (
@@ -104,7 +104,7 @@ def test_an_undefined_semaphore_of_an_unknown_config_map_says_where_to_define_it
 
 @pytest.mark.parametrize("value", ["0", "-1", " 5", "5\n", "5.0", "", "99999999999999999999"])
 def test_a_limit_that_argo_cannot_use_is_the_config_maps_fault(value: str) -> None:
-    """It may be a secret, so it is not shown; whoever may read the ConfigMap can look."""
+    """It may be a secret, so it is not shown; users with access can read the ConfigMap."""
     found = f"the number {value}" if value in {"0", "-1"} else "a value that is no number"
     (fault,) = _leaf_faults({"semaphores": [semaphore("db")]}, lock_policy(), config_map(db=value))
     assert fault == Reason(
@@ -123,7 +123,7 @@ def test_a_limit_that_argo_reads_has_no_fault(value: str) -> None:
 
 
 def test_nothing_has_to_be_defined_where_no_policy_asks_for_it() -> None:
-    """`requireDefined: false` leaves limits to Argo; one policy that asks is enough."""
+    """`requireDefined: false` leaves limits to Argo; one policy that requires it is enough."""
     block: JsonObject = {"semaphores": [semaphore("db")]}
     assert _leaf_faults(block, ANYTHING) == []
     assert _leaf_faults(block, ANYTHING, config_map(db="0")) == []
@@ -145,7 +145,7 @@ def test_nothing_has_to_be_defined_where_no_policy_asks_for_it() -> None:
     ],
 )
 def test_an_empty_name_is_a_fault(block: JsonObject, field: str) -> None:
-    """Argo panics on it; nothing else is said of a lock without a name."""
+    """Argo panics on it; nothing else is reported about a lock without a name."""
     assert _leaf_faults(block, DEFINED) == [Reason(Code.LOCK_NAME, f"{HERE}.{field}", EMPTY_NAME, SOURCE)]
 
 
@@ -271,13 +271,13 @@ def test_the_own_namespace_by_name_is_not_another_one() -> None:
         semaphore("db", "{{workflow.parameters.map}}"),
     ],
 )
-def test_a_name_that_argo_fills_in_at_run_time_is_not_judged(ref: JsonObject) -> None:
+def test_a_name_that_argo_fills_in_at_run_time_is_not_checked(ref: JsonObject) -> None:
     """Neither definition nor naming rule can be checked before the name is known."""
     policy = lock_policy(validate={"keyPattern": "<one>-<two>"})
     assert _leaf_faults({"semaphores": [ref]}, policy) == []
 
 
-def test_parameterised_mutexes_and_database_keys_are_not_judged() -> None:
+def test_parameterised_mutexes_and_database_keys_are_not_checked() -> None:
     """A slash in an expression is a division."""
     block: JsonObject = {
         "mutexes": [{"name": "{{=a/b}}"}],
@@ -496,13 +496,13 @@ def test_misplaced_and_wrong_locks_are_found_inside_inline_templates() -> None:
         ),
     ],
 )
-def test_locks_are_checked_wherever_they_may_stand(spec: JsonObject, where: str) -> None:
+def test_locks_are_checked_wherever_they_may_be_written(spec: JsonObject, where: str) -> None:
     """At the Workflow, in the template defaults, on a DAG as a whole."""
     assert _found(_faults(spec, DEFINED)) == [(Code.LOCK_NAME, f"{where}.mutexes[0].name")]
 
 
-def test_all_faults_come_at_once_in_the_order_of_the_object() -> None:
-    """Nobody should have to send a Workflow once for each mistake."""
+def test_all_faults_are_reported_at_once_in_the_order_of_the_object() -> None:
+    """A user need not submit a Workflow once for each mistake."""
     spec: JsonObject = {
         "synchronization": {"mutex": {"name": "one"}},
         **_leaf(
@@ -518,7 +518,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_object() -> None:
     ]
 
 
-def test_a_cluster_policy_speaks_for_its_namespaces() -> None:
+def test_a_cluster_policy_applies_to_its_namespaces() -> None:
     """The source of a fault is the policy that people have to talk to."""
     (fault,) = _leaf_faults({"mutexes": [{}]}, cluster_lock_policy())
     assert fault.policy == "ClusterSynchronizationPolicy everywhere"

@@ -19,7 +19,7 @@ MOST_STATES = 1_500
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the analysis says of one graph, and what all interleavings come to."""
+    """The answer of the analysis for one graph, and the result of all interleavings."""
 
     said: str
     truth: str

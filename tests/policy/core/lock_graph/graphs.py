@@ -1,9 +1,9 @@
-"""Short ways to write objects with templates and to resolve them, and an outline of a graph to compare."""
+"""Short ways to write objects with templates and to build their graphs, and an outline of a graph."""
 
 from typing import Final
 
 from policy.core.lock_graph.run_sources import template_owner
-from policy.core.lock_graph.template_graph import Added, Graph, TemplateNode, resolve
+from policy.core.lock_graph.template_graph import AddedLocks, Graph, TemplateNode, build_graph
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Document
@@ -60,11 +60,11 @@ def graph_of(
     spec: JsonObject,
     *documents: Document,
     kind: ObjectKind = ObjectKind.WORKFLOW,
-    added: Added | None = None,
+    added: AddedLocks | None = None,
 ) -> Graph:
     """Return the graph of an object with other templates of the cluster beside it."""
     find = snapshot(*documents).library.find(NAMESPACE)
-    return resolve(template_owner(kind, "it", spec_of(spec)), find, NAMESPACE, added=added or {})
+    return build_graph(template_owner(kind, "it", spec_of(spec)), find, NAMESPACE, added=added or {})
 
 
 def outline(graph: Graph) -> list[str]:
@@ -73,7 +73,7 @@ def outline(graph: Graph) -> list[str]:
     for node in (graph.root, *graph.nodes):
         for edge in node.calls:
             target = _label(edge.target) if edge.target is not None else "nothing"
-            unsure = "" if edge.certain else "?"
+            unsure = "" if edge.reference.certain else "?"
             found.append(
                 f"{_label(node)} -{edge.reference.via.value} {edge.reference.name}{unsure}-> {target}"
             )

@@ -2,7 +2,7 @@
 
 A run takes its own locks first and keeps them to the end, exit handlers included. A template takes all of its
 locks together and keeps them for its whole sub-tree. Tasks start when what they depend on has ended, steps
-group by group; a `when` may come out either way, and all work succeeds. Written without the code under test.
+group by group; a `when` may be true or false, and all work succeeds. Written without the code under test.
 """
 
 import re
@@ -34,7 +34,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True, eq=False):
-    """What runs under a set of locks: calls, made when they are first needed."""
+    """What runs under a set of locks: calls, created when they are first needed."""
 
     locks: frozenset[str]
     source: Spec
@@ -42,7 +42,7 @@ class Body(msgspec.Struct, frozen=True, eq=False):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What all interleavings come to."""
+    """The result of all interleavings."""
 
     can_end: bool
     can_hang: bool
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class TooManyError(Exception):
-    """The run has more states than anybody wants to wait for."""
+    """The run has more states than a test can try."""
 
 
 class Run:
@@ -196,7 +196,7 @@ def _count(state: State, held: Counter[str]) -> None:
 
 
 def _ready(depends: str, outcomes: Mapping[str, str]) -> bool | None:
-    """Return what a `depends` comes to, None while a task that it names has not ended."""
+    """Return the value of a `depends`, None while a task that it names has not ended."""
     if not depends:
         return True
     names = {word.partition(".")[0] for word in re.findall(r"[\w.-]+", depends)}

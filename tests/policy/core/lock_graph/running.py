@@ -1,4 +1,4 @@
-"""Workflows on their way, as Argo's controller writes them: what they hold and what they wait for."""
+"""Running Workflows, as Argo's controller writes them: what they hold and what they wait for."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -49,7 +49,7 @@ def running(
     namespace: str = NAMESPACE,
     **status: JsonValue,
 ) -> JsonObject:
-    """Return a live Workflow: `holds` are the nodes that hold each lock, "" the Workflow itself."""
+    """Return a running Workflow: `holds` are the nodes that hold each lock, "" the Workflow itself."""
     semaphores: list[JsonValue] = []
     mutexes: list[JsonValue] = []
     for lock, holders in (holds or {}).items():

@@ -9,7 +9,7 @@ from policy.core.lock_graph.certain_tasks import DEEPEST, certain_tasks
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import Dag
 from policy.core.values.budget import TimeSpentError
-from tests.policy.core.admission.looking import Looks
+from tests.policy.core.counting_budget import CountingBudget
 
 
 def _certain(*tasks: JsonObject, target: str | None = None) -> list[bool]:
@@ -24,7 +24,7 @@ MAYBE = _task("maybe", when="{{inputs.parameters.x}} == 1")
 
 
 def test_tasks_without_conditions_are_certain() -> None:
-    """Chained ones too: all work is taken to succeed."""
+    """Chained ones too: all work is assumed to succeed."""
     assert _certain(_task("a"), _task("b", dependencies=["a"]), _task("c", depends="a && b")) == [True] * 3
 
 
@@ -98,7 +98,7 @@ def test_many_uncertain_tasks_are_not_tried_in_every_combination() -> None:
 
 @pytest.mark.parametrize("depth", [1, DEEPEST - 1, DEEPEST, 5_000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("(", ")"), ("!!", ""), ("!(", ")")])
-def test_an_expression_as_deep_as_anybody_likes_is_read_or_left_alone(
+def test_an_expression_of_any_depth_is_read_or_counts_as_unreadable(
     opening: str, closing: str, depth: int
 ) -> None:
     """It is in a field of the user's, so it may not overflow the stack; what is not read may run or not."""
@@ -116,9 +116,9 @@ def test_a_long_row_of_spaces_costs_no_more_than_its_length() -> None:
 
 
 def test_a_dag_ends_with_the_time_of_its_review() -> None:
-    """Every task looks at the time."""
+    """Every task checks the time."""
     tasks = [_task(f"t{number}", when="x", depends=f"t{number - 1}") for number in range(1, 1_000)]
-    budget = Looks(500)
+    budget = CountingBudget(500)
     with pytest.raises(TimeSpentError, match="graph"):
         certain_tasks(msgspec.convert({"tasks": tasks}, Dag), budget)
-    assert budget.looks == 501
+    assert budget.checks == 501

@@ -1,4 +1,4 @@
-"""A lock taken below itself, and locks nested in both orders, are found with the way there."""
+"""A lock taken below itself, and locks nested in both orders, are found with the path to them."""
 
 from typing import Final
 
@@ -9,8 +9,8 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Document
 from policy.core.values.budget import TimeSpentError
-from tests.policy.core.admission.looking import Looks
 from tests.policy.core.builders import NAMESPACE, semaphore, template_object
+from tests.policy.core.counting_budget import CountingBudget
 from tests.policy.core.lock_graph.deadlock_trial import verdict
 from tests.policy.core.lock_graph.graphs import (
     arguments,
@@ -55,7 +55,7 @@ def test_no_certain_deadlock_is_missed_and_none_is_made_up(seed: int) -> None:
     assert found is None or found.right, found
 
 
-def test_the_message_shows_the_way() -> None:
+def test_the_message_shows_the_path() -> None:
     """The whole text of a lock that is taken again below its holder."""
     found = _only(_spec(dag("main", calling("load", "a"), mutexes=("db",)), leaf("load", "db")))
     assert found.certain
@@ -130,7 +130,7 @@ def _two(name: str, *tasks: JsonObject, key: str = "two") -> JsonObject:
     return {**made, "synchronization": {"semaphores": [semaphore(key)]}}
 
 
-def test_a_limit_above_one_is_certain_where_one_way_takes_more() -> None:
+def test_a_limit_above_one_is_certain_where_one_path_takes_more() -> None:
     """Two below each other fit, and hang when others hold the rest; three never fit."""
     pair = _only(_spec(_two("main", calling("b")), _two("b")))
     assert not pair.certain
@@ -183,7 +183,7 @@ def test_locks_in_both_orders_are_possible() -> None:
     )
 
 
-def test_a_deadlock_in_a_template_of_another_object_is_found_by_who_uses_it() -> None:
+def test_a_deadlock_in_a_template_of_another_object_is_found_in_what_uses_it() -> None:
     """Through templateRef and through workflowTemplateRef; the place is in the other object."""
     other = template_object("other", {"entrypoint": "x", "templates": [leaf("x", "db")]})
     spec = _spec(dag("main", calling_other("other", "x"), mutexes=("db",)))
@@ -194,7 +194,7 @@ def test_a_deadlock_in_a_template_of_another_object_is_found_by_who_uses_it() ->
 
 
 def test_equal_parameters_are_the_same_lock_whatever_their_value_will_be() -> None:
-    """Passed down unchanged they are certain; two that anybody may give are not the same."""
+    """Passed down unchanged they are certain; two of unknown callers are not the same."""
     load = leaf("load", "{{inputs.parameters.db}}", inputs=inputs("db"))
     down = arguments(db="{{inputs.parameters.table}}")
     main = dag(
@@ -215,7 +215,7 @@ def test_equal_parameters_are_the_same_lock_whatever_their_value_will_be() -> No
     assert _found(_spec(other, load), kind=ObjectKind.WORKFLOW_TEMPLATE) == ()
 
 
-def test_of_a_thousand_deadlocks_the_first_are_told() -> None:
+def test_of_a_thousand_deadlocks_the_first_are_reported() -> None:
     """Certain ones first; the work is bounded."""
     loads = [leaf(f"l{number}", "db") for number in range(1_000)]
     spec = _spec(dag("main", *(calling(f"l{number}") for number in range(1_000)), mutexes=("db",)), *loads)
@@ -224,7 +224,7 @@ def test_of_a_thousand_deadlocks_the_first_are_told() -> None:
     assert all(each.certain for each in found)
 
 
-def test_of_a_long_way_the_middle_is_left_out() -> None:
+def test_of_a_long_path_the_middle_is_left_out() -> None:
     """A message stays readable, and costs no more, whatever lies between the two that take the lock."""
     between = [steps(f"t{number}", [calling(f"t{number + 1}")]) for number in range(100)]
     found = _only(_spec(dag("main", calling("t0"), mutexes=("m",)), *between, leaf("t100", "m")))
@@ -234,15 +234,15 @@ def test_of_a_long_way_the_middle_is_left_out() -> None:
 
 
 def test_an_analysis_ends_with_the_time_of_its_review() -> None:
-    """Wherever it is: each of its parts looks at the time."""
+    """Wherever it is: each of its parts checks the time."""
     calling_first = dag("main", calling("t0"))
     rungs = [
         dag(f"t{n}", calling(f"t{n + 1}"), calling(f"t{n + 2}", when="x"), mutexes=(f"m{n % 7}",))
         for n in range(30)
     ]
     graph = graph_of(_spec(calling_first, *rungs, leaf("t30"), leaf("t31")))
-    whole = Looks(1_000_000)
+    whole = CountingBudget(1_000_000)
     analyse(graph, _limit_of, whole)
-    for looks in range(0, whole.looks, whole.looks // 20):
+    for checks in range(0, whole.checks, whole.checks // 20):
         with pytest.raises(TimeSpentError):
-            analyse(graph, _limit_of, Looks(looks))
+            analyse(graph, _limit_of, CountingBudget(checks))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policy.core.lock_graph.deadlocks import ENDLESS, analyse
+from policy.core.lock_graph.deadlocks import analyse
 from policy.core.lock_graph.template_library import library_of
 from policy.core.objects.template_keys import TemplateKey
 from tests.policy.core.builders import NAMESPACE, spec_of
@@ -15,11 +15,11 @@ from tests.policy.core.lock_graph.random_graphs import LIMITS, random_workflow
 
 MOST_STATES = 1_500
 BETWEEN_RUNS = ("onExit", "hooks", "templateDefaults")
-"""Fields that two runs which are made one would no longer have for themselves."""
+"""Fields that two runs no longer have for themselves when they are joined into one."""
 
 
 def _renamed(value: Any, prefix: str) -> Any:
-    """Return a spec whose templates have other names, so that two can stand in one."""
+    """Return a spec whose templates have other names, so that one spec can have both."""
     if isinstance(value, list):
         return [_renamed(each, prefix) for each in value]
     if not isinstance(value, dict):
@@ -56,7 +56,7 @@ def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("first", range(0, 600, 50))
 def test_whatever_hangs_two_runs_together_is_warned_of(first: int) -> None:
-    """Random pairs against every interleaving of both; pairs of which one hangs alone are told of anyway.
+    """Random pairs against every interleaving of both; pairs of which one hangs alone are reported anyway.
 
     Seeds 2 and 516 hang together only.
     """
@@ -67,7 +67,7 @@ def test_whatever_hangs_two_runs_together_is_warned_of(first: int) -> None:
         if any(each.deadlocks for each in alone):
             continue
         index = library_of({TemplateKey(NAMESPACE, "other"): spec_of(runs[1])}).index(NAMESPACE)
-        if any(index.circles(alone[0].nested, LIMITS.get, endless=ENDLESS)):
+        if any(index.cycles(alone[0].nested, LIMITS.get)):
             continue
         try:
             outcome = Run(_together(runs), LIMITS, NAMESPACE, MOST_STATES).outcome()

@@ -1,4 +1,4 @@
-"""The graph has every template that a run reaches, each once, with its locks; and what is missing is told."""
+"""The graph has every template that a run reaches, each once, with its locks, and reports what is missing."""
 
 import sys
 from types import FrameType
@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from policy.core.lock_graph.template_graph import MAX_FORMS, MAX_MORE
+from policy.core.lock_graph.template_graph import MAX_EXTRA_NODES, MAX_VARIANTS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from tests.policy.core.builders import NAMESPACE, template_object
@@ -106,7 +106,7 @@ def test_a_workflow_runs_the_spec_merged_with_its_template() -> None:
 
 
 def test_template_defaults_reach_every_template_of_the_run() -> None:
-    """Those of other objects too; a template's own list of a kind stands in place of the default one."""
+    """Those of other objects too; a template's own list of a kind replaces the default one."""
     spec: JsonObject = {
         "entrypoint": "main",
         "templateDefaults": {"synchronization": mutexes("default")},
@@ -119,8 +119,8 @@ def test_template_defaults_reach_every_template_of_the_run() -> None:
     }
 
 
-def test_a_template_object_may_be_entered_at_each_of_its_templates() -> None:
-    """Whoever refers to it picks one; a CronWorkflow runs its entrypoint."""
+def test_each_template_of_a_template_object_may_be_called() -> None:
+    """A reference to it names one; a CronWorkflow runs its entrypoint."""
     spec: JsonObject = {"entrypoint": "a", "templates": [leaf("a"), leaf("b")]}
     graph = graph_of(spec, kind=ObjectKind.WORKFLOW_TEMPLATE)
     assert outline(graph) == ["run -template a-> a", "run -template b-> b"]
@@ -177,7 +177,7 @@ def test_locks_about_to_be_injected_count() -> None:
         ),
     ],
 )
-def test_what_does_not_exist_is_told_with_its_place(
+def test_what_does_not_exist_is_reported_with_its_place(
     spec: JsonObject,
     pointer: str,
     what: str,
@@ -223,7 +223,7 @@ def _by_input(name: str, lock: str) -> JsonObject:
 
 
 def test_a_name_that_depends_on_an_input_is_followed_down_the_calls() -> None:
-    """One node for each value; inputs that no name depends on make none."""
+    """One node for each value; inputs that no name depends on create none."""
     spec: JsonObject = {
         "entrypoint": "main",
         "arguments": arguments(env="prod"),
@@ -249,14 +249,14 @@ def test_a_name_that_depends_on_an_input_is_followed_down_the_calls() -> None:
 
 
 def test_the_entrypoint_receives_the_arguments_of_the_run_by_name() -> None:
-    """Argo hands spec.arguments to the first template; a default of its input gives way."""
+    """Argo hands spec.arguments to the first template; they replace a default of its input."""
     template = leaf("main", "{{inputs.parameters.db}}", inputs=inputs(db="other"))
     spec: JsonObject = {"entrypoint": "main", "arguments": arguments(db="sales"), "templates": [template]}
     assert held(graph_of(spec)) == {"main[sales]": ["Mutex/sales"]}
     assert held(graph_of({**spec, "arguments": {}})) == {"main[other]": ["Mutex/other"]}
 
 
-def test_what_anybody_may_give_a_template_object_stays_unknown() -> None:
+def test_the_arguments_of_a_template_object_are_unknown() -> None:
     """Arguments of a template are only proposals, and so are defaults of its inputs."""
     template = leaf("main", "{{inputs.parameters.db}}-{{workflow.parameters.env}}", inputs=inputs(db="d"))
     spec: JsonObject = {"arguments": arguments(env="prod"), "templates": [template]}
@@ -267,7 +267,7 @@ def test_what_anybody_may_give_a_template_object_stays_unknown() -> None:
 
 
 def test_recursion_that_counts_has_an_end() -> None:
-    """Each round makes another value; the graph stops telling them apart."""
+    """Each round has another value; the graph stops distinguishing them."""
     more = arguments(db="{{inputs.parameters.db}}x")
     templates: list[JsonValue] = [
         dag(
@@ -278,8 +278,8 @@ def test_recursion_that_counts_has_an_end() -> None:
         )
     ]
     graph = graph_of({"entrypoint": "m", "arguments": arguments(db="a"), "templates": templates})
-    assert graph.whole
-    assert MAX_FORMS <= len(graph.nodes) <= MAX_FORMS + 2
+    assert graph.complete
+    assert MAX_VARIANTS <= len(graph.nodes) <= MAX_VARIANTS + 2
 
 
 def _calls_made(count: int) -> int:
@@ -320,7 +320,7 @@ def test_a_chain_of_five_thousand_calls_is_followed_to_its_end() -> None:
 
 
 def test_a_small_object_has_no_large_graph() -> None:
-    """Values that every caller gives anew are followed up to a bound over all bodies together."""
+    """Values that differ in every call are followed up to a bound over all bodies together."""
     count = 60
     made: list[JsonValue] = [
         steps(
@@ -341,4 +341,4 @@ def test_a_small_object_has_no_large_graph() -> None:
     graph = graph_of({"entrypoint": "t0", "templates": made, "arguments": arguments(x="v")})
     bodies, nodes = len({node.pointer for node in graph.nodes}), len(graph.nodes)
     assert bodies == count
-    assert nodes <= count + MAX_MORE + 3 * count  # Beyond the bound each call has one node.
+    assert nodes <= count + MAX_EXTRA_NODES + 3 * count  # Beyond the bound each call has one node.

@@ -1,4 +1,4 @@
-"""Names of what is made follow from what it is made of, and are known again without trust in them."""
+"""Generated names follow from their parts, and are recognised without trust in them."""
 
 import re
 
@@ -22,8 +22,8 @@ ARGO = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 
 
 @given(NAMES, st.lists(st.text(max_size=9), max_size=3))
-def test_a_name_is_one_that_argo_takes_and_leads_back_to_its_base(base: str, what: list[str]) -> None:
-    """The same parts give the same name; what is made of a generated template is made of its base."""
+def test_a_name_is_valid_for_argo_and_gives_its_base_back(base: str, what: list[str]) -> None:
+    """The same parts give the same name; a name from a generated template is one from its base."""
     name = generated_name(base, *what)
     assert ARGO.fullmatch(name)
     assert len(name) <= MAX_NAME
@@ -35,7 +35,7 @@ def test_a_name_is_one_that_argo_takes_and_leads_back_to_its_base(base: str, wha
 
 @given(NAMES, st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3))
 def test_other_parts_give_another_name(base: str, what: list[str]) -> None:
-    """So a copy with one lock is not taken for that with another."""
+    """So a copy with one lock is not confused with a copy with another."""
     assert generated_name(base, *what) != generated_name(base, *what, "more")
 
 
@@ -49,7 +49,7 @@ def test_a_name_that_only_looks_alike_is_its_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a" * 117, "a_b", "-a", "a.b", "{{x}}"])
 def test_what_argo_would_not_take_is_no_base(name: str) -> None:
-    """Nothing is made of such a template."""
+    """No name is generated from it."""
     assert not can_name(name)
 
 
@@ -77,5 +77,5 @@ def _dag(name: str, *tasks: JsonObject) -> JsonObject:
     ],
 )
 def test_a_layer_is_a_dag_that_does_nothing_but_call_its_base(template: JsonObject, layer: bool) -> None:  # noqa: FBT001
-    """Rules do not select it; whoever writes one himself has only added a level."""
+    """Rules do not select it; a user who writes one has only added a level."""
     assert is_layer(template_of(template)) is layer

@@ -9,7 +9,7 @@ import pytest
 from policy.core.lock_model.key_rules import (
     LONGEST_KEY,
     LONGEST_PATTERN,
-    MOST_REMEMBERED,
+    MAX_REMEMBERED,
     checked_key_rule,
     key_rule,
 )
@@ -82,7 +82,7 @@ def test_a_text_that_is_neither_shape_nor_expression_is_refused(pattern: str) ->
         ("^((a{1,30}){1,30}){1,30}$", "invalid repetition size"),
     ],
 )
-def test_an_expression_that_cannot_be_matched_in_linear_time_says_what_to_write(
+def test_an_expression_that_has_no_linear_match_is_refused_with_what_to_write(
     pattern: str, said: str
 ) -> None:
     """Its author reads it at the field, when the policy is written."""
@@ -93,7 +93,7 @@ def test_an_expression_that_cannot_be_matched_in_linear_time_says_what_to_write(
 
 @pytest.mark.parametrize("start", ["^", "<a>"])
 def test_a_rule_is_bounded_in_length(start: str) -> None:
-    """A pattern of 100,000 characters took six seconds to compile; the CRDs say the same bound."""
+    """A pattern of 100,000 characters took six seconds to compile; the CRDs have the same bound."""
     longest = start + "a" * (LONGEST_PATTERN - len(start))
     assert problems(lock_policy(validate={"keyPattern": longest})) == []
     (found,) = problems(lock_policy(validate={"keyPattern": longest + "a" * 100_000}))
@@ -114,7 +114,7 @@ def test_no_rule_makes_a_key_slow(pattern: str) -> None:
 
 
 def test_the_review_of_a_policy_that_injects_keys_like_those_is_quick() -> None:
-    """Its dry run asks its own rules about its own keys, and so does the leader for its conditions."""
+    """Its dry run checks its own keys by its own rules, and so does the leader for its conditions."""
     inject: list[JsonValue] = [
         {
             "name": f"r{number}",
@@ -141,11 +141,11 @@ def test_a_key_that_is_longer_than_keys_may_be_follows_no_rule() -> None:
 
 
 def test_what_is_remembered_of_keys_is_bounded() -> None:
-    """Keys are somebody's choice; ever new ones do not fill the memory."""
+    """Users choose the keys; no number of new ones fills the memory."""
     rule = key_rule("^k[0-9]+$")
-    for number in range(MOST_REMEMBERED * 2 + 10):
+    for number in range(MAX_REMEMBERED * 2 + 10):
         assert rule.allows(f"k{number}")
-    assert len(rule._remembered) <= MOST_REMEMBERED
+    assert len(rule._remembered) <= MAX_REMEMBERED
 
 
 def test_rules_of_one_text_are_equal() -> None:

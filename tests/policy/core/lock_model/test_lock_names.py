@@ -73,7 +73,7 @@ def test_leading_zeros_and_signs_do_not_change_which_numbers_are_read(
 
 @given(st.text(alphabet="0123456789+-_ .eEx\n\t", max_size=22))
 def test_no_text_makes_reading_a_limit_fail(value: str) -> None:
-    """Whatever stands in a ConfigMap, there is an answer, and it is a number of 64 bits or none."""
+    """Whatever a ConfigMap has, there is an answer, and it is a number of 64 bits or none."""
     limit = read_limit(value)
     assert limit is None or (re.fullmatch(r"[+-]?[0-9]+", value) and -(2**63) <= limit < 2**63)
 

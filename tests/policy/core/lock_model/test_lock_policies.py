@@ -1,4 +1,4 @@
-"""Lock policies as they apply to one namespace: who governs, which limits are defined, which rules select."""
+"""Lock policies as they apply to one namespace: which govern it, which limits and rules they define."""
 
 from fnmatch import fnmatchcase
 from typing import Final
@@ -42,7 +42,7 @@ def _selected(locks: LockPolicies, template: JsonObject) -> list[str]:
 
 
 def test_a_policy_governs_its_own_namespace_and_a_cluster_policy_those_that_it_selects() -> None:
-    """Labels of the Namespace object decide; where nothing speaks, nothing is compiled."""
+    """Labels of the Namespace object decide; where no policy applies, nothing is compiled."""
     policies = snapshot(
         lock_policy("own"),
         lock_policy("other", namespace="team-b"),
@@ -83,7 +83,7 @@ def test_only_policies_that_match_the_workflow_are_active() -> None:
 
 
 def test_the_namespaces_own_definition_wins_over_the_clusters_and_both_over_the_config_map() -> None:
-    """The policy writes the ConfigMap, so what it says is what will stand there."""
+    """The policy's limit is written to the ConfigMap, so it is the one that will be there."""
     data = config_map(db="3", only_map="4")
     cluster = cluster_lock_policy(semaphores=[definition("db", 2), definition("only-cluster", 5)])
     own = lock_policy(semaphores=[definition("db", 1)])
@@ -100,7 +100,7 @@ def test_the_namespaces_own_definition_wins_over_the_clusters_and_both_over_the_
 
 
 def test_a_cluster_definition_holds_in_the_namespaces_that_it_selects_only() -> None:
-    """A limit of another team's namespaces is none of ours."""
+    """A limit of another team's namespaces does not count."""
     locks = locks_of(
         lock_policy(),
         cluster_lock_policy(namespaceSelector=ETL, semaphores=[definition("db")]),
@@ -124,7 +124,7 @@ def test_definitions_of_other_namespaces_are_known_for_locks_that_name_them() ->
 
 
 def test_the_keys_beside_one_that_is_missing_are_sorted_and_come_from_everywhere() -> None:
-    """They are what people are offered."""
+    """They are suggested to the user."""
     locks = locks_of(
         lock_policy(semaphores=[definition("own"), definition("elsewhere", config_map="other")]),
         cluster_lock_policy(semaphores=[definition("cluster")]),
@@ -186,15 +186,15 @@ def test_a_rule_selects_by_every_part_that_it_gives(
 
 
 @pytest.mark.parametrize("type_", sorted(LEAF_TYPES))
-def test_every_leaf_type_is_meant_where_no_type_is_given(type_: TemplateType) -> None:
+def test_every_leaf_type_is_selected_where_no_type_is_given(type_: TemplateType) -> None:
     """Seven of the ten types do work themselves."""
     assert len(LEAF_TYPES) == 7
     locks = locks_of(lock_policy(inject=[rule("r", MUTEX)]))
     assert _selected(locks, {"name": "t", type_.value: {}}) == ["r"]
 
 
-def test_rules_come_in_the_order_of_policies_and_rules() -> None:
-    """Everybody who reads the patch finds locks in the order in which they are written down."""
+def test_rules_are_in_the_order_of_policies_and_rules() -> None:
+    """A patch has the locks in the order in which they are written."""
     locks = locks_of(
         lock_policy("b", inject=[rule("b2", MUTEX), rule("b1", {"mutex": "two"})]),
         lock_policy("a", inject=[rule("a1", {"database": "three"})]),
@@ -240,7 +240,7 @@ def _rules(draw: st.DrawFn) -> list[JsonObject]:
 
 
 def _by_hand(written: JsonObject, template: Template) -> bool:
-    """Judge a rule's selector as written, with nothing compiled and nothing remembered."""
+    """Evaluate a rule's selector as written, with nothing compiled and nothing remembered."""
     selector = written["templates"]
     assert isinstance(selector, dict)
     names, images, types, labels = (selector.get(key) for key in ("names", "images", "types", "labels"))
@@ -264,7 +264,7 @@ def _by_hand(written: JsonObject, template: Template) -> bool:
 def test_what_is_remembered_of_templates_never_changes_which_rules_select_them(
     rules: list[JsonObject], templates: list[JsonObject]
 ) -> None:
-    """Asked about templates that differ in labels or type only, twice, the answers are those by hand."""
+    """For templates that differ in labels or type only, the answers are the same twice, and right."""
     locks = locks_of(lock_policy(inject=list(rules)))
     for template in [*templates, *reversed(templates)]:
         decoded = template_of(template)
@@ -273,11 +273,11 @@ def test_what_is_remembered_of_templates_never_changes_which_rules_select_them(
 
 
 def test_made_up_template_names_do_not_fill_the_memory() -> None:
-    """However many names come by, a bounded number is remembered."""
+    """However many names there are, a bounded number is remembered."""
     locks = locks_of(lock_policy(inject=[rule("r", MUTEX)]))
     for number in range(MOST_KEPT + 5):
         locks.rules_for(Template(name=f"t{number}", container=Container("a")))
-    assert 0 < len(locks.found_out.rules) <= MOST_KEPT
+    assert 0 < len(locks.caches.rules) <= MOST_KEPT
     assert [each.name for each in locks.rules_for(Template(name="t1", container=Container("a")))] == ["r"]
 
 
@@ -291,5 +291,5 @@ def test_made_up_references_do_not_fill_the_memory() -> None:
         ref = TemplateRef(name=f"t{number}", template="t")
         assert find(ref) is None
         assert missing_locks(ref, locks, policies) == ()
-    assert 0 < len(locks.found_out.foreign) <= MOST_KEPT
-    assert 0 < len(locks.found_out.lacking) <= MOST_KEPT
+    assert 0 < len(locks.caches.foreign) <= MOST_KEPT
+    assert 0 < len(locks.caches.missing) <= MOST_KEPT

@@ -37,7 +37,7 @@ def _parameters(**values: object) -> Parameters:
     ],
 )
 def test_known_tags_are_filled_in_and_others_stay(text: str, filled: str) -> None:
-    """Simple tags and expressions that are one tag; a condition is not worked out."""
+    """Simple tags and expressions that are one tag; a condition is not evaluated."""
     assert fill_tags(text, workflow_values([_parameters(env="prod")], "team-a")) == filled
 
 
@@ -99,7 +99,7 @@ def test_an_input_has_its_argument_else_its_own_value_else_its_default() -> None
 
 
 def test_a_value_is_written_as_the_outermost_caller_would_write_it() -> None:
-    """Known ones are passed down; what only the run gives is told apart by where it is given."""
+    """Known ones are passed down; what only the run gives is distinguished by where it is given."""
     outer = {"inputs.parameters.name": "sales", "inputs.parameters.far": "{{item@there}}"}
     assert _bound("db-{{inputs.parameters.name}}", {}, outer) == "db-sales"
     assert _bound("{{inputs.parameters.far}}", {}, outer) == "{{item@there}}"
@@ -108,7 +108,7 @@ def test_a_value_is_written_as_the_outermost_caller_would_write_it() -> None:
     assert _bound("{{workflow.outputs.parameters.x}}", {}) == "{{workflow.outputs.parameters.x@here}}"
 
 
-def test_inputs_that_anybody_may_give_are_told_apart_by_name_and_place() -> None:
+def test_inputs_of_unknown_callers_are_distinguished_by_name_and_place() -> None:
     """Two of one template are two values."""
     assert open_inputs(["a", "b"], "x") == {
         "inputs.parameters.a": "{{inputs.parameters.a@x}}",

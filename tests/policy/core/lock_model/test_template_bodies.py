@@ -1,4 +1,4 @@
-"""Every template body is found where it stands, however deep, and is known by its type."""
+"""Every template body is found where it is written, however deep, and has a type."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonpointer import JsonPointer
 
-from policy.core.lock_model.template_bodies import calls, images_of, places, type_of
+from policy.core.lock_model.template_bodies import all_bodies, calls, images_of, type_of
 from policy.core.objects.json_patch import JsonObject, JsonValue, field_path
 from policy.core.policy_kinds.kinds import TemplateType
 from tests.policy.core.builders import spec_of, template_of
@@ -55,7 +55,7 @@ def test_the_images_are_those_of_a_templates_own_containers(
     assert images_of(template_of({"name": "t", type_.value: BODIES[type_]})) == images
 
 
-def test_inline_templates_are_found_where_they_stand() -> None:
+def test_inline_templates_are_found_where_they_are_written() -> None:
     """In a DAG, in steps, and inside each other."""
     leaf: JsonObject = {"container": {"image": "a"}}
     spec: JsonObject = {
@@ -76,7 +76,7 @@ def test_inline_templates_are_found_where_they_stand() -> None:
             },
         ]
     }
-    assert [place.pointer for place in places(spec_of(spec))] == [
+    assert [place.pointer for place in all_bodies(spec_of(spec))] == [
         "/spec/templates/0",
         "/spec/templates/1",
         "/spec/templates/1/dag/tasks/1/inline",
@@ -99,7 +99,7 @@ def test_inline_templates_are_found_where_they_stand() -> None:
 def test_nothing_inside_is_nothing_found(spec: JsonObject) -> None:
     """Null and empty lists hold no inline templates."""
     outer = spec.get("templates")
-    assert len(places(spec_of(spec))) == len(outer if isinstance(outer, list) else [])
+    assert len(all_bodies(spec_of(spec))) == len(outer if isinstance(outer, list) else [])
 
 
 def test_the_calls_of_a_template_come_with_their_pointers() -> None:
@@ -138,9 +138,9 @@ def _bodies(value: JsonValue) -> int:
 
 @given(st.lists(_templates, max_size=4))
 def test_each_pointer_leads_to_its_template_and_none_is_left_out(templates: list[JsonObject]) -> None:
-    """Resolved by the jsonpointer library, each place is the very body, and all bodies are places."""
+    """Resolved by the jsonpointer library, each pointer leads to its body, and all bodies are found."""
     whole: JsonObject = {"spec": {"templates": list(templates)}}
-    found = places(spec_of({"templates": list(templates)}))
+    found = all_bodies(spec_of({"templates": list(templates)}))
     assert [template_of(JsonPointer(each.pointer).resolve(whole)) for each in found] == [
         each.template for each in found
     ]

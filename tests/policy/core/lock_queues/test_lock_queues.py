@@ -24,7 +24,7 @@ def waiting(lock: str, at: float = 0) -> JsonObject:
     return node(phase="Pending", waiting=lock, at=at)
 
 
-def test_waiters_stand_in_the_order_in_which_argo_serves_them() -> None:
+def test_waiters_are_in_the_order_in_which_argo_gives_them_the_lock() -> None:
     """Priority, then age."""
     (queue,) = look(
         running("holder", holds={DB: ["n"]}, nodes={"n": node()}),
@@ -41,13 +41,13 @@ def test_waiters_stand_in_the_order_in_which_argo_serves_them() -> None:
 
 
 def test_tasks_that_wait_for_their_siblings_are_no_deadlock() -> None:
-    """Only what waits below the holder keeps it; many tasks under one semaphore are the usual case."""
+    """Only waits below the holder block it; many tasks under one semaphore are the usual case."""
     nodes = {"d": node("DAG", "Running", "a", "b"), "a": node(), "b": waiting(DB)}
     assert not live_deadlocks(look(running(holds={DB: ["a"]}, nodes=nodes)))
 
 
 def test_a_workflow_that_waits_for_itself_is_one() -> None:
-    """Workflow level and template level; a DAG and its task; with room for another it is none."""
+    """Workflow level and template level; a DAG and its task; with a free slot it is none."""
     whole = running("knot", holds={DB: [""]}, nodes={"n": waiting(DB)})
     (found,) = live_deadlocks(look(whole))
     assert (found.workflow.name, found.locks) == ("knot", (DB,))
@@ -61,7 +61,7 @@ def test_a_workflow_that_waits_for_itself_is_one() -> None:
 
 
 def test_a_circle_of_two_is_one_and_names_the_other() -> None:
-    """Each holds what the other waits for; whoever waits for them waits for ever too."""
+    """Each holds what the other waits for; other waiters of these locks wait for ever too."""
     one = running("one", holds={DB: ["d"]}, nodes={"d": node("DAG", "Running", "n"), "n": waiting(GPU)})
     two = running("two", holds={GPU: ["d"]}, nodes={"d": node("DAG", "Running", "n"), "n": waiting(DB)})
     behind = running("behind", waits=DB)
@@ -71,7 +71,7 @@ def test_a_circle_of_two_is_one_and_names_the_other() -> None:
     assert not live_deadlocks(look(one, two, limits={DB: 2}))
 
 
-def test_a_holder_that_goes_on_ends_the_wait() -> None:
+def test_a_holder_that_is_active_ends_the_wait() -> None:
     """Also where it is one of several."""
     stuck = running("stuck", holds={DB: [""]}, nodes={"n": waiting(DB)})
     free = running("free", holds={DB: ["n"]}, nodes={"n": node()})
@@ -82,7 +82,7 @@ def test_a_holder_that_goes_on_ends_the_wait() -> None:
 
 
 def test_without_a_limit_nothing_is_certain() -> None:
-    """The key may have been lost, and comes back."""
+    """The key may have been lost, and be defined again."""
     knot = traced(running("knot", holds={DB: [""]}, nodes={"n": waiting(DB)}))
     assert not live_deadlocks(lock_queues([knot], lambda _: None))
 
@@ -100,7 +100,7 @@ WAITING = st.dictionaries(st.sampled_from(NODES), st.sampled_from(LOCKS), max_si
 def test_what_is_called_stuck_is_what_can_never_be_set_free(
     drawn: list[tuple[list[tuple[str, str, set[str]]], dict[str, str]]], limits: dict[str, int]
 ) -> None:
-    """By an oracle that lets everybody go on who can, one after another, until nobody is left who can."""
+    """By an oracle that lets each waiter continue that can, one after another, until none can."""
     workflows = []
     for index, (held, waits) in enumerate(drawn):
         holds = tuple(LockHold(lock, each, tuple(sorted(below & waits.keys()))) for lock, each, below in held)

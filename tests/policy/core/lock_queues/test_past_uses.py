@@ -1,4 +1,4 @@
-"""Which uses of locks the Workflows that exist tell of: by template, once each, and no guesses."""
+"""Which uses of locks the existing Workflows record: by template, once each, and no guesses."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def use(lock: str, arrived: float, ended: float | None, began: float | None = No
 
 
 def test_nodes_use_the_locks_of_their_templates() -> None:
-    """From when they came to it to when they were done; those that are not over have no end."""
+    """From the start of the wait to the end; those that are not finished have no end."""
     nodes: dict[str, JsonObject] = {
         "n1": done(at=1),
         "n2": {**done(at=2), "phase": "Running", "finishedAt": None},
@@ -97,7 +97,7 @@ def test_a_workflow_uses_its_own_lock_from_its_start() -> None:
     ],
     ids=["templateRef", "of the cluster", "below one", "workflowTemplateRef"],
 )
-def test_templates_from_elsewhere_are_found_where_argo_stored_them(
+def test_templates_of_other_objects_are_found_where_argo_stored_them(
     where: JsonObject, status: JsonObject
 ) -> None:
     """By the name that it stored them under."""
@@ -109,7 +109,7 @@ def test_templates_from_elsewhere_are_found_where_argo_stored_them(
     assert [each.lock for each in seen.uses] == [DB]
 
 
-def test_a_key_that_is_worked_out_is_counted_and_not_guessed() -> None:
+def test_a_key_with_parameters_is_counted_and_not_guessed() -> None:
     """Which one it was is not written down."""
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'unlimited'}}"
     block: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": key}}]}

@@ -1,4 +1,4 @@
-"""What another limit would have done: exact where the record is, and silent where it says too little."""
+"""What another limit would have done: exact where the record is, and no result where it has too little."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.lock_queues.past_uses import Use
-from policy.core.lock_queues.replay import FEWEST, Stay, outcome, queue, replay
+from policy.core.lock_queues.replay import FEWEST, TimedUse, replay, replay_limit, wait_times
 from tests.policy.core.lock_graph.running import BEGIN, semaphore
 
 DB = semaphore("db")
@@ -18,7 +18,7 @@ COMINGS = st.lists(
 
 
 def run(comings: Sequence[tuple[int, int]], limit: int) -> list[tuple[int, int, int]]:
-    """Play a queue second by second: returns when each came, began and was done, in the order of coming."""
+    """Play a queue second by second: return when each arrived, began and finished, by arrival."""
     waiting = list(enumerate(comings))
     begun: dict[int, int] = {}
     now = 0
@@ -56,7 +56,7 @@ def test_a_record_of_one_limit_gives_what_another_would_have_done(
         for index, (came, began, done) in enumerate(recorded)
     ]
     played = replay(DB, limit, uses, most_wait=0)
-    assert (played.silent, played.record.finished) == ("", len(comings))
+    assert (played.no_result, played.record.finished) == ("", len(comings))
     for each in played.outcomes:
         waits = [began - came for came, began, _ in run(comings, each.limit)]
         assert each.mean_wait.value == pytest.approx(sum(waits) / len(waits))
@@ -64,43 +64,43 @@ def test_a_record_of_one_limit_gives_what_another_would_have_done(
         assert each.tail_wait.least <= each.tail_wait.value <= each.tail_wait.most
 
 
-STAYS = st.lists(st.builds(Stay, st.floats(0, 1000), st.floats(0, 100)), min_size=1, max_size=40).map(
+STAYS = st.lists(st.builds(TimedUse, st.floats(0, 1000), st.floats(0, 100)), min_size=1, max_size=40).map(
     lambda stays: sorted(stays, key=lambda each: each.arrived)
 )
 
 
 @given(STAYS, st.integers(1, 5))
-def test_more_slots_never_make_anybody_wait_longer(stays: list[Stay], limit: int) -> None:
+def test_more_slots_never_make_a_wait_longer(stays: list[TimedUse], limit: int) -> None:
     """Or a suggestion to raise would be worth nothing."""
-    fewer, more = queue(stays, limit), queue(stays, limit + 1)
+    fewer, more = wait_times(stays, limit), wait_times(stays, limit + 1)
     assert all(one >= other - 1e-9 for one, other in zip(fewer, more, strict=True))
-    assert all(wait == 0 for wait in queue(stays, len(stays)))
+    assert all(wait == 0 for wait in wait_times(stays, len(stays)))
 
 
-def test_busy_slots_and_the_longest_queue_are_told() -> None:
+def test_busy_slots_and_the_longest_queue_are_reported() -> None:
     """Three that come at once for one slot: two wait, and the slot is never idle."""
-    made = outcome([Stay(0, 10), Stay(0, 10), Stay(0, 10)], 1)
+    made = replay_limit([TimedUse(0, 10), TimedUse(0, 10), TimedUse(0, 10)], 1)
     assert (made.longest_queue, made.busy, made.mean_wait.value) == (2, 1.0, 10.0)
-    assert outcome([Stay(0, 10), Stay(20, 10)], 1).longest_queue == 0
+    assert replay_limit([TimedUse(0, 10), TimedUse(20, 10)], 1).longest_queue == 0
 
 
-def test_of_few_uses_nothing_is_said() -> None:
+def test_few_uses_give_no_result() -> None:
     """A false figure is worse than none."""
     few = [use(index, index + 5) for index in range(FEWEST - 1)]
     played = replay(DB, 2, [*few, use(50, None)], most_wait=10)
-    assert played.silent == f"too little was seen: {FEWEST - 1} finished uses, and {FEWEST} are needed"
+    assert played.no_result == f"too little was seen: {FEWEST - 1} finished uses, and {FEWEST} are needed"
     assert (played.outcomes, played.suggested, played.record.unfinished) == ((), None, 1)
 
 
 def test_what_the_limit_does_not_explain_is_not_replayed() -> None:
-    """Forty that ran at once under a limit that is said to be one: it was another then."""
+    """Forty that ran at once under a limit of one: it was another then."""
     crowd = [use(0, 10, index=index) for index in range(40)]
     played = replay(DB, 1, crowd, most_wait=10)
-    assert played.silent.startswith("what was seen does not fit the limit 1: 98% of the uses overlap more")
+    assert played.no_result.startswith("what was seen does not fit the limit 1: 98% of the uses overlap more")
     assert played.suggested is None
 
 
-def test_the_lowest_limit_that_keeps_waits_short_is_suggested() -> None:
+def test_the_lowest_limit_with_short_waits_is_suggested() -> None:
     """A use every five seconds that takes ten needs two slots, and lives with two."""
     steady = [(index * 5, 10) for index in range(60)]
     uses = [use(came, done, index=index) for index, (came, _, done) in enumerate(run(steady, 1))]

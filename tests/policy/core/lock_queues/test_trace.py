@@ -1,4 +1,4 @@
-"""What is kept of a live Workflow: what it holds, waits for, and may still ask for."""
+"""The record of a running Workflow: which locks it holds, waits for, and may still request."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ def test_holders_are_those_that_argo_lists() -> None:
     assert record.holds == (LockHold(DB, "n1", ()), LockHold(DB, "n2", ()), LockHold(mutex("m"), "", ()))
 
 
-def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
+def test_a_waiter_is_a_node_with_a_lock_to_wait_for_that_is_not_completed() -> None:
     """What waited before lingers in finished nodes."""
     record = traced(
         running(
@@ -41,7 +41,7 @@ def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
     "message",
     [f"Waiting for {DB} lock. Lock status: 0/1", f"Failed to get semaphore limit for {DB}"],
 )
-def test_a_workflow_that_waits_as_a_whole_says_so_in_its_message(message: str) -> None:
+def test_a_workflow_that_waits_as_a_whole_is_known_by_its_message(message: str) -> None:
     """Unless it holds the lock by now: Argo leaves the message on one that is suspended."""
     assert traced(running(phase="Pending", message=message)).waits == (LockWait(DB, "", BEGIN),)
     holding = running(holds={DB: [""]}, phase="Pending", message=message)
@@ -93,8 +93,8 @@ def test_a_holder_is_stuck_where_all_below_it_waits(
 
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"shutdown": "Terminate"}])
-def test_one_that_is_suspended_or_to_end_is_not_stuck(spec: JsonObject) -> None:
-    """Whoever suspended it goes on some day; whoever terminated it waits for seconds."""
+def test_a_workflow_that_is_suspended_or_shut_down_is_not_stuck(spec: JsonObject) -> None:
+    """A suspended Workflow continues some day; one that is shut down ends within seconds."""
     nodes = {"w": node(phase="Pending", waiting=GPU)}
     asked = running(holds={DB: [""]}, nodes=nodes, spec=spec)
     assert [each.stuck_on for each in traced(asked).holds] == [()]
@@ -121,7 +121,7 @@ def block(key: str, **more: JsonValue) -> JsonObject:
     return {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": key}, **more}]}
 
 
-def test_what_argo_finds_by_a_config_map_is_told_from_what_it_overlooks() -> None:
+def test_locks_that_argo_finds_by_a_config_map_are_distinguished_from_those_it_overlooks() -> None:
     """By its index it knows own templates and semaphores of the own namespace, and no inline ones."""
     inline: JsonObject = {"name": "t", "inline": {"synchronization": block("inline")}}
     spec: JsonObject = {
@@ -148,8 +148,8 @@ def test_what_argo_finds_by_a_config_map_is_told_from_what_it_overlooks() -> Non
     ],
     ids=["workflowTemplateRef", "templateRef", "templateRef below inline", "parameter"],
 )
-def test_one_that_may_come_to_other_locks_says_so(spec: JsonObject) -> None:
-    """Then a key is not taken away while it lives."""
+def test_a_workflow_that_may_wait_for_other_locks_is_open_ended(spec: JsonObject) -> None:
+    """Then a key is not removed while it runs."""
     assert traced(running(spec=spec)).open_ended
 
 

@@ -11,11 +11,11 @@ from typing import Final
 import pytest
 
 from policy.core.decision.decision import Code
-from policy.core.injection import layer_safety
+from policy.core.injection import layers
 from policy.core.lock_checks.rulebook import MAX_FAULTS
 from policy.core.lock_graph import certain_tasks
-from policy.core.lock_model import conditions, parameters
-from policy.core.lock_model.pod_spec_patches import read_patch
+from policy.core.lock_model import parameters, when_conditions
+from policy.core.lock_model.template_pods import read_patch
 from policy.core.lock_model.template_selectors import LONGEST_TEXT, globs, manifest_kind
 from policy.core.objects.json_patch import JsonObject, JsonValue, field_path
 from policy.core.objects.workflow import Call, Dag
@@ -46,7 +46,7 @@ NOISE: Final = 0.02
 
 
 def _needed(text: str) -> object:
-    return certain_tasks.needed(Call(name="x", depends=f"{text}$"))
+    return certain_tasks.dependencies_of(Call(name="x", depends=f"{text}$"))
 
 
 def _certain(text: str) -> object:
@@ -54,7 +54,7 @@ def _certain(text: str) -> object:
 
 
 def _uses(text: str) -> object:
-    return layer_safety.task_uses({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
+    return layers.task_uses({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
 
 
 def _glob(text: str) -> object:
@@ -67,7 +67,7 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "choices": parameters.choices,
     "inputs": parameters.inputs_in,
     "what is shown of a name": parameters.as_written,
-    "a name without its condition": conditions.without_condition,
+    "a name without its condition": when_conditions.without_condition,
     "tasks that one waits for": _needed,
     "certain tasks": _certain,
     "outputs that a caller uses": _uses,
@@ -120,7 +120,7 @@ def test_texts_of_others_are_read_in_linear_time(what: str, shape: str) -> None:
 
 
 def test_a_depends_that_is_nested_too_deep_or_too_long_is_taken_for_unsure() -> None:
-    """It neither raises nor takes long; nothing certain is said of its task."""
+    """It neither raises nor takes long; its task counts as uncertain."""
     for text in ("(" * 50_000 + "a" + ")" * 50_000, "!" * 50_000 + "a", "a && " * 50_000 + "a"):
         assert _certain(text) == [True, False]
     assert _certain("(" * 50 + "a" + ")" * 50) == [True, True]
@@ -135,8 +135,8 @@ def test_outcomes_are_not_tried_for_ever() -> None:
     assert thread_time() - began < 5
 
 
-def test_a_text_of_any_length_is_looked_at_only_so_far() -> None:
-    """Beyond that it fits: nobody gets round a rule by making its name long."""
+def test_only_the_beginning_of_a_long_text_is_read() -> None:
+    """Beyond that it fits: a long name does not evade a rule."""
     found = globs(("x-*",))
     assert found is not None
     assert found.fits("a" * (LONGEST_TEXT + 1))
@@ -145,7 +145,7 @@ def test_a_text_of_any_length_is_looked_at_only_so_far() -> None:
 
 @pytest.mark.parametrize("part", ["names", "images", "serviceAccounts", "volumes", "tasks"])
 def test_globs_are_bounded_in_length(part: str) -> None:
-    """The CRDs say the same."""
+    """The CRDs have the same bound."""
     asked: dict[str, JsonValue] = {part: ["a" * 501]}
     (found,) = problems(lock_policy(inject=[rule("a", {"mutex": "m"}, **asked)]))
     assert (found.path, found.message) == (
@@ -203,7 +203,7 @@ def test_a_near_key_is_looked_for_once_for_each_lock_and_a_few_times_a_review() 
     assert all("did you mean" in each.message for each in same)
 
 
-def test_an_undefined_key_that_rules_inject_everywhere_is_told_a_bounded_number_of_times() -> None:
+def test_an_undefined_key_that_rules_inject_everywhere_is_reported_a_bounded_number_of_times() -> None:
     """Each template of a large Workflow would have the same fault."""
     policy = lock_policy(inject=[rule("a", semaphore_target("gpus"))], semaphores=[definition("gpu")])
     leaves: list[JsonValue] = [{"name": f"t{number}", "container": {"image": "a"}} for number in range(2_000)]
@@ -211,8 +211,8 @@ def test_an_undefined_key_that_rules_inject_everywhere_is_told_a_bounded_number_
     assert len(found.reasons) == MAX_FAULTS
 
 
-def test_unknown_references_are_told_a_bounded_number_of_times() -> None:
-    """A Workflow has room for ten thousands of calls of what does not exist."""
+def test_unknown_references_are_reported_a_bounded_number_of_times() -> None:
+    """A Workflow may have ten thousands of calls of missing templates."""
     tasks: list[JsonValue] = [{"name": f"t{number}", "template": f"x{number}"} for number in range(3_000)]
     main: JsonObject = {"name": "main", "dag": {"tasks": tasks}}
     policy = lock_policy(validate={"unknownReferences": "Deny"})
@@ -240,7 +240,7 @@ def test_values_are_looked_for_in_a_bounded_number_of_calls() -> None:
     assert any("its image is not known before it runs" in each for each in found.warnings)
 
 
-def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
+def test_fixing_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
     from policy.core.lock_review.template_locks import review_template  # noqa: PLC0415 - the only test of templates here
 

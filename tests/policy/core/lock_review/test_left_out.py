@@ -87,7 +87,7 @@ WAYS: list[tuple[str, JsonObject]] = [
 
 @pytest.mark.parametrize(("field", "spec"), WAYS)
 def test_a_workflow_that_leads_to_a_template_left_out_is_refused(field: str, spec: JsonObject) -> None:
-    """It could bring labels, tasks and bodies that nobody here has seen."""
+    """It could have labels, tasks and bodies that are unknown here."""
     (said,) = outcome(spec, snapshot())
     assert said.startswith(field)
     assert said.endswith(
@@ -106,13 +106,13 @@ def test_another_namespace_does_not_suffer_from_a_flood(field: str, spec: JsonOb
 
 
 def test_what_is_known_is_allowed_at_the_bound() -> None:
-    """Work goes on with the templates that were there before the flood."""
+    """Workflows with templates from before the flood are still admitted."""
     assert outcome({"workflowTemplateRef": {"name": "known"}}, snapshot()) == []
     assert outcome(calling("known"), snapshot()) == []
 
 
-def test_the_policies_of_a_namespace_say_that_its_bound_is_reached() -> None:
-    """How many are left out, and what follows; the policies of others say nothing."""
+def test_the_policies_of_a_namespace_report_that_its_bound_is_reached() -> None:
+    """How many are left out, and the consequence; the policies of others report nothing."""
     (found,) = all_findings(snapshot()).items()
     name, findings = found
     assert str(name) == "WorkflowQuota team-a/q"
@@ -125,7 +125,7 @@ def test_the_policies_of_a_namespace_say_that_its_bound_is_reached() -> None:
     )
 
 
-def test_templates_of_the_cluster_left_out_are_told_on_every_policy() -> None:
+def test_templates_of_the_cluster_left_out_are_reported_on_every_policy() -> None:
     """Any namespace may refer to them."""
     beyond = LeftOut("ClusterWorkflowTemplate", "", 1, 2000, "2000 objects, 4 MiB")
     found = all_findings(snapshot(Extent(left_out={("ClusterWorkflowTemplate", ""): beyond})))
@@ -133,7 +133,7 @@ def test_templates_of_the_cluster_left_out_are_told_on_every_policy() -> None:
 
 
 def lock_fault(extent: Extent, namespace: str, **validate: str) -> list[str]:
-    """Return what is said of a lock on a key that nobody has heard of."""
+    """Return the message about a lock on an unknown key."""
     policy = msgspec.convert(
         {"metadata": {"name": "p", "namespace": "team-a"}, "spec": {"validate": {**validate}}},
         SynchronizationPolicy,
@@ -171,7 +171,7 @@ def test_a_key_that_may_be_left_out_is_not_just_called_undefined() -> None:
 
 
 def test_a_lock_of_a_namespace_that_is_not_read_is_not_called_undefined() -> None:
-    """Nobody knows here which ConfigMaps there are; of those that are read it is said as ever."""
+    """It is unknown which ConfigMaps exist; for those that are read the message is as before."""
     read = Extent(config_maps=frozenset({"team-a"}))
     assert lock_fault(read, "team-b", crossNamespace="Allow") == []
     named = Extent(config_maps=frozenset({"team-a"}), named=frozenset({("team-b", "limits")}))
@@ -203,7 +203,7 @@ def update(old: JsonObject, new: JsonObject, kind: ObjectKind, within: Snapshot)
 
 
 def locked(extent: Extent) -> Snapshot:
-    """Return a snapshot in which a policy of locks speaks about templates too."""
+    """Return a snapshot in which a policy of locks applies to templates too."""
     match = {"kinds": ["Workflow", "WorkflowTemplate"]}
     policy = msgspec.convert(
         {"metadata": {"name": "p", "namespace": "team-a"}, "spec": {"match": match}}, SynchronizationPolicy
@@ -213,7 +213,7 @@ def locked(extent: Extent) -> Snapshot:
 
 
 def test_an_edit_may_not_lead_a_workflow_that_waits_to_a_template_left_out() -> None:
-    """It was admitted with another; what was so before holds nobody up."""
+    """It was admitted with another; a fault from before does not block an edit."""
     within, kind = locked(AT_THE_BOUND), ObjectKind.WORKFLOW
     known: JsonObject = {"workflowTemplateRef": {"name": "known"}}
     hidden: JsonObject = {"workflowTemplateRef": {"name": "hidden"}}
@@ -223,7 +223,7 @@ def test_an_edit_may_not_lead_a_workflow_that_waits_to_a_template_left_out() -> 
 
 
 def test_a_template_that_others_run_may_not_be_led_to_one_left_out() -> None:
-    """A Workflow that waits runs the template as it is when its turn comes."""
+    """A waiting Workflow runs the template as it is when it starts."""
     within, kind = locked(AT_THE_BOUND), ObjectKind.WORKFLOW_TEMPLATE
     assert update(calling("known"), calling("hidden"), kind, within) == [
         "UnknownReference spec.templates[0].steps[0][0]"
@@ -234,17 +234,17 @@ def test_a_template_that_others_run_may_not_be_led_to_one_left_out() -> None:
 
 
 @pytest.mark.parametrize(("field", "spec"), WAYS)
-def test_one_that_was_created_as_over_is_not_led_to_a_template_left_out_and_then_run(
+def test_a_workflow_created_as_completed_is_not_redirected_to_a_template_left_out_and_then_run(
     field: str, spec: JsonObject
 ) -> None:
-    """Nobody judges the spec of a Workflow that is over, until it is made to run."""
+    """The spec of a completed Workflow is not reviewed until it is to run again."""
     began: JsonObject = {"startedAt": "2026-11-30T00:00:00Z"}
     assert retry(spec, began, snapshot()) == [f"UnknownReference {field}"]
     assert retry(spec, began, snapshot(WHOLE)) == []
 
 
 @pytest.mark.parametrize("name", ["hidden", "leads-on"])
-def test_a_retry_goes_on_with_what_argo_stored_of_a_template_that_was_left_out_since(name: str) -> None:
+def test_a_retry_continues_with_the_stored_copy_of_a_template_that_was_left_out_since(name: str) -> None:
     """Argo does not look at the template again."""
     spec: JsonObject = {"workflowTemplateRef": {"name": name}}
     assert retry(spec, {"storedWorkflowTemplateSpec": {"entrypoint": "main"}}, snapshot()) == []

@@ -1,4 +1,4 @@
-"""A Workflow without templates of its own is led to a copy of its template that has the locks."""
+"""A Workflow without templates of its own is redirected to a copy of its template that has the locks."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,8 +8,8 @@ import pytest
 
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Side
-from policy.core.lock_model.sibling_names import Sibling, has_form, is_sibling
-from policy.core.lock_review.wanted_siblings import manifest, wanted_siblings, with_siblings
+from policy.core.lock_model.generated_names import Sibling, is_sibling, is_sibling_name
+from policy.core.lock_review.siblings import manifest, wanted_siblings, with_siblings
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import Metadata, TemplateObject
@@ -43,7 +43,7 @@ NOTE: Final = "r: load"
 
 
 def policy(name: str = "locks", *rules: JsonObject, **match: JsonValue) -> Document:
-    """Return a policy that leads to siblings."""
+    """Return a policy that redirects to siblings."""
     return lock_policy(
         name,
         match={"referenced": "Sibling", **match},
@@ -72,7 +72,7 @@ def wanted(*documents: Document) -> Sibling:
 
 
 def made(*documents: Document) -> tuple[Sibling, Snapshot]:
-    """Return the one sibling that is wanted, and the snapshot in which it stands."""
+    """Return the one sibling that is wanted, and the snapshot that has it."""
     found = wanted(*documents)
     return found, snapshot(*documents, stored(found))
 
@@ -109,8 +109,8 @@ def updated(old: JsonObject, new: JsonObject, policies: Snapshot, side: Side = S
     )
 
 
-def test_a_workflow_is_led_to_the_sibling_that_has_the_locks() -> None:
-    """Both sides agree, and the Workflow says which sibling serves it, of which template."""
+def test_a_workflow_is_redirected_to_the_sibling_that_has_the_locks() -> None:
+    """Both sides agree, and the marks of the Workflow name its sibling and the template."""
     sibling, policies = made(policy(), base())
     decision = mutate(ref(), policies)
     assert [(each.template, each.rule) for each in decision.injected] == [("load", "r")]
@@ -143,7 +143,7 @@ def test_a_sibling_is_the_template_with_the_locks() -> None:
         ],
     }
     assert len(sibling.mark) == 12
-    assert has_form(sibling.name)
+    assert is_sibling_name(sibling.name)
 
 
 def test_while_the_sibling_is_not_there_the_workflow_is_to_be_tried_again() -> None:
@@ -155,7 +155,7 @@ def test_while_the_sibling_is_not_there_the_workflow_is_to_be_tried_again() -> N
         assert wanted(policy(), base()).name in decision.reasons[0].message
 
 
-def test_a_workflow_that_the_mutating_side_did_not_lead_is_refused() -> None:
+def test_a_workflow_that_the_mutating_side_did_not_redirect_is_refused() -> None:
     """It was away."""
     _, policies = made(policy(), base())
     assert set(codes(validate(ref(), policies))) == {Code.NOT_MUTATED}
@@ -209,8 +209,8 @@ def test_a_name_is_never_longer_than_a_label_may_be(length: int) -> None:
     ],
     ids=["without locks", "of something else", "without the label"],
 )
-def test_what_somebody_else_wrote_under_the_name_is_not_used(fake: JsonObject) -> None:
-    """Whoever may create templates must not get others' Workflows to run his own."""
+def test_a_template_that_a_user_wrote_under_the_name_is_not_used(fake: JsonObject) -> None:
+    """A user who may create templates must not get others' Workflows to run them."""
     sibling = wanted(policy(), base())
     if "metadata" in fake:
         fake = {"metadata": {"name": sibling.name, "namespace": "team-a"}}
@@ -244,7 +244,7 @@ def test_a_template_of_the_cluster_has_a_sibling_in_each_namespace() -> None:
     }
 
 
-def test_where_locks_cannot_be_put_nothing_is_made_and_the_workflow_is_told_why() -> None:
+def test_where_locks_cannot_be_put_no_sibling_is_created_and_the_message_gives_the_reason() -> None:
     """The message names the template and the place in it."""
     broken = lock_policy(match={"referenced": "Sibling"}, inject=[rule("r", DB)])
     policies = snapshot(broken, base())
@@ -257,7 +257,7 @@ def test_where_locks_cannot_be_put_nothing_is_made_and_the_workflow_is_told_why(
     )
 
 
-def test_nothing_is_made_of_a_template_that_lacks_nothing() -> None:
+def test_a_template_that_lacks_nothing_has_no_sibling() -> None:
     """And a Workflow of it is as it was."""
     locked = base({**SPEC, "templates": [{**LOAD, "synchronization": LOCKED}]})
     policies = snapshot(policy(), locked)
@@ -276,7 +276,7 @@ def test_a_sibling_has_no_sibling() -> None:
 
 
 def test_a_workflow_that_is_submitted_again_gets_what_its_template_is_now() -> None:
-    """It names the sibling of then, which may be gone: its own annotation tells the origin."""
+    """It names the earlier sibling, which may be deleted: its own annotation names the origin."""
     old, before = made(policy(), base())
     obj = admitted(ref(), before)
     now = (policy(), base({**SPEC, "entrypoint": "load", "parallelism": 3}))
@@ -299,7 +299,7 @@ def test_a_workflow_that_is_submitted_again_goes_back_to_a_template_that_lacks_n
     assert at(changed, "metadata", "annotations") == {}
 
 
-def test_a_sibling_whose_origin_is_gone_serves_nobody_whom_it_lacks_locks_for() -> None:
+def test_a_sibling_whose_origin_was_deleted_is_refused_to_workflows_whose_locks_it_lacks() -> None:
     """There is nothing to make another one of."""
     old = wanted(policy(), base())
     more = policy("locks", rule("r", DB), rule("s", {"mutex": "m"}))
@@ -307,7 +307,7 @@ def test_a_sibling_whose_origin_is_gone_serves_nobody_whom_it_lacks_locks_for() 
     assert mutate(ref(old.name), snapshot(policy(), stored(old))).reasons == ()
 
 
-def test_whoever_applies_his_file_again_changes_nothing() -> None:
+def test_applying_the_same_file_again_changes_nothing() -> None:
     """He sets the reference back to the origin; the Workflow stays where it is, even at an older sibling."""
     _, before = made(policy(), base())
     obj = admitted(ref(), before)
@@ -327,7 +327,7 @@ def at_spec(obj: JsonObject) -> JsonObject:
     return spec
 
 
-def test_a_workflow_that_is_not_over_is_not_led_to_another_template_that_lacks_locks() -> None:
+def test_a_workflow_that_is_not_completed_is_not_redirected_to_another_template_that_lacks_locks() -> None:
     """Nor may its marks be changed."""
     _, policies = made(policy(), base())
     obj = admitted(ref(), policies)
@@ -338,8 +338,8 @@ def test_a_workflow_that_is_not_over_is_not_led_to_another_template_that_lacks_l
     assert Code.GUARDED_MARK in codes(updated(obj, unmarked, policies))
 
 
-def test_a_workflow_that_runs_again_goes_on_with_its_sibling() -> None:
-    """Argo keeps what it runs by in the status; another template now would be a change under way."""
+def test_a_workflow_that_runs_again_continues_with_its_sibling() -> None:
+    """Argo stores what it runs in the status; another template now would change a running Workflow."""
     old, before = made(policy(), base())
     obj = admitted(ref(), before)
     over: JsonObject = {
@@ -356,8 +356,8 @@ def test_a_workflow_that_runs_again_goes_on_with_its_sibling() -> None:
     assert codes(updated(over, again, snapshot(*edited))) == [Code.SIBLING_AWAITED]
 
 
-def test_one_that_is_over_may_name_the_origin_again_and_a_retry_leads_it_anew() -> None:
-    """Who applies his file again sets the reference back; nobody runs by it until it is made to run again."""
+def test_a_completed_workflow_may_name_the_origin_again_and_a_retry_redirects_it_again() -> None:
+    """Applying the same file again sets the reference back; without effect until the Workflow runs again."""
     sibling, policies = made(policy(), base())
     obj = admitted(ref(), policies)
     labels: JsonObject = {well_known.SIBLING: sibling.mark, well_known.COMPLETED: "true"}
@@ -380,15 +380,15 @@ def at_metadata(obj: JsonObject) -> JsonObject:
     return metadata
 
 
-def test_a_workflow_that_holds_the_lock_as_a_whole_is_left_where_it_is() -> None:
+def test_a_workflow_that_holds_the_lock_as_a_whole_is_not_redirected() -> None:
     """In the sibling its own tasks would wait for it."""
     _, policies = made(policy(), base())
     obj = workflow({"workflowTemplateRef": {"name": "base"}, "synchronization": LOCKED})
     assert mutate(obj, policies).patch == ()
 
 
-def test_a_schedule_is_told_nothing_because_its_runs_are_led() -> None:
-    """Unless the policy does not speak about Workflows: then it is warned of."""
+def test_a_schedule_gets_no_warning_because_its_runs_are_redirected() -> None:
+    """Unless the policy does not apply to Workflows: then there is a warning."""
     cron: JsonObject = {
         **workflow(),
         "kind": "CronWorkflow",
@@ -402,8 +402,8 @@ def test_a_schedule_is_told_nothing_because_its_runs_are_led() -> None:
     assert list(wanted_siblings(snapshot(policy(kinds=kinds[1:]), base()))) == []
 
 
-def test_labels_of_a_workflow_decide_which_sibling_serves_it() -> None:
-    """There is one for each set of policies that may speak about a Workflow."""
+def test_labels_of_a_workflow_decide_which_sibling_it_gets() -> None:
+    """There is one for each set of policies that may apply to a Workflow."""
     fast = policy("fast", rule("f", {"mutex": "fast"}), workflows={"matchLabels": {"lane": "fast"}})
     documents = (policy("all"), fast, base())
     found = list(wanted_siblings(snapshot(*documents)))
@@ -432,8 +432,8 @@ def test_more_selectors_than_siblings_are_made_for_are_refused_plainly() -> None
 
 
 @pytest.mark.parametrize("spec", [{"workflowTemplateRef": {"name": "base"}}, {"templates": [LOAD]}])
-def test_marks_that_a_workflow_brings_without_a_sibling_are_taken_away(spec: JsonObject) -> None:
-    """They would keep somebody's sibling from being removed."""
+def test_marks_of_a_workflow_without_a_sibling_are_removed(spec: JsonObject) -> None:
+    """They would keep the sibling of another Workflow from being removed."""
     obj: JsonObject = {
         **workflow(spec),
         "metadata": {
@@ -450,7 +450,7 @@ def test_marks_that_a_workflow_brings_without_a_sibling_are_taken_away(spec: Jso
     assert at(changed, "metadata", "annotations") == {}
 
 
-def test_without_the_text_of_a_template_nothing_is_made_of_it() -> None:
+def test_without_the_text_of_a_template_there_is_no_sibling() -> None:
     """What is not read of a template would be lost in the copy."""
     unread = msgspec.structs.replace(base(), text="")
     (reason,) = mutate(ref(), snapshot(policy(), unread)).reasons
@@ -490,14 +490,14 @@ TEMPLATE_POLICY: Final = lock_policy(
 
 
 def test_a_sibling_that_is_wanted_passes_the_admission_of_templates_unchanged() -> None:
-    """Another policy would change it there, and then it would be another one than its name says."""
+    """Another policy would change it there, and then its content would not match its name."""
     documents = (policy(), TEMPLATE_POLICY, base())
     obj = manifest(wanted(*documents), "u1")
     for side in Side.MUTATE, Side.VALIDATE:
         assert apply_policies(review_of(obj, side), snapshot(*documents), NOW).outcome is Outcome.IGNORED
 
 
-def test_whoever_labels_his_template_as_a_sibling_gains_nothing() -> None:
+def test_a_user_who_labels_a_template_as_a_sibling_gains_nothing() -> None:
     """Only what would be made just so is let pass."""
     documents = (policy(), TEMPLATE_POLICY, base())
     obj = manifest(wanted(*documents), "u1")
@@ -532,10 +532,10 @@ def at_mark(obj: JsonObject) -> JsonValue:
 
 
 def test_where_templates_are_files_siblings_count_as_made() -> None:
-    """Nobody makes them there."""
+    """No controller creates them there."""
     policies = with_siblings(snapshot(policy(), base()))
     changed = admitted(ref(), policies)
-    assert has_form(str(at(changed, "spec", "workflowTemplateRef", "name")))
+    assert is_sibling_name(str(at(changed, "spec", "workflowTemplateRef", "name")))
     plain = snapshot(policy())
     assert with_siblings(plain) is plain
 

@@ -79,7 +79,7 @@ def test_an_object_of_a_kind_that_a_policy_names_gets_its_locks(kind: str) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_object_of_another_kind_is_left_alone(kind: str) -> None:
-    """Policies speak about Workflows alone unless they say more."""
+    """Policies apply to Workflows alone unless they name more kinds."""
     others = [each for each in KINDS if each != kind]
     for kinds in (["Workflow"], others):
         assert _decide(_object(kind), _policies(kinds)) == Decision(Outcome.UNGOVERNED)
@@ -92,7 +92,7 @@ def test_a_policy_of_a_namespace_does_not_reach_templates_of_the_cluster() -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edit_that_leaves_the_spec_alone_is_none_of_ours(kind: str) -> None:
+def test_an_edit_outside_of_the_spec_is_not_reviewed(kind: str) -> None:
     """Argo writes the status of schedules all the time; labels and finalizers of wrong objects stay free."""
     obj = _object(kind)
     assert _decide({**obj, "status": {"active": []}}, _policies(), old=obj).outcome is Outcome.IGNORED
@@ -101,8 +101,8 @@ def test_an_edit_that_leaves_the_spec_alone_is_none_of_ours(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edit_of_what_is_deleted_gets_the_locks_too(kind: str) -> None:
-    """While a finalizer of anybody's keeps a template, Argo makes Workflows of it."""
+def test_an_edit_of_an_object_that_is_being_deleted_gets_the_locks_too(kind: str) -> None:
+    """While a finalizer delays the deletion of a template, Argo creates Workflows of it."""
     deleted = "2026-01-01T00:00:00Z"
     going = _object(kind, {**SPEC, "entrypoint": "x"}, deletionTimestamp=deleted)
     changed = _decide(going, _policies(), old=_object(kind, deletionTimestamp=deleted))
@@ -111,14 +111,14 @@ def test_an_edit_of_what_is_deleted_gets_the_locks_too(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_edit_of_the_spec_gets_the_locks_too(kind: str) -> None:
-    """Whoever takes one away finds it back."""
+    """A lock that an edit removes is put back."""
     changed = _decide(_object(kind), _policies(), old=_object(kind, {"templates": []}))
     assert [each.template for each in changed.injected] == ["load"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_edit_is_refused_for_what_it_brings_and_not_for_what_was_wrong(kind: str) -> None:
-    """A fault from before the policy must not keep anybody from editing the rest."""
+    """A fault from before the policy must not block an edit of the rest."""
     policies = _policies(inject=[])
     wrong = _object(kind, {"synchronization": {"mutexes": [{}]}})
     assert [each.code for each in _decide(wrong, policies).reasons] == [Code.LOCK_NAME]
@@ -130,7 +130,7 @@ def test_an_edit_is_refused_for_what_it_brings_and_not_for_what_was_wrong(kind: 
 
 
 def test_a_schedule_is_selected_by_the_labels_of_what_it_makes() -> None:
-    """So a policy for some Workflows speaks about the schedules that make them."""
+    """So a policy for some Workflows applies to the schedules that create them."""
     policies = _policies(
         match={"kinds": ["CronWorkflow"], "workflows": {"matchLabels": {"team": "etl"}}},
     )
@@ -142,8 +142,8 @@ def test_a_schedule_is_selected_by_the_labels_of_what_it_makes() -> None:
     assert _decide(obj, policies).injected != ()
 
 
-def test_deleting_is_never_judged() -> None:
-    """Nor is what goes through a subresource."""
+def test_deleting_is_never_reviewed() -> None:
+    """Nor is a request for a subresource."""
     obj = _object("WorkflowTemplate")
     review = review_of(obj, operation=Operation.DELETE)
     assert apply_policies(review, _policies(), NOW).outcome is Outcome.IGNORED
@@ -157,7 +157,7 @@ def test_deleting_is_never_judged() -> None:
 def test_a_schedule_of_a_template_that_lacks_a_lock_is_warned_of_or_refused(
     referenced: str, kinds: Sequence[str], mend: str
 ) -> None:
-    """It cannot carry templates of its own; the message says what to do."""
+    """It cannot have templates of its own; the message gives the fix."""
     stored = template_object("base", SPEC)
     policy = cluster_lock_policy(
         match={"kinds": list(kinds), "referenced": referenced},
@@ -173,8 +173,8 @@ def test_a_schedule_of_a_template_that_lacks_a_lock_is_warned_of_or_refused(
     assert told[0].endswith(mend)
 
 
-def test_a_template_of_the_cluster_is_of_no_namespace_whatever_the_request_says() -> None:
-    """`lockkeeper review` asks about files, and names a namespace for all of them."""
+def test_a_template_of_the_cluster_has_no_namespace_whatever_the_request_has() -> None:
+    """`lockkeeper review` reads files, and has one namespace for all of them."""
     review = review_of(_object("ClusterWorkflowTemplate"))
     asked = msgspec.structs.replace(review, namespace=NAMESPACE)
     assert apply_policies(asked, _policies(), NOW) == apply_policies(review, _policies(), NOW)

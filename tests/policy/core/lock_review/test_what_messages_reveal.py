@@ -1,6 +1,6 @@
-"""A refusal tells nobody what he may not read: keys and values of ConfigMaps, limits, names of Workflows.
+"""A refusal shows nothing that a user may not read: keys and values of ConfigMaps, limits, Workflow names.
 
-Whoever may create a Workflow can name any key of any ConfigMap, if only in a dry run, and reads the answer.
+A user who may create Workflows can name any key of any ConfigMap, if only in a dry run, and reads the answer.
 """
 
 from datetime import UTC, datetime
@@ -65,8 +65,8 @@ ASKED: Final = ("gpu", "gpus", "low", OTHER_KEY, "api-tokens", "nothing-like-it"
 
 
 @pytest.mark.parametrize("key", ASKED)
-def test_of_a_closed_namespace_nothing_is_told_but_that_it_is_closed(key: str) -> None:
-    """Whatever stands there, and whether anything does, the answer is the same to the letter."""
+def test_of_a_closed_namespace_nothing_is_shown_but_that_it_is_closed(key: str) -> None:
+    """Whether it exists and whatever its content, the answer is exactly the same."""
     full, empty = snapshot(CLOSED, *_maps(THEIRS)), snapshot(CLOSED)
     for decision, bare in zip(
         _answers(_asking(key, THEIRS), full), _answers(_asking(key, THEIRS), empty), strict=True
@@ -79,7 +79,7 @@ def test_of_a_closed_namespace_nothing_is_told_but_that_it_is_closed(key: str) -
 
 
 @pytest.mark.parametrize("key", ASKED)
-def test_of_an_open_namespace_only_is_told_whether_argo_would_run_it(key: str) -> None:
+def test_of_an_open_namespace_only_is_shown_whether_argo_would_run_it(key: str) -> None:
     """One sentence for what is missing, what is no number, and what is too small; no key, no value."""
     for decision in _answers(_asking(key, THEIRS), snapshot(OPEN, *_maps(THEIRS))):
         if key == "gpu":
@@ -91,7 +91,7 @@ def test_of_an_open_namespace_only_is_told_whether_argo_would_run_it(key: str) -
 
 @pytest.mark.parametrize("key", [OTHER_KEY, "api-tokens", "gpus", "nothing-like-it"])
 def test_in_the_own_namespace_no_value_is_shown_that_is_no_number(key: str) -> None:
-    """Nor is a key suggested that holds none: its name may tell what it is for."""
+    """Nor is a key suggested that holds none: its name may show its purpose."""
     for decision in _answers(_asking(key), snapshot(CLOSED, *_maps("team-a"))):
         (reason,) = decision.reasons
         assert SECRET not in reason.message
@@ -113,7 +113,7 @@ def test_in_the_own_namespace_no_value_is_shown_that_is_no_number(key: str) -> N
 )
 @pytest.mark.parametrize("where", ["template", "workflow", "defaults", "inline"])
 def test_no_way_of_writing_a_reference_gets_at_another_namespace(reference: JsonValue, where: str) -> None:
-    """A parameter that is filled in, a choice, the single form, at every place where a lock may stand."""
+    """A parameter that is filled in, a choice, the single form, wherever a lock may be written."""
     leaf: JsonObject = {"name": "main", "container": {"image": "a"}}
     spec: JsonObject = {"entrypoint": "main", "templates": [leaf]}
     match where:
@@ -137,8 +137,8 @@ def test_no_way_of_writing_a_reference_gets_at_another_namespace(reference: Json
 
 
 @pytest.mark.parametrize("policy", [CLOSED, OPEN])
-def test_no_deadlock_tells_the_limit_of_another_namespace(policy: Document) -> None:
-    """It is judged by where that is open, and a sentence with the number in it is for the own namespace."""
+def test_no_deadlock_shows_the_limit_of_another_namespace(policy: Document) -> None:
+    """It is checked where the other namespace is open, but only messages of the own one have numbers."""
     here = _asking_twice(None)
     there = _asking_twice(THEIRS)
     policies = snapshot(policy, *_maps("team-a"), *_maps(THEIRS))
@@ -149,7 +149,7 @@ def test_no_deadlock_tells_the_limit_of_another_namespace(policy: Document) -> N
 
 
 def _asking_twice(namespace: str | None) -> JsonObject:
-    """Return a Workflow that takes a lock below itself, where a condition says so."""
+    """Return a Workflow that takes a lock below itself, under a condition."""
     more: dict[str, JsonValue] = {} if namespace is None else {"namespace": namespace}
     block: JsonObject = {"semaphores": [semaphore("gpu", "limits", **more)]}
     leaf: JsonObject = {"name": "leaf", "container": {"image": "a"}, "synchronization": block}
@@ -159,15 +159,15 @@ def _asking_twice(namespace: str | None) -> JsonObject:
 
 
 def test_a_limit_that_is_not_looked_at_makes_no_deadlock_certain() -> None:
-    """Otherwise a refusal would tell that a closed namespace's limit is 1."""
+    """Otherwise a refusal would show that a closed namespace's limit is 1."""
     one = config_map(namespace=THEIRS, gpu="1")
     many = config_map(namespace=THEIRS, gpu="50")
     told = {_text(mutate(_asking_twice(THEIRS), snapshot(CLOSED, each))) for each in (one, many)}
     assert len(told) == 1
 
 
-def test_the_status_of_a_cluster_policy_tells_nothing_of_config_maps() -> None:
-    """Whoever may read it need not be of the namespaces that it speaks for."""
+def test_the_status_of_a_cluster_policy_shows_nothing_of_config_maps() -> None:
+    """A user who may read it need not belong to the namespaces that it applies to."""
     asked = cluster_lock_policy(
         inject=[rule("a", semaphore_target("gpus")), rule("b", semaphore_target(OTHER_KEY))]
     )
@@ -181,7 +181,7 @@ def test_the_status_of_a_cluster_policy_tells_nothing_of_config_maps() -> None:
     assert '"gpu"' not in text
 
 
-def test_the_status_of_a_policy_tells_of_its_own_namespace_only_numbers() -> None:
+def test_the_status_of_a_policy_shows_only_numbers_of_its_own_namespace() -> None:
     """A policy may name any key in its rules, and its conditions are there to read."""
     asked = lock_policy(
         inject=[
@@ -196,8 +196,8 @@ def test_the_status_of_a_policy_tells_of_its_own_namespace_only_numbers() -> Non
     assert SECRET not in text
 
 
-def test_another_limit_of_a_namespace_is_not_told_to_readers_of_a_cluster_policy() -> None:
-    """The namespace's policy says it in its own status."""
+def test_another_limit_of_a_namespace_is_not_shown_to_readers_of_a_cluster_policy() -> None:
+    """It is in the status of the namespace's own policy."""
     theirs = lock_policy("own", semaphores=[definition("db", 4711)])
     everywhere = cluster_lock_policy(semaphores=[definition("db", 2)])
     found = all_findings(snapshot(theirs, everywhere, namespace_object("team-a")))

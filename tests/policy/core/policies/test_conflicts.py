@@ -1,4 +1,4 @@
-"""What only the whole set of policies shows is said of the policy that gives way, and reviews do the same."""
+"""What only the whole set of policies shows is reported on the policy without effect, as reviews decide."""
 
 from itertools import product
 
@@ -43,7 +43,7 @@ def kinds(*documents: Document) -> dict[str, list[FindingKind]]:
     return {name: [each.kind for each in findings] for name, findings in found(*documents).items()}
 
 
-def test_policies_that_are_alone_have_nothing_said_of_them() -> None:
+def test_policies_without_conflicts_have_no_findings() -> None:
     """One of each kind, each with a namespace to speak about."""
     rules: JsonValue = [rule("a", semaphore_target("db"))]
     assert not found(
@@ -55,8 +55,8 @@ def test_policies_that_are_alone_have_nothing_said_of_them() -> None:
     )
 
 
-def test_the_younger_of_two_pools_hears_which_namespaces_belong_to_the_older() -> None:
-    """And nothing is said of the older one, whose limits count."""
+def test_the_younger_of_two_pools_reports_the_namespaces_of_the_older() -> None:
+    """And nothing is reported on the older one, whose limits count."""
     old, young = pool("old", created="2026-01-01"), pool("young", created="2026-01-02", namespaceSelector=ETL)
     third = pool("third", created="2026-01-03", namespaceSelector={"matchLabels": {"team": "ml"}})
     assert found(A, B, young, old, third) == {
@@ -80,7 +80,7 @@ def test_many_namespaces_are_counted_and_some_of_them_named() -> None:
     assert "selects namespaces n00, n01, n02, n03, n04 and 7 more (all that" in finding.message
 
 
-def test_a_pool_that_loses_only_some_namespaces_says_so() -> None:
+def test_a_pool_that_loses_only_some_namespaces_reports_these() -> None:
     """The others are its own."""
     old = pool("old", created="1", namespaceSelector=ETL)
     (finding,) = found(A, B, old, pool("young", created="2"))["ClusterWorkflowQuota young"]
@@ -97,13 +97,13 @@ def test_a_pool_that_loses_only_some_namespaces_says_so() -> None:
 def test_the_winner_of_a_namespace_is_the_pool_that_reviews_count_it_in(
     pools: list[tuple[int, JsonObject]],
 ) -> None:
-    """Whatever is said of overlaps is what `Snapshot.policies` does."""
+    """What is reported of overlaps is what `Snapshot.policies` does."""
     made = [
         pool(f"p{index}", created=f"2026-01-0{day + 1}", namespaceSelector=selector)
         for index, (day, selector) in enumerate(pools)
     ]
     policies = snapshot(A, B, *made)
-    said = all_findings(policies)
+    reported = all_findings(policies)
     for each, space in product(made, (A, B)):
         if not each.spec.namespace_selector.matches(space.metadata.labels):
             continue
@@ -111,7 +111,7 @@ def test_the_winner_of_a_namespace_is_the_pool_that_reviews_count_it_in(
         wins = Account("", each.metadata.name) in [one.account for one in counted]
         lost = [
             finding
-            for finding in said.get(name_of(each), ())
+            for finding in reported.get(name_of(each), ())
             if finding.kind is FindingKind.OLDER_POOL and space.metadata.name in finding.message
         ]
         assert wins != bool(lost)
@@ -150,23 +150,23 @@ def test_a_definition_that_does_not_count_names_the_one_that_does(
     policies: tuple[Document, ...], loser: str, winner: str
 ) -> None:
     """It is the limit that a review looks up."""
-    (said,) = found(A, *policies).items()
-    assert said[0] == loser
-    (finding,) = said[1]
+    (reported,) = found(A, *policies).items()
+    assert reported[0] == loser
+    (finding,) = reported[1]
     assert (finding.kind, finding.path, finding.winner) == (
         FindingKind.DEFINED_ELSEWHERE,
         "spec.semaphores[0]",
         winner,
     )
-    told = "another limit" if loser.startswith("Cluster") and winner.startswith("Sync") else "the limit 2"
-    assert f"{told}, and that counts in namespace team-a" in finding.message
+    limit = "another limit" if loser.startswith("Cluster") and winner.startswith("Sync") else "the limit 2"
+    assert f"{limit}, and that counts in namespace team-a" in finding.message
     locks = snapshot(A, *policies).policies("team-a").locks
     assert locks is not None
     assert locks.definitions.limit("team-a", "limits", "db") == "2"
 
 
 def test_two_definitions_with_one_limit_or_in_other_namespaces_are_no_conflict() -> None:
-    """Whichever counts, the limit is what both say."""
+    """Whichever counts, both have the same limit."""
     same = [lock_policy(name, semaphores=[definition("db", 2)]) for name in ("a", "b")]
     other = lock_policy("c", namespace="team-b", semaphores=[definition("db", 3)])
     ml = cluster_lock_policy(
@@ -175,8 +175,8 @@ def test_two_definitions_with_one_limit_or_in_other_namespaces_are_no_conflict()
     assert not found(A, B, *same, other, ml, lock_policy("d", semaphores=[definition("gpu", 1)]))
 
 
-def test_a_rule_whose_lock_is_refused_names_who_refuses_it() -> None:
-    """Every Workflow that it selects would be denied, and its users could not mend that."""
+def test_a_rule_whose_lock_is_refused_names_the_policy_that_refuses_it() -> None:
+    """Every Workflow that it selects would be denied, and its users could not correct that."""
     rules: JsonValue = [rule("slow", semaphore_target("db"))]
     strict = cluster_lock_policy(validate={"keyPattern": "^team-", "requireDefined": False})
     own = lock_policy(semaphores=[definition("db")], inject=rules)
@@ -191,7 +191,7 @@ def test_a_rule_whose_lock_is_refused_names_who_refuses_it() -> None:
     )
 
 
-def test_a_rule_that_injects_what_nobody_defines_is_told_until_somebody_does() -> None:
+def test_a_rule_that_injects_an_undefined_lock_is_reported_until_it_is_defined() -> None:
     """Its own policy refuses it; the definition may come later, in a ConfigMap as well."""
     undefined = cluster_lock_policy(inject=[rule("a", semaphore_target("db"))])
     (finding,) = found(A, B, undefined)["ClusterSynchronizationPolicy everywhere"]
@@ -240,7 +240,7 @@ def test_a_policy_for_some_workflows_only_does_not_refuse_a_rule_for_certain() -
         ),
     ],
 )
-def test_a_policy_that_selects_nothing_says_why(policy: Document, path: str, message: str) -> None:
+def test_a_policy_that_selects_nothing_reports_why(policy: Document, path: str, message: str) -> None:
     """It is in force and does nothing, which is seldom what its author wants."""
     ((finding,),) = found(A, policy).values()
     assert finding == Finding(FindingKind.SELECTS_NOTHING, path, message)
@@ -268,7 +268,7 @@ _REQUIREMENTS = st.one_of(
         st.lists(_REQUIREMENTS, max_size=4).map(tuple),
     )
 )
-def test_a_selector_is_said_to_select_nothing_exactly_where_no_labels_match(selector: LabelSelector) -> None:
+def test_a_selector_is_reported_exactly_where_no_labels_match(selector: LabelSelector) -> None:
     """All labels that can make a difference are tried."""
     choices = [None, "x", "y", "z", "other"]
     matched = any(
@@ -279,7 +279,7 @@ def test_a_selector_is_said_to_select_nothing_exactly_where_no_labels_match(sele
 
 
 def same(one: Snapshot, other: Snapshot) -> bool:
-    """Tell whether two snapshots hold the same policies in the same order."""
+    """Return whether two snapshots have the same policies in the same order."""
     return (one.quotas, one.pools, one.lock_policies) == (other.quotas, other.pools, other.lock_policies)
 
 
@@ -334,7 +334,7 @@ def reserving(**spec: JsonValue) -> Policy:
     return quota("own", namespace="team-a", limits={"workflows": 4}, reserve=reserve, **spec)
 
 
-def test_a_share_that_reserves_hears_that_it_does_not() -> None:
+def test_a_share_with_a_reserve_reports_that_it_reserves_nothing() -> None:
     """What others borrow of it they do not keep free; a reserve of the pool does that."""
     assert found(A, borrowing(), reserving()) == {
         "WorkflowQuota team-a/own": [
@@ -359,7 +359,7 @@ def test_a_share_that_reserves_hears_that_it_does_not() -> None:
     ],
     ids=["nobody borrows", "no pool", "no share", "of the pool"],
 )
-def test_a_reserve_that_acts_has_nothing_said_of_it(documents: tuple[Document, ...]) -> None:
+def test_a_reserve_that_works_has_no_finding(documents: tuple[Document, ...]) -> None:
     """It is a part of a limit then."""
     assert not found(*documents)
 
@@ -379,7 +379,7 @@ WINDOW: JsonObject = {"name": "night", "schedule": "@daily", "duration": "8h"}
 
 
 @pytest.mark.parametrize(
-    ("said", "bound", "whose"),
+    ("spec", "bound", "whose"),
     [
         ({}, 9, "the limit"),
         ({"borrowing": {"shares": {"team-a": {"workflows": 5}}}}, 5, "the share of team-a"),
@@ -387,23 +387,23 @@ WINDOW: JsonObject = {"name": "night", "schedule": "@daily", "duration": "8h"}
         ({"borrowing": {"shares": {"team-b": {"workflows": 5}}}}, 9, "the limit"),
     ],
 )
-def test_a_quota_above_what_the_pool_gives_hears_what_counts(
-    said: JsonObject, bound: int, whose: str
+def test_a_quota_above_what_the_pool_gives_reports_what_counts(
+    spec: JsonObject, bound: int, whose: str
 ) -> None:
-    """For its limits and for those of its windows; below that nothing is said."""
+    """For its limits and for those of its windows; below that nothing is reported."""
     limits: JsonValue = {"workflows": 10**9}
     greedy = own(limits=limits, windows=[{**WINDOW, "limits": limits}])
     message = (
         f"1000000000 is above {bound}, {whose} in ClusterWorkflowQuota data, and {bound} counts: a quota may "
         "lower what the pool gives, and not raise it. Ask for a larger spec.borrowing.shares.team-a there"
     )
-    assert found(A, sharing(**said), greedy) == {
+    assert found(A, sharing(**spec), greedy) == {
         "WorkflowQuota team-a/own": [
             Finding(FindingKind.SHARE_CUT, path, message, "ClusterWorkflowQuota data")
             for path in ("spec.limits.workflows", "spec.windows[0].limits.workflows")
         ]
     }
-    assert not found(A, sharing(**said), own(limits={"workflows": bound}))
+    assert not found(A, sharing(**spec), own(limits={"workflows": bound}))
     apart = sharing(borrowing={"enabled": False})
     assert not found(A, apart, greedy)
 
@@ -416,7 +416,7 @@ def test_the_windows_of_the_pool_and_of_its_defaults_are_what_a_quota_may_have()
     assert not found(A, sharing(namespaceDefaults={"limits": {"workflows": 2}, "windows": most}), night)
 
 
-def test_a_quota_beside_which_the_defaults_of_the_pool_hold_hears_why() -> None:
+def test_a_quota_beside_defaults_of_the_pool_reports_why_they_count() -> None:
     """Only if it is for every Workflow: one for some of them is not meant to replace the defaults."""
     defaults: JsonObject = {"limits": {"workflows": 3}, "perWorkflow": {"maxTasks": 5}}
     shared = pool("data", namespaceSelector=ETL, namespaceDefaults=defaults)

@@ -432,7 +432,7 @@ def test_a_template_of_the_cluster_is_for_policies_of_all_namespaces(policy: Pol
 
 
 def test_a_broken_expression_is_found_with_what_is_wrong_with_it() -> None:
-    """RE2 says which part of it."""
+    """RE2 reports which part of it."""
     (found,) = problems(lock_policy(validate={"keyPattern": "^[a-z"}))
     assert found.path == "spec.validate.keyPattern"
     assert found.message.startswith("is not a usable pattern: missing ]: [a-z")
@@ -445,7 +445,7 @@ def test_a_cluster_lock_policy_has_its_namespace_selector_checked() -> None:
     ]
 
 
-def test_all_problems_of_a_policy_come_at_once() -> None:
+def test_all_problems_of_a_policy_are_reported_at_once() -> None:
     """Nobody should have to apply a file once for each mistake."""
     wrong = quota(limits={"workflows": -1, "tasks": -1}, perWorkflow={"defaultTasks": 0, "maxTasks": 0})
     assert [each.path for each in problems(wrong)] == [
@@ -457,7 +457,7 @@ def test_all_problems_of_a_policy_come_at_once() -> None:
 
 
 def test_a_limit_that_argo_could_not_read_is_a_problem_of_the_policy() -> None:
-    """It is written to the ConfigMap as it is; users would be told to correct that."""
+    """It is written to the ConfigMap as it is; its users would see the error."""
     assert problems(lock_policy(semaphores=[definition("db", 2**63 - 1)])) == []
     assert problems(lock_policy(semaphores=[definition("db", 2**63)])) == [
         Problem("spec.semaphores[0].limit", "must be at most 9223372036854775807, or Argo cannot read it")
@@ -480,7 +480,7 @@ def test_a_rule_that_spells_out_its_own_namespace_is_fine() -> None:
 
 
 @pytest.mark.parametrize("lock", [{"mutex": "team/job"}, {"database": "team/job"}])
-def test_a_rule_may_put_a_mutex_or_database_lock_with_a_slash_in_its_name(lock: JsonObject) -> None:
+def test_a_rule_may_inject_a_mutex_or_database_lock_with_a_slash_in_its_name(lock: JsonObject) -> None:
     """Only the parts of a ConfigMap semaphore may have none."""
     assert problems(lock_policy(inject=[rule("a", lock)])) == []
 

@@ -1,15 +1,18 @@
-"""Every mistake in the moving parts of a quota is told with its field path."""
+"""Every mistake in the parts of a quota is reported with its field path."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from policy.core.policies.quota_part_checks import (
+    MAX_WINDOWS,
     borrowing_problems,
     elastic_problems,
     fair_share_problems,
     queue_problems,
     reserve_problems,
+    window_problems,
 )
 from policy.core.policy_kinds.quota_parts import (
     BorrowingSpec,
@@ -55,14 +58,14 @@ def test_the_fields_are_those_of_the_design() -> None:
 
 
 def test_defaults_have_no_problems() -> None:
-    """What nobody wrote is right."""
+    """What is left out is right."""
     assert not list(queue_problems(QueueSpec(), "q"))
     assert not list(borrowing_problems(BorrowingSpec(), "b"))
     assert not list(fair_share_problems(FairShareSpec(), "f"))
     assert not list(reserve_problems((), QuotaLimits(), "r"))
 
 
-def test_wrong_values_of_a_queue_are_told() -> None:
+def test_wrong_values_of_a_queue_are_reported() -> None:
     """Lengths and times."""
     wrong = QueueSpec(max_length=-1, max_wait="soon", aging="1s")
     assert _paths(queue_problems(wrong, "q")) == ["q.maxLength", "q.maxWait", "q.aging"]
@@ -81,13 +84,13 @@ def test_a_reserve_is_a_part_of_a_limit_that_is_set() -> None:
     assert not list(reserve_problems([ReserveSpec(0, workflows=3)], bounds, "r"))
 
 
-def test_wrong_bounds_of_borrowing_are_told() -> None:
+def test_wrong_bounds_of_borrowing_are_reported() -> None:
     """Each by its field."""
     wrong = BorrowingSpec(borrowing_limit=QuotaLimits(tasks=-1), lending_limit=QuotaLimits(workflows=-2))
     assert _paths(borrowing_problems(wrong, "b")) == ["b.borrowingLimit.tasks", "b.lendingLimit.workflows"]
 
 
-def test_wrong_shares_are_told() -> None:
+def test_wrong_shares_are_reported() -> None:
     """Nothing, less than nothing, and of what is no namespace."""
     shares = {"a": ShareSpec(), "b": ShareSpec(workflows=-1), "C": ShareSpec(tasks=2**63), "d": ShareSpec(0)}
     assert _paths(borrowing_problems(BorrowingSpec(shares=shares), "b")) == [
@@ -98,7 +101,7 @@ def test_wrong_shares_are_told() -> None:
     ]
 
 
-def test_wrong_weights_are_told() -> None:
+def test_wrong_weights_are_reported() -> None:
     """A weight of 0 would stop a namespace for ever."""
     wrong = FairShareSpec(weights={"a": 0, "b": 1, "c": 1001}, half_life="0s")
     assert _paths(fair_share_problems(wrong, "f")) == ["f.weights.a", "f.weights.c", "f.halfLife"]
@@ -124,7 +127,7 @@ def test_limits_that_follow_nodes_follow_one_thing_between_bounds() -> None:
     ]
 
 
-def test_what_follows_nodes_says_what_stays_without_any() -> None:
+def test_a_limit_that_follows_nodes_needs_a_minimum() -> None:
     """A forgotten least would be none, and an autoscaler never sees what is not let go."""
     found = list(elastic_problems(ElasticSpec(tasks_per_cpu=2), "e"))
     assert found == [
@@ -135,7 +138,7 @@ def test_what_follows_nodes_says_what_stays_without_any() -> None:
     assert not list(elastic_problems(ElasticSpec(tasks_per_cpu=2, min=QuotaLimits(tasks=0)), "e"))
 
 
-def test_a_bound_of_what_does_not_follow_nodes_is_told() -> None:
+def test_a_bound_of_what_does_not_follow_nodes_is_reported() -> None:
     """It would bound nothing."""
     spec = ElasticSpec(
         tasks_per_node=2, min=QuotaLimits(workflows=1, tasks=1), max=QuotaLimits(workflows="Unlimited")
@@ -154,9 +157,39 @@ def test_a_reserve_is_for_a_priority_that_a_workflow_can_have() -> None:
 
 
 def test_weights_are_given_to_names_that_a_namespace_can_have() -> None:
-    """Another name would weigh for nobody."""
+    """Another name would have no effect."""
     spec = FairShareSpec(weights={"team-a": 2, "Team_B": 2, "a" * 64: 2, "a" * 63: 2})
     assert [each.message for each in fair_share_problems(spec, "f")] == [
         "'Team_B' is no name of a namespace",
         f"'{'a' * 64}' is no name of a namespace",
     ]
+
+
+NIGHT: Final = WindowSpec("night", "0 20 * * *", "10h", QuotaLimits(workflows=40), "Europe/Berlin")
+REPAIR: Final = WindowSpec("repair", "0 1 * * 0", "1h", QuotaLimits(workflows=0, tasks=5), "Europe/Berlin")
+
+
+def test_every_mistake_is_reported_with_its_place() -> None:
+    """Name, zone, schedule, duration and limits, all at once."""
+    wrong = [
+        WindowSpec("", "0 20 * *", "10", QuotaLimits(), "Mars/Phobos"),
+        WindowSpec("a", "0 20 * * *", "30s", QuotaLimits(1)),
+        WindowSpec("a", "0 0 30 2 *", "1h", QuotaLimits(1)),
+    ]
+    assert [each.path for each in window_problems(wrong, "spec.windows")] == [
+        "spec.windows[0].name",
+        "spec.windows[0].timeZone",
+        "spec.windows[0].schedule",
+        "spec.windows[0].duration",
+        "spec.windows[0].limits",
+        "spec.windows[1].duration",
+        "spec.windows[2].name",
+        "spec.windows[2].schedule",
+    ]
+    assert not list(window_problems([NIGHT, REPAIR], "spec.windows"))
+
+
+def test_too_many_windows_are_refused() -> None:
+    """The bound of the CRD."""
+    many = [WindowSpec(str(number), "0 8 * * *", "1h", QuotaLimits(1)) for number in range(MAX_WINDOWS + 1)]
+    assert [each.path for each in window_problems(many, "w")] == ["w"]

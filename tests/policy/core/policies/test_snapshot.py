@@ -1,4 +1,4 @@
-"""A snapshot is compiled once for each namespace and says the same whatever order documents came in."""
+"""A snapshot is compiled once for each namespace, and is the same in whatever order documents were read."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ def test_a_namespace_without_policies_is_not_governed() -> None:
 
 
 @pytest.mark.parametrize("document", [quota(), pool(), lock_policy(), cluster_lock_policy()])
-def test_any_policy_that_speaks_about_a_namespace_governs_it(document: Document) -> None:
+def test_any_policy_for_a_namespace_governs_it(document: Document) -> None:
     """Quotas and locks alike, of the namespace and of the cluster."""
     assert snapshot(document).policies(NAMESPACE).governed
 
@@ -58,15 +58,15 @@ def test_a_quota_is_compiled_as_it_is_written() -> None:
     (full, plain) = snapshot(written, quota("plain")).policies(NAMESPACE).quotas
     assert full.source == "WorkflowQuota team-a/main"
     assert full.account == Account(NAMESPACE, "main")
-    assert (full.limits, full.per_user, full.bounds_users) == (limits(10, 200), limits(3), True)
+    assert (full.elastic.base, full.per_user, full.bounds_users) == (limits(10, 200), limits(3), True)
     assert (full.default_tasks, full.max_tasks, full.on_exceed) == (20, 50, OnExceed.DENY)
     assert not full.selects_all
-    assert (plain.limits, plain.per_user, plain.bounds_users) == (limits(), limits(), False)
+    assert (plain.elastic.base, plain.per_user, plain.bounds_users) == (limits(), limits(), False)
     assert (plain.default_tasks, plain.max_tasks, plain.on_exceed) == (None, None, OnExceed.QUEUE)
     assert plain.selects_all
 
 
-def test_quotas_of_a_namespace_come_by_name_and_then_its_pool() -> None:
+def test_quotas_of_a_namespace_are_ordered_by_name_and_then_its_pool() -> None:
     """The order of reasons and accounts does not depend on who listed the policies."""
     assert _sources(snapshot(quota("b"), pool(), quota("a"))) == [
         "WorkflowQuota team-a/a",
@@ -100,7 +100,7 @@ def test_a_pool_has_the_namespaces_that_its_selector_matches() -> None:
     assert _sources(policies, "team-a") == ["ClusterWorkflowQuota rest"]
 
 
-def test_accounts_of_a_pools_member_stand_in_the_pools_ledger() -> None:
+def test_accounts_of_a_pools_member_are_in_the_pools_ledger() -> None:
     """One write has to decide about all accounts of a Workflow (rule 9)."""
     found = snapshot(quota(), pool()).policies(NAMESPACE)
     assert found.root == Root.of_pool("shared")
@@ -114,7 +114,7 @@ def test_namespace_defaults_hold_for_members_without_a_quota_of_their_own() -> N
     (defaults, total) = policies.policies(NAMESPACE).quotas
     assert defaults.source == "ClusterWorkflowQuota shared (namespaceDefaults)"
     assert defaults.account == Account(NAMESPACE, "shared.defaults")
-    assert (defaults.limits, defaults.on_exceed) == (limits(2), OnExceed.DENY)
+    assert (defaults.elastic.base, defaults.on_exceed) == (limits(2), OnExceed.DENY)
     assert total.account == Account("", "shared")
     assert _sources(policies, "team-b") == ["WorkflowQuota team-b/main", "ClusterWorkflowQuota shared"]
 
@@ -170,8 +170,8 @@ def test_a_namespace_is_compiled_once() -> None:
     assert policies.policies(NAMESPACE) is policies.policies(NAMESPACE)
 
 
-def test_made_up_namespaces_do_not_fill_the_memory() -> None:
-    """However many names come by, a bounded number is kept, and the answers stay right."""
+def test_invented_namespaces_do_not_fill_the_memory() -> None:
+    """However many names are reviewed, a bounded number is stored, and the answers stay right."""
     policies = snapshot(quota())
     for number in range(MOST_KEPT + 5):
         policies.policies(f"made-up-{number}")
@@ -179,10 +179,10 @@ def test_made_up_namespaces_do_not_fill_the_memory() -> None:
     assert _sources(policies) == ["WorkflowQuota team-a/main"]
 
 
-def test_a_new_view_of_usage_keeps_what_was_compiled() -> None:
+def test_a_new_view_of_usage_shares_what_was_compiled() -> None:
     """Usage changes all the time, policies do not; the old snapshot keeps its own view."""
     policies = snapshot(quota())
-    view = UsageView(taken={Account(NAMESPACE, "main"): weight()})
+    view = UsageView(used={Account(NAMESPACE, "main"): weight()})
     later = policies.with_usage(view)
     assert later.usage == view
     assert policies.usage == NO_USAGE
@@ -202,7 +202,7 @@ _documents: list[Document] = [
 
 @given(st.permutations(_documents))
 def test_the_order_of_documents_does_not_matter(mixed: list[Document]) -> None:
-    """Files are read in the order of names and watches tell in the order of changes; both mean the same."""
+    """Files are read in the order of names, and watches in the order of changes; both mean the same."""
     for namespace in ("team-a", "team-b", "team-c"):
         wanted = snapshot(*_documents).policies(namespace)
         found = snapshot(*mixed).policies(namespace)

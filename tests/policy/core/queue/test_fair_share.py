@@ -20,7 +20,7 @@ def _fair(now: datetime = NOW, **weights: int) -> FairShare:
     return FairShare(now=now, limits=limits(10, 100), half_life=HOUR, weights=weights)
 
 
-def test_whoever_used_less_goes_first() -> None:
+def test_the_tenant_that_used_less_goes_first() -> None:
     """Usage is slots times seconds, by the resource of which it takes the larger part."""
     fair = _fair()
     fair.started(A, Usage(1, 50), NOW, entry=False)
@@ -44,7 +44,7 @@ def test_half_is_forgotten_after_a_half_life() -> None:
 
 
 def test_what_was_used_lately_counts_more() -> None:
-    """The same usage an hour later weighs twice."""
+    """The same usage an hour later counts twice."""
     fair = _fair()
     for tenant, start in ((A, NOW), (B, NOW + HOUR)):
         fair.started(tenant, Usage(1), start)
@@ -133,7 +133,7 @@ def test_decay_is_that_of_the_definition(steps: list[tuple[Tenant, int, int]]) -
 
 
 @given(events)
-def test_making_numbers_small_keeps_the_order(steps: list[tuple[Tenant, int, int]]) -> None:
+def test_scaling_numbers_down_keeps_the_order(steps: list[tuple[Tenant, int, int]]) -> None:
     """After many half-lives the numbers are cut, and who was ahead is not behind."""
     fair = _fair()
     now = _replay(fair, steps) + 40 * HOUR
@@ -145,7 +145,7 @@ def test_making_numbers_small_keeps_the_order(steps: list[tuple[Tenant, int, int
 
 
 @given(events)
-def test_a_new_leader_goes_on_from_the_history(steps: list[tuple[Tenant, int, int]]) -> None:
+def test_a_new_leader_continues_from_the_history(steps: list[tuple[Tenant, int, int]]) -> None:
     """What a status shows is enough to order by."""
     fair = _fair()
     now = _replay(fair, steps)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.queue.equivalence_groups import LazyHeap
-from policy.core.queue.fair_share import Key
+from policy.core.queue.ordering import Key
 from policy.core.queue.pending import Deadlines
 from tests.policy.core.builders import NOW
 
@@ -35,7 +35,7 @@ def test_the_first_is_the_one_with_the_lowest_key(history: list[tuple[str, int, 
 
 
 def _first(heap: LazyHeap[int], keys: dict[int, tuple[int, int]]) -> tuple[Key, int] | None:
-    """Return the first by the keys of now, as all who keep such a heap ask for it."""
+    """Return the first by the keys of now, as all users of such a heap do."""
     while (first := heap.first()) is not None:
         key, item = first
         if keys[item] <= key:
@@ -53,7 +53,9 @@ def test_it_does_not_grow_with_what_is_put_again_and_again() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(0, 20))), max_size=40))
-def test_deadlines_that_have_come_are_those_of_a_search(history: list[tuple[int, int | None]]) -> None:
+def test_deadlines_that_have_passed_are_those_that_a_search_finds(
+    history: list[tuple[int, int | None]],
+) -> None:
     """Set, changed and forgotten in any order, in the order of their times."""
     deadlines = Deadlines()
     known: dict[str, datetime] = {}

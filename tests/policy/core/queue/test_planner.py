@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
-from policy.core.queue.planner import Load
+from policy.core.queue.planner import Charge
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Usage
 from tests.policy.core.builders import NOW, limits
-from tests.policy.core.queue.queueing_world import bound, minutes, planner, pool_of, uids, waiter
+from tests.policy.core.queue.queue_fixtures import bound, minutes, planner, pool_of, uids, waiter
 
 STRICT: Final = QueueRules(strategy=QueueStrategy.STRICT_FIFO)
 AGING: Final = QueueRules(aging=timedelta(minutes=10))
@@ -39,7 +39,7 @@ def test_priority_goes_before_age_before_arrival_before_uid() -> None:
         assert uids(queue.plan(NOW)) == uids(in_order)
 
 
-def test_as_many_as_fit_go_in_one_pass_and_the_next_when_one_ends() -> None:
+def test_as_many_as_fit_are_released_at_once_and_the_next_when_one_ends() -> None:
     """Three free slots release three; one that ends lets the fourth go."""
     queue, most = planner(), bound("main", limits(3))
     for number in range(5):
@@ -47,7 +47,7 @@ def test_as_many_as_fit_go_in_one_pass_and_the_next_when_one_ends() -> None:
     gone = queue.plan(NOW)
     assert uids(gone) == ["u0", "u1", "u2"]
     assert queue.plan(NOW) == []
-    queue.ended(queue.load_of(gone[1]), NOW)
+    queue.ended(queue.charge_of(gone[1]), NOW)
     assert uids(queue.plan(NOW)) == ["u3"]
 
 
@@ -69,7 +69,7 @@ def test_a_waiter_passes_more_priorities_with_each_aging_up_to_the_highest_that_
     assert uids(queue.plan(minutes(30))) == ["low"]
 
 
-def test_the_highest_number_starves_nobody() -> None:
+def test_the_highest_number_starves_no_other() -> None:
     """For 48 hours one of 2147483647 comes every minute: its neighbour starts after one hour."""
     queue, shared = planner(), bound("shared", limits(1), namespace="")
     queue.add(waiter("running", shared, namespace="greedy", priority=HIGHEST_PRIORITY))
@@ -80,7 +80,7 @@ def test_the_highest_number_starves_nobody() -> None:
         born = -timedelta(minutes=minute)
         uid, most = f"greedy{minute}", HIGHEST_PRIORITY
         queue.add(waiter(uid, shared, namespace="greedy", priority=most, age=born, arrival=minute + 1))
-        queue.ended(queue.load_of(running), now)
+        queue.ended(queue.charge_of(running), now)
         (running,) = queue.plan(now)
         if running.uid == "quiet":
             assert minute == 60
@@ -102,8 +102,8 @@ def test_many_different_priorities_do_not_stretch_the_way_to_the_top() -> None:
     assert queue.pending.order.level(quiet) == 1000
 
 
-def test_a_priority_that_nobody_waits_with_any_more_is_no_step() -> None:
-    """When those between have gone, whoever has aged moves up to the next that is still there."""
+def test_a_priority_with_which_none_waits_any_more_is_no_step() -> None:
+    """When those between have left, one that has aged rises to the next priority that is still there."""
     queue, full = planner(), bound("main", limits(0))
     queue.add(waiter("low", full, age=HOUR))
     queue.add(waiter("middle", full, priority=5, arrival=1))
@@ -118,7 +118,7 @@ def test_a_priority_that_nobody_waits_with_any_more_is_no_step() -> None:
 
 
 def test_a_run_that_takes_over_a_slot_is_no_step_either() -> None:
-    """It stands above all priorities, for it takes what is its own; nobody's age reaches it."""
+    """It is above all priorities, since it takes over its own slot; no age reaches it."""
     queue, full = planner(), bound("main", limits(0))
     queue.add(waiter("old", full, age=100 * HOUR))
     queue.add(waiter("heir", full, priority=HIGHEST_PRIORITY + 1, arrival=1))
@@ -131,10 +131,10 @@ def test_a_run_that_takes_over_a_slot_is_no_step_either() -> None:
     priorities=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), min_size=1, max_size=60),
     comings=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), max_size=20),
 )
-def test_everybody_gets_to_the_top_within_the_logarithm_of_the_priorities(
+def test_each_waiter_gets_to_the_top_within_the_logarithm_of_the_priorities(
     priorities: list[int], comings: list[int]
 ) -> None:
-    """Whatever the numbers are, and whoever joins later with others: log2(priorities + 1) agings do."""
+    """Whatever the numbers are, and whichever others join later: log2(priorities + 1) agings do."""
     queue, full = planner(), bound("main", limits(0))
     for number, priority in enumerate(priorities):
         queue.add(waiter(f"u{number}", full, priority=priority, arrival=number))
@@ -166,11 +166,11 @@ def test_a_long_backlog_does_not_outgrow_fair_share() -> None:
     gone = queue.plan(NOW)
     assert uids(gone) == ["hog0"]
     queue.add(waiter("new", shared, namespace="team-b", arrival=9))
-    queue.ended(queue.load_of(gone[0]), NOW)
+    queue.ended(queue.charge_of(gone[0]), NOW)
     assert uids(queue.plan(NOW)) == ["new"]
 
 
-def test_namespaces_take_turns_and_so_do_users_within() -> None:
+def test_namespaces_alternate_and_so_do_users_within() -> None:
     """A burst of one namespace does not slip in before another's first; nor that of one user."""
     queue, shared = planner(), bound("shared", limits(6), namespace="")
     for number in range(8):
@@ -194,12 +194,12 @@ def test_the_owner_gets_the_next_free_slot_back() -> None:
     queue.add(waiter("b1", namespace="team-b", shares=True, arrival=11))
     queue.add(waiter("b2", namespace="team-b", shares=True, arrival=12))
     for each, following in zip(gone[:3], ("b0", "b1", "a4"), strict=True):
-        queue.ended(queue.load_of(each), NOW)
+        queue.ended(queue.charge_of(each), NOW)
         assert uids(queue.plan(NOW)) == [following]
 
 
 def test_in_a_strict_queue_the_head_blocks_its_namespace_only() -> None:
-    """Smaller ones behind it wait; another namespace does not; one that can never fit blocks nobody."""
+    """Smaller ones behind it wait; another namespace does not; one that can never fit blocks none."""
     queue = planner()
     queue.set_rules("team-a", STRICT)
     own, other = bound("main", limits(tasks=10)), bound("main", limits(tasks=10), namespace="team-b")
@@ -210,7 +210,7 @@ def test_in_a_strict_queue_the_head_blocks_its_namespace_only() -> None:
     queue.add(waiter("other", other, namespace="team-b", tasks=1, arrival=4))
     gone = queue.plan(NOW)
     assert sorted(uids(gone)) == ["other", "running"]
-    queue.ended(next(queue.load_of(each) for each in gone if each.uid == "running"), NOW)
+    queue.ended(next(queue.charge_of(each) for each in gone if each.uid == "running"), NOW)
     assert uids(queue.plan(NOW)) == ["head", "small"]
 
 
@@ -226,7 +226,7 @@ def test_when_the_strict_head_leaves_the_next_may_try() -> None:
     assert uids(queue.plan(NOW)) == ["small"]
 
 
-def test_a_queue_on_hold_lets_nobody_go_until_it_is_lifted() -> None:
+def test_a_queue_on_hold_releases_none_until_it_is_lifted() -> None:
     """Hold and HoldAndDrain, and other namespaces go on."""
     queue = planner()
     queue.add(waiter("held"))
@@ -239,7 +239,7 @@ def test_a_queue_on_hold_lets_nobody_go_until_it_is_lifted() -> None:
 
 
 def test_an_edited_limit_acts_at_the_next_plan() -> None:
-    """Raised: more go. Lowered: nobody goes until enough has ended, and nobody is taken back."""
+    """Raised: more are released. Lowered: none is released until enough has ended, and none is stopped."""
     queue, most = planner(), bound("main", limits(1))
     for number in range(5):
         queue.add(waiter(f"u{number}", most, arrival=number))
@@ -249,12 +249,12 @@ def test_an_edited_limit_acts_at_the_next_plan() -> None:
     assert uids(gone) == ["u0", "u1", "u2"]
     queue.set_limits(most.account, limits(1))
     for each, following in zip(gone, ([], [], ["u3"]), strict=True):
-        queue.ended(queue.load_of(each), NOW)
+        queue.ended(queue.charge_of(each), NOW)
         assert uids(queue.plan(NOW)) == following
 
 
-def test_a_limit_that_comes_with_a_newcomer_holds_where_nobody_has_set_one() -> None:
-    """What was set stands, whatever a newcomer says: its demand may be of other windows."""
+def test_a_limit_of_a_new_waiter_holds_where_none_was_set() -> None:
+    """The limit that was set holds, whatever a new demand has: it may be of other windows."""
     queue = planner()
     queue.add(waiter("u0", bound("main", limits(1)), arrival=0))
     queue.add(waiter("u1", bound("main", limits(9)), arrival=1))
@@ -265,7 +265,7 @@ def test_a_limit_that_comes_with_a_newcomer_holds_where_nobody_has_set_one() -> 
 
 
 def test_one_that_fits_no_limit_of_now_may_fit_another_window() -> None:
-    """It stands in nobody's way meanwhile, and goes when the limit allows it."""
+    """It blocks none meanwhile, and is released when the limit allows it."""
     queue, most = planner(), bound("main", limits(tasks=5))
     queue.add(waiter("big", most, tasks=8, arrival=0))
     queue.add(waiter("small", most, tasks=5, arrival=1))
@@ -275,16 +275,16 @@ def test_one_that_fits_no_limit_of_now_may_fit_another_window() -> None:
     assert uids(queue.plan(NOW)) == ["big"]
 
 
-def test_what_the_ledger_says_is_taken_counts() -> None:
-    """Slots that others took are gone, and those that they gave back are free."""
+def test_the_usage_in_the_ledger_counts() -> None:
+    """Slots that others use count, and those that they gave back are free."""
     queue, most = planner(), bound("main", limits(2))
     for number in range(3):
         queue.add(waiter(f"u{number}", most, arrival=number))
-    queue.set_taken({most.account: Usage(2)})
+    queue.set_used({most.account: Usage(2)})
     assert queue.plan(NOW) == []
-    queue.set_taken({most.account: Usage(1)})
+    queue.set_used({most.account: Usage(1)})
     assert uids(queue.plan(NOW)) == ["u0"]
-    queue.set_taken({})
+    queue.set_used({})
     assert uids(queue.plan(NOW)) == ["u1", "u2"]
 
 
@@ -294,23 +294,23 @@ def test_a_release_that_could_not_be_reserved_goes_back_to_its_place() -> None:
     queue.add(waiter("first", most, arrival=0))
     queue.add(waiter("second", most, arrival=1))
     (gone,) = queue.plan(NOW)
-    queue.put_back(gone, queue.load_of(gone))
+    queue.put_back(gone, queue.charge_of(gone))
     assert uids(queue.plan(NOW)) == ["first"]
-    assert queue.headroom.taken == {most.account: Usage(1, 0)}
+    assert queue.headroom.used == {most.account: Usage(1, 0)}
 
 
 def test_what_started_past_the_queue_is_counted() -> None:
-    """It takes its slots and counts for fair share, and nothing new goes until there is room."""
+    """It takes its slots and counts for fair share, and nothing new is released until it fits."""
     queue, most = planner(), bound("main", limits(1))
-    queue.started(Load("team-a", "ann", (most.account,), Usage(2)), NOW)
+    queue.started(Charge("team-a", "ann", (most.account,), Usage(2)), NOW)
     queue.add(waiter("u0", most))
     assert queue.plan(NOW) == []
-    queue.ended(Load("team-a", "ann", (most.account,), Usage(2)), NOW)
-    assert queue.headroom.taken.get(most.account, ZERO) == ZERO
+    queue.ended(Charge("team-a", "ann", (most.account,), Usage(2)), NOW)
+    assert queue.headroom.used.get(most.account, ZERO) == ZERO
     assert uids(queue.plan(NOW)) == ["u0"]
 
 
-def test_one_with_a_fault_waits_and_stands_in_nobodys_way() -> None:
+def test_one_with_a_fault_waits_and_blocks_no_other() -> None:
     """Until it is added again without."""
     queue = planner()
     queue.set_rules("team-a", STRICT)
@@ -321,8 +321,8 @@ def test_one_with_a_fault_waits_and_stands_in_nobodys_way() -> None:
     assert uids(queue.plan(NOW)) == ["broken"]
 
 
-def test_those_who_waited_too_long_are_told_until_they_are_removed() -> None:
-    """By the rules of their namespace as they stand, and the next such moment is known."""
+def test_those_that_waited_too_long_are_returned_until_they_are_removed() -> None:
+    """By the present rules of their namespace, and the next such time is known."""
     queue, full = planner(), bound("main", limits(0))
     queue.set_rules("team-a", QueueRules(max_wait=HOUR, aging=None))
     queue.add(waiter("old", full, age=timedelta(minutes=50)))

@@ -1,4 +1,4 @@
-"""Where everybody stands: positions, reasons in their precedence, and sentences that say what to do."""
+"""Positions, reasons in their precedence, and sentences that have what to do."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from policy.core.decision.quota_messages import must_rise
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Planner
-from policy.core.queue.positions import Position, positions
+from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.queue.wait_messages import reason, refusal, waited_too_long
+from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules, WaitReason
 from policy.core.values.amounts import Usage
 from tests.policy.core.builders import NOW, limits
-from tests.policy.core.queue.queueing_world import World, bound, planner, pool_of, waiter
+from tests.policy.core.queue.queue_fixtures import RandomQueue, bound, planner, pool_of, waiter
 
 MAIN: Final = bound("main", limits(2, 10))
 
@@ -35,7 +35,7 @@ def _only(queue: Planner) -> Position:
     return found
 
 
-def test_everybody_has_a_place_in_the_order_of_release() -> None:
+def test_each_waiter_has_a_position_in_the_order_of_release() -> None:
     """Positions count from 1; those with a fault come last; `most` cuts the list."""
     queue, full = planner(), bound("main", limits(0))
     for uid, priority in (("low", 0), ("high", 5), ("middle", 2)):
@@ -52,33 +52,33 @@ def test_everybody_has_a_place_in_the_order_of_release() -> None:
     assert positions(queue, "nowhere") == []
 
 
-def test_one_that_waits_for_room_is_told_how_much_is_missing() -> None:
+def test_the_reason_of_one_that_does_not_fit_has_how_much_is_missing() -> None:
     """The limit, what is needed and what is used."""
     queue = _queue()
     queue.add(waiter("u", MAIN, tasks=5))
     queue.plan(NOW)
     found = _only(queue)
     assert found.reason is WaitReason.WAITING_FOR_QUOTA
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in WorkflowQuota team-a/main (tasks: 5 needed, 6 of 10 used); it starts when "
         "enough of what runs has ended"
     )
 
 
-def test_one_that_can_never_fit_is_told_at_once() -> None:
+def test_one_that_can_never_fit_is_reported_at_once() -> None:
     """Before it was ever tried, and whatever else is short."""
     queue = _queue()
     queue.add(waiter("u", MAIN, tasks=11))
     found = _only(queue)
     assert found.reason is WaitReason.EXCEEDS_MAX_QUOTA
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "it can never start: it needs tasks=11 and WorkflowQuota team-a/main allows tasks=10; set "
         "spec.parallelism to 10 or less"
     )
 
 
-def test_a_hold_comes_before_all_that_quotas_say() -> None:
-    """Even one that can never fit first hears of the hold."""
+def test_a_hold_is_the_reason_before_all_limits() -> None:
+    """Even one that can never fit has the hold as its reason."""
     queue = _queue()
     rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
     queue.set_rules("team-a", rules)
@@ -91,31 +91,33 @@ def test_a_hold_comes_before_all_that_quotas_say() -> None:
     )
 
 
-def test_a_fault_is_told_as_it_is() -> None:
+def test_a_fault_is_reported_as_it_is() -> None:
     """Misconfigured comes first of all."""
     queue = planner()
     queue.add(waiter("u", fault="WorkflowQuota team-a/main: spec.limits is no map"))
     found = _only(queue)
     assert found.reason is WaitReason.MISCONFIGURED
-    assert reason(found, USUAL_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
+    assert (
+        reason(found, DEFAULT_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
+    )
 
 
-def test_one_below_a_reserve_is_told_of_it() -> None:
-    """There is room, but not for this priority."""
+def test_the_reason_of_one_below_a_reserve_has_the_reserve() -> None:
+    """There is capacity, but not for this priority."""
     queue = _queue()
     queue.add(waiter("u", MAIN, tasks=1, withheld=Usage(1)))
     queue.plan(NOW)
     found = _only(queue)
     assert found.reason is WaitReason.WAITING_FOR_HIGHER_PRIORITY
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in WorkflowQuota team-a/main (workflows: 1 needed, 1 of 1 used); the rest is "
         "reserved for higher priorities than 0, so raise spec.priority or wait until "
         "more of what runs has ended"
     )
 
 
-def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
-    """There is room, and others go first."""
+def test_one_behind_the_head_of_a_strict_queue_has_that_reason() -> None:
+    """There is capacity, and others go first."""
     queue = _queue()
     queue.set_rules("team-a", QueueRules(strategy=QueueStrategy.STRICT_FIFO, aging=None))
     queue.add(waiter("head", MAIN, tasks=5, arrival=1))
@@ -129,13 +131,13 @@ def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
     assert reason(small, QueueRules(aging=None)) == (
         "there is room, but others that wait go first; a higher spec.priority brings it forward"
     )
-    assert reason(small, USUAL_RULES) == (
+    assert reason(small, DEFAULT_RULES) == (
         "there is room, but others that wait go first; it passes more of the priorities above its own with "
         "every 1h that it waits, and a higher spec.priority brings it forward at once"
     )
 
 
-def test_one_that_a_claim_bars_is_told_so_too() -> None:
+def test_one_that_a_protected_one_blocks_has_that_reason_too() -> None:
     """The big one was passed often enough."""
     queue = planner(passes=1)
     most = bound("main", limits(9, 10))
@@ -156,10 +158,10 @@ def test_one_that_fits_is_being_released() -> None:
     queue.add(waiter("u"))
     found = _only(queue)
     assert found.reason is WaitReason.RELEASING
-    assert reason(found, USUAL_RULES) == "it is being released"
+    assert reason(found, DEFAULT_RULES) == "it is being released"
 
 
-def test_a_full_pool_is_told_by_what_is_left_to_the_member() -> None:
+def test_a_full_pool_is_reported_with_what_is_left_to_the_member() -> None:
     """What others are guaranteed is not there to be had."""
     queue = planner()
     members = [Member("team-a", "", limits(2)), Member("team-b", "", limits(2), lending=limits(1))]
@@ -167,7 +169,7 @@ def test_a_full_pool_is_told_by_what_is_left_to_the_member() -> None:
     for number in range(4):
         queue.add(waiter(f"u{number}", shares=True, arrival=number))
     assert len(queue.plan(NOW)) == 3
-    assert reason(_only(queue), USUAL_RULES) == (
+    assert reason(_only(queue), DEFAULT_RULES) == (
         "waits for room in ClusterWorkflowQuota pool for team-a (workflows: 1 needed, 3 of 3 used); it "
         "starts when enough of what runs has ended"
     )
@@ -186,14 +188,14 @@ def test_a_pool_whose_limit_fell_below_what_runs_has_nothing_left_and_no_less() 
     queue.add(waiter("late", namespace="team-b", shares=True))
     queue.plan(NOW)
     (found,) = positions(queue, "team-b")
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in ClusterWorkflowQuota pool for team-b (workflows: 1 needed, 0 of 0 used); it "
         "starts when enough of what runs has ended"
     )
 
 
-def test_one_that_is_above_its_share_of_a_pool_until_that_rises_is_told_when_it_does() -> None:
-    """As the webhook says it at the create: nothing that ends makes room for it."""
+def test_the_reason_of_one_above_its_share_of_a_pool_has_when_that_rises() -> None:
+    """As the webhook warns at the create: it does not fit whatever ends."""
     queue = planner()
     members = [Member("team-a", "")]
     night, day = (compile_tree([Member("", None, limits(10, tasks)), *members]) for tasks in (9, 2))
@@ -204,28 +206,28 @@ def test_one_that_is_above_its_share_of_a_pool_until_that_rises_is_told_when_it_
     assert found.reason is WaitReason.WAITING_FOR_QUOTA
     (short,) = found.short
     assert short.must_rise
-    assert reason(found, USUAL_RULES) == must_rise(short)
+    assert reason(found, DEFAULT_RULES) == must_rise(short)
     assert "a window opens" in must_rise(short)
 
 
 @given(st.integers(0, 2**40), st.integers(1, 60))
-def test_nobody_who_waits_after_a_plan_is_said_to_be_released(seed: int, length: int) -> None:
-    """Reasons agree with the planner: what they say is released was released, and all others hear why not."""
-    world = World(seed)
+def test_none_that_waits_after_a_plan_is_reported_as_released(seed: int, length: int) -> None:
+    """Reasons agree with the planner: only what was released has that reason, and all others have another."""
+    case = RandomQueue(seed)
     for _ in range(length):
-        world.step()
-        world.plan()
-    for name in world.names:
-        found = positions(world.planner, name)
+        case.step()
+        case.plan()
+    for name in case.names:
+        found = positions(case.planner, name)
         assert [each.position for each in found] == list(range(1, len(found) + 1))
-        waiting = {each.uid for each in world.oracle.waiters.values() if each.namespace == name}
+        waiting = {each.uid for each in case.oracle.waiters.values() if each.namespace == name}
         assert {each.waiter.uid for each in found} == waiting
         for each in found:
             assert each.reason is not WaitReason.RELEASING
             hopeless = each.reason is WaitReason.EXCEEDS_MAX_QUOTA
             stopped = each.reason in (WaitReason.ON_HOLD, WaitReason.MISCONFIGURED)
-            assert stopped or hopeless == world.oracle.never(each.waiter)
-            assert reason(each, world.oracle.rules[name])
+            assert stopped or hopeless == case.oracle.never(each.waiter)
+            assert reason(each, case.oracle.rules[name])
 
 
 @pytest.mark.parametrize(
@@ -252,14 +254,14 @@ def test_nobody_who_waits_after_a_plan_is_said_to_be_released(seed: int, length:
         ),
     ],
 )
-def test_a_newcomer_is_refused_where_the_queue_takes_nobody_in(
+def test_a_new_workflow_is_refused_where_the_queue_takes_none(
     depth: int, rules: QueueRules, text: str | None
 ) -> None:
     """A full queue and a drained one; a held one still takes in."""
     assert refusal("team-a", depth, rules) == text
 
 
-def test_one_that_waited_too_long_is_told_how_long() -> None:
+def test_the_message_of_one_that_waited_too_long_has_how_long() -> None:
     """The message of its failure, with the next thing to do."""
     assert waited_too_long("team-a", timedelta(hours=6, seconds=5), timedelta(hours=6)) == (
         "lockkeeper: it waited 6h5s in team-a and did not start: spec.queue.maxWait is "
@@ -275,10 +277,10 @@ def test_one_that_waited_too_long_is_told_how_long() -> None:
     gone=st.sets(st.integers(0, 39)),
     most=st.integers(1, 12),
 )
-def test_the_first_are_those_that_a_look_at_everybody_finds(
+def test_the_first_are_those_that_sorting_all_finds(
     waiting: list[tuple[int, str, int]], gone: set[int], most: int
 ) -> None:
-    """A long queue is not sorted whole to tell ten of it where they stand."""
+    """A long queue is not sorted whole for the positions of ten of it."""
     queue, full = planner(), bound("main", limits(0))
     for number, (priority, user, minutes) in enumerate(waiting):
         queue.add(

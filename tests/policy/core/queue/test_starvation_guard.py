@@ -1,4 +1,4 @@
-"""Nobody starves: a big one is passed a bounded number of times, then what ends adds up until it fits."""
+"""No starvation: a big one is overtaken a bounded number of times, then what ends adds up until it fits."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,15 +8,15 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Planner
-from policy.core.queue.waiter import Waiter
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO
 from tests.policy.core.builders import NOW, limits
-from tests.policy.core.queue.queueing_world import bound, planner, pool_of, uids, waiter
+from tests.policy.core.queue.queue_fixtures import bound, planner, pool_of, uids, waiter
 
-PASSES: Final = 4
+MAX_OVERTAKES: Final = 4
 
 
 def _stream(queue: Planner, big: str, rounds: int, *, priority: int = 0) -> int | None:
@@ -30,22 +30,22 @@ def _stream(queue: Planner, big: str, rounds: int, *, priority: int = 0) -> int 
             return number
         running += gone
         if len(running) >= 10:
-            queue.ended(queue.load_of(running.pop(0)), NOW)
+            queue.ended(queue.charge_of(running.pop(0)), NOW)
     return None
 
 
-def test_without_claims_a_big_one_would_wait_for_ever() -> None:
-    """The stream of small ones never leaves it room: this is what claims are for."""
+def test_without_protection_a_big_one_would_wait_for_ever() -> None:
+    """The stream of small ones never leaves enough: this is what protection is for."""
     queue = planner()
     queue.add(waiter("big", bound("main", limits(tasks=10)), tasks=8))
-    queue.plan(NOW)  # It goes while there is room...
+    queue.plan(NOW)  # It is released while it fits...
     queue.add(waiter("big2", bound("main", limits(tasks=10)), tasks=8))
     assert _stream(queue, "big2", 500) is None  # ...and with one running, the second never does.
 
 
-def test_after_some_passes_what_ends_adds_up() -> None:
-    """The big one is passed so often, then nobody starts, and it goes as soon as enough have ended."""
-    queue, most = planner(passes=PASSES), bound("main", limits(tasks=10))
+def test_after_some_overtakes_what_ends_adds_up() -> None:
+    """The big one is overtaken so often, then none starts, and it is released once enough have ended."""
+    queue, most = planner(passes=MAX_OVERTAKES), bound("main", limits(tasks=10))
     for number in range(3):
         queue.add(waiter(f"before{number}", most, tasks=1, arrival=number))
     running = queue.plan(NOW)
@@ -53,18 +53,18 @@ def test_after_some_passes_what_ends_adds_up() -> None:
     for number in range(20):
         queue.add(waiter(f"small{number}", most, tasks=1, arrival=100 + number))
     passed = queue.plan(NOW)
-    assert uids(passed) == [f"small{number}" for number in range(PASSES)]
+    assert uids(passed) == [f"small{number}" for number in range(MAX_OVERTAKES)]
     running += passed
     released: list[str] = []
     while not released:
-        queue.ended(queue.load_of(running.pop()), NOW)
+        queue.ended(queue.charge_of(running.pop()), NOW)
         released = uids(queue.plan(NOW))
     assert len(running) == 2
     assert released == ["big"]
 
 
-def test_one_of_a_higher_level_passes_a_claim() -> None:
-    """Priority is kept: the claim binds those of the same or a lower level."""
+def test_one_of_a_higher_level_passes_a_protected_one() -> None:
+    """Priority holds: protection blocks those of the same or a lower level."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.set_rules("team-a", QueueRules(aging=None))
     queue.add(waiter("running", most, tasks=5))
@@ -77,7 +77,7 @@ def test_one_of_a_higher_level_passes_a_claim() -> None:
     assert uids(queue.plan(NOW)) == ["urgent"]
 
 
-def test_a_claim_binds_only_what_is_short() -> None:
+def test_protection_holds_only_on_accounts_that_are_short() -> None:
     """One that waits for its user's limit does not close the namespace to other users."""
     queue = planner(passes=1)
     shared = bound("main", limits(100))
@@ -87,13 +87,13 @@ def test_a_claim_binds_only_what_is_short() -> None:
     queue.add(waiter("ann-big", shared, anns, tasks=2, user="ann", arrival=1))
     queue.add(waiter("ann1", shared, anns, tasks=1, user="ann", arrival=2))
     assert uids(queue.plan(NOW)) == ["ann1"]
-    queue.ended(queue.load_of(waiter("ann1", shared, anns, tasks=1, user="ann")), NOW)
+    queue.ended(queue.charge_of(waiter("ann1", shared, anns, tasks=1, user="ann")), NOW)
     queue.add(waiter("ann2", shared, anns, tasks=1, user="ann", arrival=3))
     queue.add(waiter("bob0", shared, bobs, tasks=1, user="bob", arrival=4))
     assert uids(queue.plan(NOW)) == ["bob0"]
 
 
-def test_a_claim_ends_with_its_workflow() -> None:
+def test_protection_ends_with_its_workflow() -> None:
     """When the big one is deleted, those whom it barred go."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
@@ -107,7 +107,7 @@ def test_a_claim_ends_with_its_workflow() -> None:
     assert uids(queue.plan(NOW)) == ["barred"]
 
 
-def test_a_claim_ends_when_it_can_never_be_met() -> None:
+def test_protection_ends_when_the_group_can_never_fit() -> None:
     """An edit of the limit may leave it hopeless; it does not close the queue then."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
@@ -120,9 +120,9 @@ def test_a_claim_ends_when_it_can_never_be_met() -> None:
     assert uids(queue.plan(NOW)) == ["fits"]
 
 
-def test_one_that_has_waited_for_long_is_passed_once() -> None:
+def test_one_that_has_waited_for_long_is_overtaken_once() -> None:
     """So a new leader, which counts anew, does not let it starve."""
-    queue = planner(passes=10**9, patience=timedelta(hours=1))
+    queue = planner(passes=10**9, long_wait=timedelta(hours=1))
     most = bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
     queue.plan(NOW)
@@ -135,7 +135,7 @@ def test_one_that_has_waited_for_long_is_passed_once() -> None:
 
 def _load(seed: int, rng: Random) -> tuple[Planner, Sequence[Waiter]]:
     """Return a planner of a pool with three members, and Workflows of many sizes that all can fit."""
-    queue = planner(passes=PASSES)
+    queue = planner(passes=MAX_OVERTAKES)
     names = ("team-a", "team-b", "team-c")
     members = [Member(name, "", limits(4, 12), lending=limits(rng.randint(0, 4), 6)) for name in names]
     queue.set_pool(pool_of(compile_tree([Member("", None, limits(9, 24)), *members])))
@@ -166,7 +166,7 @@ def _load(seed: int, rng: Random) -> tuple[Planner, Sequence[Waiter]]:
 
 @settings(max_examples=150)
 @given(st.integers(0, 2**40))
-def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -> None:
+def test_each_that_can_fit_is_released_within_a_bounded_number_of_ends(seed: int) -> None:
     """Against an endless stream of small and urgent newcomers, with every account in play."""
     rng = Random(seed)
     queue, waiters = _load(seed, rng)
@@ -199,14 +199,14 @@ def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -
         if not missing:
             break
         if running:
-            queue.ended(queue.load_of(running.pop(rng.randrange(len(running)))), now)
+            queue.ended(queue.charge_of(running.pop(rng.randrange(len(running)))), now)
     assert not missing
 
 
 @settings(max_examples=150)
 @given(st.integers(0, 2**40))
-def test_a_queue_that_nobody_joins_always_empties(seed: int) -> None:
-    """Claims never wait for each other: when all that runs has ended, somebody goes."""
+def test_a_queue_that_none_joins_always_empties(seed: int) -> None:
+    """Protected ones never wait for each other: when all that runs has ended, one is released."""
     rng = Random(seed)
     queue, waiters = _load(seed, rng)
     for each in waiters:
@@ -218,7 +218,7 @@ def test_a_queue_that_nobody_joins_always_empties(seed: int) -> None:
         running += gone
         left -= len(gone)
         assert running
-        queue.ended(queue.load_of(running.pop(rng.randrange(len(running)))), NOW)
+        queue.ended(queue.charge_of(running.pop(rng.randrange(len(running)))), NOW)
     for each in running:
-        queue.ended(queue.load_of(each), NOW)
-    assert all(usage == ZERO for usage in queue.headroom.taken.values())
+        queue.ended(queue.charge_of(each), NOW)
+    assert all(usage == ZERO for usage in queue.headroom.used.values())

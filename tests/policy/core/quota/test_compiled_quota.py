@@ -6,8 +6,14 @@ import pytest
 
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
-from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, queue_rules, tightest
-from policy.core.quota.queue_rules import DEFAULT_AGING, USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import (
+    DEFAULT_AGING,
+    DEFAULT_RULES,
+    NOTHING,
+    CompiledQuota,
+    QueueRules,
+    queue_rules,
+)
 from tests.policy.core.builders import NAMESPACE, NOW, limits, quota, snapshot
 
 GOLD: JsonObject = {"matchLabels": {"tier": "gold"}}
@@ -32,12 +38,12 @@ def rules(*specs: JsonObject) -> QueueRules:
 
 
 def test_limits_are_those_of_the_hour() -> None:
-    """A window says more for as long as it is open, and nothing of what it does not name."""
+    """A window changes limits while it is open, and only those that it names."""
     found = compiled(limits={"workflows": 2, "tasks": 5}, windows=[NOON_WINDOW])
     assert found.limits_at(NOW - timedelta(seconds=1)) == limits(2, 5)
     assert found.limits_at(NOW) == limits(9, 5)
     assert found.limits_at(NOW + timedelta(hours=2)) == limits(2, 5)
-    assert found.limits == limits(2, 5)
+    assert found.elastic.base == limits(2, 5)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_tasks_are_bounded_where_any_limit_ever_bounds_them(bounds: JsonObject) 
     ],
 )
 def test_a_stop_is_of_the_queue_or_lets_nothing_run(stop: str, spec: JsonObject, nothing: bool) -> None:  # noqa: FBT001
-    """A queue has one order, so what selects only some, or does not queue, has no room instead."""
+    """A queue has one order, so what selects only some, or does not queue, has a limit of 0 instead."""
     found = compiled(limits={"workflows": 5}, stopPolicy=stop, **spec)
     assert found.limits_at(NOW) == (NOTHING if nothing else limits(5))
     assert found.stops_the_queue is not nothing
@@ -73,13 +79,13 @@ def test_a_stop_is_of_the_queue_or_lets_nothing_run(stop: str, spec: JsonObject,
 
 
 def test_a_namespace_without_a_queue_has_the_usual_rules() -> None:
-    """Nobody waits there, or only by the rules that everybody has."""
-    assert rules() == rules({"onExceed": "Deny"}) == rules({"selector": GOLD}) == USUAL_RULES
+    """None waits there, or only by the default rules."""
+    assert rules() == rules({"onExceed": "Deny"}) == rules({"selector": GOLD}) == DEFAULT_RULES
     assert rules({}).aging == DEFAULT_AGING
 
 
 def test_of_many_quotas_the_stricter_rule_holds() -> None:
-    """Each of them has been promised to somebody."""
+    """Each of them is a promise to users."""
     found = rules(
         {"queue": {"strategy": "StrictFIFO", "maxLength": 7, "maxWait": "1h", "aging": "10m"}},
         {"queue": {"maxLength": 5, "maxWait": "2h", "aging": "20m"}, "stopPolicy": "Hold"},
@@ -95,13 +101,7 @@ def test_of_many_quotas_the_stricter_rule_holds() -> None:
     )
 
 
-def test_a_quota_that_says_nothing_of_its_queue_leaves_aging_to_others() -> None:
+def test_a_quota_without_a_queue_leaves_aging_to_others() -> None:
     """Its default is no wish."""
     assert rules({"queue": {"aging": "3h"}}, {}).aging == timedelta(hours=3)
-    assert queue_rules([]) == USUAL_RULES
-
-
-def test_the_tightest_of_no_limits_is_none() -> None:
-    """Each bound by itself."""
-    assert tightest([]) == limits()
-    assert tightest([limits(3), limits(5, 2), limits(None, 9)]) == limits(3, 2)
+    assert queue_rules([]) == DEFAULT_RULES

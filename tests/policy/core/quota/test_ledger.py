@@ -62,7 +62,7 @@ def _reservation(
         namespace="team-a",
         workflow=f"wf-{id_}",
         accounts=tuple(accounts),
-        weight=weight() if weighs is None else weighs,
+        requested=weight() if weighs is None else weighs,
         at=at,
         purpose=purpose,
     )
@@ -87,21 +87,21 @@ class LedgerUnderFire(RuleBasedStateMachine):
 
     def _charge(self, reservation: Reservation) -> None:
         for account in reservation.accounts:
-            self.used[account] = self.used.get(account, ZERO) + reservation.weight
+            self.used[account] = self.used.get(account, ZERO) + reservation.requested
 
     def _fits(self, weighs: Usage, accounts: Sequence[Account]) -> bool:
         for account in accounts:
             total = self.used.get(account, ZERO) + weighs
             for reservation in self.pending.values():
                 if account in reservation.accounts:
-                    total += reservation.weight
+                    total += reservation.requested
             if not self.limits[account].admits(total):
                 return False
         return True
 
     @rule(id_=ids, weighs=weights, accounts=chosen, purpose=purposes)
     def ask(self, id_: str, weighs: Usage, accounts: tuple[Account, ...], purpose: Purpose) -> None:
-        """Reserve: admitted exactly where the model has room, and once for one id."""
+        """Reserve: admitted exactly where it fits in the model, and once for one id."""
         asked = _reservation(id_, weighs, accounts, at=self.now, purpose=purpose)
         wanted = [Demand(account, self.limits[account], f"quota {account.quota}") for account in accounts]
         ledger, short = reserve(self.ledger, asked, wanted)
@@ -119,12 +119,12 @@ class LedgerUnderFire(RuleBasedStateMachine):
     @rule(id_=ids)
     def see_live(self, id_: str) -> None:
         """Recount: the weight moves from reserved to used on each of its accounts."""
-        before = self.ledger.taken()
+        before = self.ledger.total_usage()
         self._keep(counted_live(self.ledger, id_))
         reservation = self.pending.pop(id_, None)
         if reservation is not None:
             self._charge(reservation)
-        assert self.ledger.taken() == before
+        assert self.ledger.total_usage() == before
 
     @rule(id_=ids)
     def refuse(self, id_: str) -> None:
@@ -168,7 +168,7 @@ class LedgerUnderFire(RuleBasedStateMachine):
     @invariant()
     def no_limit_is_exceeded(self) -> None:
         """Used and reserved together stay within every limit."""
-        taken = self.ledger.taken()
+        taken = self.ledger.total_usage()
         assert all(self.limits[account].admits(taken.get(account, ZERO)) for account in taken)
 
     @invariant()
@@ -202,8 +202,8 @@ def test_no_sequence_of_events_brings_the_ledger_over_a_limit() -> None:
     assert LedgerUnderFire.TestCase is not None
 
 
-def test_a_slot_is_refused_with_what_is_used_and_what_was_asked() -> None:
-    """A shortfall counts reservations as used, so the message tells what really stands in the way."""
+def test_a_slot_is_refused_with_what_is_used_and_what_was_requested() -> None:
+    """A shortfall counts reservations as used, so the message has the real cause."""
     bound = demand(limits(1))
     ledger, _ = reserve(Ledger(ROOT), _reservation("one"), [bound])
     same, short = reserve(ledger, _reservation("two"), [bound])
@@ -264,7 +264,7 @@ def test_an_overdue_create_that_was_seen_stays() -> None:
 
 
 def test_a_release_never_expires() -> None:
-    """A release is completed by whoever leads (rule 5), a year later too."""
+    """The present leader completes a release (rule 5), a year later too."""
     ledger = with_reservations(Ledger(ROOT), [_reservation("held.1", purpose=Purpose.RELEASE)])
     assert expire(ledger, NOW + timedelta(days=365), seen=[]) is ledger
     assert overdue(ledger, NOW + timedelta(days=365)) == []
@@ -290,11 +290,11 @@ def test_a_recount_replaces_what_was_used_and_drops_what_it_counted() -> None:
     assert set(before.reservations) == {"seen", "late"}
 
 
-def test_what_is_taken_is_a_copy() -> None:
-    """Whoever plans on `taken` may charge it without touching the ledger."""
+def test_the_total_usage_is_a_copy() -> None:
+    """A caller may change it without changing the ledger."""
     ledger = Ledger(ROOT, used={ACCOUNTS[0]: weight(1)})
-    ledger.taken()[ACCOUNTS[0]] = Usage(99)
-    assert ledger.taken() == {ACCOUNTS[0]: weight(1)}
+    ledger.total_usage()[ACCOUNTS[0]] = Usage(99)
+    assert ledger.total_usage() == {ACCOUNTS[0]: weight(1)}
 
 
 def test_the_text_of_a_root_is_the_name_of_its_ledger_and_is_read_back() -> None:
@@ -311,7 +311,7 @@ def test_the_text_of_a_root_is_the_name_of_its_ledger_and_is_read_back() -> None
 
 
 def test_accounts_of_a_pool_have_names_that_no_quota_of_a_member_has() -> None:
-    """They stand in ledgers of every version; a quota's name has no slash."""
+    """They are in ledgers of every version; a quota's name has no slash."""
     assert Account.of_pool("data") == Account("", "data")
     assert Account.share("data", "a") == Account("a", "data/share")
     assert Account.defaults("data", "a") == Account("a", "data.defaults")

@@ -15,7 +15,6 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.quota.node_capacity import (
     START,
-    Capacity,
     CapacityRule,
     Following,
     Node,
@@ -94,22 +93,22 @@ def test_a_node_counts_when_it_is_ready_and_stays(node: Node, counts: bool) -> N
 @pytest.mark.parametrize(
     ("rule", "found"),
     [
-        (_rule(tasks_per_node=10), Capacity(None, 20)),
-        (_rule(tasks_per_cpu=2), Capacity(None, 7 + 8)),  # A task does not span nodes: 3.92 cores carry 7.
-        (_rule(workflows_per_node=3), Capacity(6, None)),
-        (_rule(tasks_per_node=60, workflows_per_node=30), Capacity(50, 100)),
+        (_rule(tasks_per_node=10), limits(None, 20)),
+        (_rule(tasks_per_cpu=2), limits(None, 7 + 8)),  # A task does not span nodes: 3.92 cores carry 7.
+        (_rule(workflows_per_node=3), limits(6, None)),
+        (_rule(tasks_per_node=60, workflows_per_node=30), limits(50, 100)),
     ],
 )
-def test_the_nodes_that_are_selected_add_up_between_the_bounds(rule: CapacityRule, found: Capacity) -> None:
+def test_the_nodes_that_are_selected_add_up_between_the_bounds(rule: CapacityRule, found: Limits) -> None:
     """Others are not seen, and min and max hold."""
     nodes = [_node("3920m"), _node("4"), _node("64", labels={"pool": "web"}), _node(ready="False")]
     assert measure(rule, nodes) == found
-    assert measure(rule, [_node("much")]).tasks in (None, 2, 10, 60)
+    assert measure(rule, [_node("much")]).tasks.value in (None, 2, 10, 60)
 
 
 def test_without_nodes_the_least_is_left() -> None:
     """A cluster scaled to zero still lets something start, so that it scales up."""
-    assert measure(_rule(tasks_per_cpu=2, workflows_per_node=1), []) == Capacity(1, 2)
+    assert measure(_rule(tasks_per_cpu=2, workflows_per_node=1), []) == limits(1, 2)
 
 
 def _run(rule: CapacityRule, steps: Sequence[tuple[int, int]]) -> list[int | None]:
@@ -117,7 +116,7 @@ def _run(rule: CapacityRule, steps: Sequence[tuple[int, int]]) -> list[int | Non
     state, now, found = START, NOW, []
     for seconds, tasks in steps:
         now += timedelta(seconds=seconds)
-        state = follow(state, Capacity(None, tasks), rule, now)
+        state = follow(state, limits(None, tasks), rule, now)
         found.append(limits_of(state).tasks.value)
     return found
 
@@ -130,7 +129,7 @@ def test_a_limit_rises_at_once_and_falls_when_it_was_low_long_enough() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 299), st.booleans()), min_size=1, max_size=60))
-def test_a_node_that_comes_back_in_time_moves_nothing(flaps: list[tuple[int, bool]]) -> None:
+def test_a_node_that_returns_in_time_changes_no_limit(flaps: list[tuple[int, bool]]) -> None:
     """However often it goes away, if never for five minutes, the limit stays."""
     steps = [(0, 40)]
     away = 0
@@ -145,7 +144,7 @@ measures = st.lists(st.tuples(st.integers(0, 400), st.integers(2, 100)), min_siz
 
 
 @given(measures)
-def test_a_limit_is_never_below_what_is_there_and_never_above_what_was_there_lately(
+def test_a_limit_is_never_below_the_capacity_and_never_above_the_recent_capacity(
     steps: list[tuple[int, int]],
 ) -> None:
     """Capacity is used at once, and lost capacity is noticed within twice the stabilization time."""
@@ -155,10 +154,10 @@ def test_a_limit_is_never_below_what_is_there_and_never_above_what_was_there_lat
         # Call at the due moments as well, as the leader does.
         target = now + timedelta(seconds=seconds)
         while (due := next_fall(state, rule)) is not None and due <= target:
-            state = follow(state, Capacity(None, seen[-1][1]), rule, due)
+            state = follow(state, limits(None, seen[-1][1]), rule, due)
             seen.append((due, seen[-1][1]))
         now = target
-        state = follow(state, Capacity(None, tasks), rule, now)
+        state = follow(state, limits(None, tasks), rule, now)
         seen.append((now, tasks))
         found = limits_of(state).tasks.value
         assert found is not None
@@ -183,24 +182,24 @@ def test_steps_of_falling_are_stable_apart(steps: list[tuple[int, int]]) -> None
 def test_an_edit_of_the_bounds_acts_at_once() -> None:
     """Only nodes are waited for, not people."""
     rule = _rule(tasks_per_node=10)
-    state = follow(START, Capacity(None, 80), rule, NOW)
+    state = follow(START, limits(None, 80), rule, NOW)
     lowered = msgspec.structs.replace(rule, highest=Limits(Amount(50), Amount(20)))
-    assert limits_of(follow(state, Capacity(None, 20), lowered, NOW)).tasks == Amount(20)
+    assert limits_of(follow(state, limits(None, 20), lowered, NOW)).tasks == Amount(20)
 
 
-def test_a_new_leader_goes_on_from_what_the_status_shows() -> None:
+def test_a_new_leader_continues_from_the_limits_in_the_status() -> None:
     """A change of leader while nodes are away lowers nothing at once."""
     rule = _rule(tasks_per_node=10)
-    state = follow(resumed(limits(None, 70)), Capacity(None, 30), rule, NOW)
+    state = follow(resumed(limits(None, 70)), limits(None, 30), rule, NOW)
     assert limits_of(state) == Limits(UNLIMITED, Amount(70))
     assert next_fall(state, rule) == NOW + STABLE
-    assert limits_of(follow(state, Capacity(None, 30), rule, NOW + STABLE)).tasks == Amount(30)
+    assert limits_of(follow(state, limits(None, 30), rule, NOW + STABLE)).tasks == Amount(30)
     assert next_fall(START, rule) is None
 
 
 def test_what_a_rule_gives_no_rate_for_is_not_bounded() -> None:
     """Also where it was bounded before the edit."""
-    assert limits_of(follow(resumed(limits(3, 4)), Capacity(5, None), _rule(), NOW)) == limits(5, None)
+    assert limits_of(follow(resumed(limits(3, 4)), limits(5, None), _rule(), NOW)) == limits(5, None)
     assert limits_of(Following()) == Limits()
 
 
@@ -238,6 +237,6 @@ def test_the_number_is_exact_and_rounded_down(whole: int, fraction: int, suffix:
     "text", ["", ".", "m", "-1", "1 m", "1x", "1e", "1mm", "\uff11", "1e999", "0x10", "NaN"]
 )
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    """A node that says such a thing carries nothing; nobody guesses."""
+    """A node with such text has no capacity; nothing is guessed."""
     with pytest.raises(ValueError, match="is no quantity of CPU"):
         millicores(text)

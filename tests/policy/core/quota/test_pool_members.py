@@ -70,7 +70,7 @@ def governed(*own: WorkflowQuota, **defaults: JsonValue) -> Snapshot:
         "nothing",
     ],
 )
-def test_a_quota_that_does_not_bound_all_that_the_defaults_bound_stands_beside_them(own: JsonObject) -> None:
+def test_a_quota_that_does_not_bound_all_that_the_defaults_bound_is_added_to_them(own: JsonObject) -> None:
     """Three may run, as before, and none with more tasks or a higher priority."""
     policies = governed(own_quota(**own))
     assert sources(policies) == ["WorkflowQuota team-a/own", DEFAULTS_SOURCE, "ClusterWorkflowQuota shared"]
@@ -87,7 +87,7 @@ def test_one_that_bounds_all_of_it_counts_instead_however_high_its_limits_are() 
 
 
 def test_several_may_bound_it_together() -> None:
-    """One says how many Workflows, another how many tasks."""
+    """One limits Workflows, another tasks."""
     parts = [quota(name, namespace=NAMESPACE, **{name: value}) for name, value in FULL.items()]
     assert DEFAULTS_SOURCE not in sources(governed(*parts))
     for missing in parts:
@@ -109,12 +109,12 @@ def test_several_may_bound_it_together() -> None:
 def test_a_stop_and_the_bounds_of_a_queue_are_bounds_too(
     bound: JsonObject, own: JsonObject, effect: str, open_: tuple[str, ...]
 ) -> None:
-    """Whoever is refused at once waits in no queue."""
+    """A Workflow that is denied at once waits in no queue."""
     spec = own_quota(**FULL, **own, onExceed=effect).spec
     assert left_open([spec], pool(namespaceDefaults={**DEFAULTS, **bound})) == open_
 
 
-def test_who_deletes_the_quota_of_a_namespace_falls_back_to_the_defaults() -> None:
+def test_without_a_quota_of_its_own_a_namespace_has_the_defaults() -> None:
     """There is no moment without a limit."""
     given = governed(own_quota(**FULL))
     assert sources(governed()) == [DEFAULTS_SOURCE, "ClusterWorkflowQuota shared"]

@@ -1,4 +1,4 @@
-"""Pools: shares of members, what nodes allow, and one answer where the tree has no room."""
+"""Pools: shares of members, what nodes allow, and one answer where a Workflow does not fit into the tree."""
 
 from datetime import timedelta
 
@@ -9,10 +9,11 @@ from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import share_shortfalls
-from policy.core.quota.pool_usage import ROOT, PoolUsage
+from policy.core.quota.pool_tree import ROOT, PoolUsage
 from policy.core.quota.pools import CompiledPool, share_demand
 from policy.core.values.amounts import Amount, Usage
 from tests.policy.core.builders import NOW, limits, namespace_object, pool, quota, snapshot, weight
+from tests.policy.core.quota.tree_oracle import usage_in
 
 AN_HOUR = timedelta(hours=1)
 WINDOW: JsonObject = {"name": "noon", "schedule": "0 12 * * *", "duration": "1h", "limits": {"workflows": 8}}
@@ -66,7 +67,7 @@ def test_a_pool_that_does_not_borrow_has_no_shares(borrowing: JsonValue) -> None
     [({}, True), ({"selector": {"matchLabels": {"tier": "gold"}}}, False), ({"onExceed": "Warn"}, False)],
 )
 def test_only_what_bounds_every_workflow_is_a_share(spec: JsonObject, shared: bool) -> None:  # noqa: FBT001
-    """A quota for some of them stays a limit of its own, and one that warns bounds nobody."""
+    """A quota for some of them stays a limit of its own, and one that warns bounds none."""
     policies = members(share("team-a", 4, **spec), borrowing={})
     found = {each.account.quota: each.is_share for each in policies.policies("team-a").quotas}
     assert found == {"share": shared, "shared": False}
@@ -96,8 +97,8 @@ def test_the_defaults_of_a_pool_are_the_share_of_every_member() -> None:
 SHARES: JsonObject = {"shares": {"team-a": {"workflows": 6}, "team-b": {"tasks": 30}}}
 
 
-def test_a_pool_says_the_shares_of_its_members_by_name() -> None:
-    """What it does not say of one is that of the defaults; quotas of members lower it."""
+def test_a_pool_assigns_shares_to_its_members_by_name() -> None:
+    """A member without a share has that of the defaults; quotas of members lower it."""
     spec: JsonObject = {"limits": {"workflows": 10, "tasks": 90}}
     defaults: JsonObject = {"limits": {"workflows": 2, "tasks": 8}}
     found = pool_in(members(share("team-a", 99), **spec, borrowing=SHARES, namespaceDefaults=defaults))
@@ -135,23 +136,23 @@ GREEDY = 10**9
     ],
     ids=["limits", "a window", "one that denies", "tasks too"],
 )
-def test_no_quota_of_a_member_shrinks_what_the_pool_keeps_for_its_neighbour(
+def test_no_quota_of_a_member_shrinks_what_the_pool_guarantees_to_another(
     said: JsonObject, greedy: JsonObject
 ) -> None:
     """Not at noon, when the window is open, either; the greedy one runs nothing and lends 6."""
     spec: JsonObject = {"limits": {"workflows": 64}, **said}
-    fair = PoolUsage(pool_in(members(**spec)).tree_at(NOW, None), {})
+    fair = PoolUsage(pool_in(members(**spec)).tree_at(NOW, None))
     found = pool_in(members(quota("share", namespace="team-a", **greedy), **spec))
     for tree in (found.tree_at(NOW, None), found.written_tree(NOW)):
-        shares = PoolUsage(tree, {})
+        shares = PoolUsage(tree)
         assert tree.workflows["team-b"].guaranteed == 32
         assert tree.workflows["team-a"].guaranteed <= 32
         assert shares.available("team-b").workflows.covers(fair.available("team-a").workflows.value or 0)
-        busy = PoolUsage(tree, {"team-a": Usage(32)})
+        busy = usage_in(tree, {"team-a": Usage(32)})
         assert busy.available("team-b").workflows == Amount(32)
 
 
-def test_where_the_pool_says_nothing_a_quota_is_the_share_up_to_the_limit_of_the_pool() -> None:
+def test_without_an_assigned_share_a_quota_is_the_share_up_to_the_limit_of_the_pool() -> None:
     """In windows too; and by what nodes make of that limit."""
     own = [share("team-a", GREEDY, windows=[{**WINDOW, "limits": {"workflows": 2 * GREEDY}}])]
     found = pool_in(members(*own, share("team-b", 4), borrowing={"lendingLimit": {"workflows": 0}}))
@@ -168,7 +169,7 @@ def test_where_the_pool_says_nothing_a_quota_is_the_share_up_to_the_limit_of_the
 
 @pytest.mark.parametrize("stopped", ["own", "defaults", "own that queues in a pool that denies"])
 def test_a_member_whose_share_is_stopped_has_nothing_and_borrows_nothing(stopped: str) -> None:
-    """Whatever the pool says of its share, and however much others leave idle."""
+    """Whatever share the pool assigns, and however much others leave idle."""
     spec: JsonObject = {"borrowing": SHARES, "onExceed": "Deny"}
     stop: JsonObject = {"stopPolicy": "Hold", "onExceed": "Queue" if "queues" in stopped else "Deny"}
     own = [] if stopped == "defaults" else [share("team-a", 4, **stop)]
@@ -176,7 +177,7 @@ def test_a_member_whose_share_is_stopped_has_nothing_and_borrows_nothing(stopped
         spec["namespaceDefaults"] = {"limits": {"workflows": 2}, **stop}
     policies = members(*own, **spec)
     tree = pool_in(policies).tree_at(NOW, None)
-    assert PoolUsage(tree, {}).available("team-a").workflows == Amount(0)
+    assert PoolUsage(tree).available("team-a").workflows == Amount(0)
     demand = share_demand(pool_in(policies), "team-a", 0, NOW)
     (short,) = share_shortfalls({}, weight(), demand)
     assert (short.never_fits, short.must_rise) == (False, True)
@@ -197,7 +198,7 @@ def test_the_most_of_a_share_and_when_it_moves_go_by_the_windows_of_the_defaults
     assert found.rises == "its windows allow it"
 
 
-def test_a_member_that_nobody_has_told_of_is_put_into_the_tree() -> None:
+def test_a_member_without_any_quota_is_put_into_the_tree() -> None:
     """Namespaces may not be known, as where policies come from files."""
     policies = snapshot(pool("shared", limits={"workflows": 10}, borrowing={}), share("unheard", 3))
     found = pool_in(policies, "unheard")
@@ -207,7 +208,7 @@ def test_a_member_that_nobody_has_told_of_is_put_into_the_tree() -> None:
 
 @pytest.mark.parametrize("denying", ["pool", "share", "defaults"])
 def test_one_that_denies_anywhere_in_the_tree_makes_all_of_it_deny(denying: str) -> None:
-    """There is one answer to a Workflow that finds no room in the tree."""
+    """There is one answer to a Workflow that does not fit into the tree."""
     effect = {each: "Deny" if each == denying else "Queue" for each in ("pool", "share", "defaults")}
     policies = members(
         *([] if denying == "defaults" else [share("team-a", 4, onExceed=effect["share"])]),
@@ -245,14 +246,14 @@ def test_nodes_bound_what_is_written_and_allow_the_least_until_they_are_measured
 
 
 def test_nodes_without_a_least_allow_nothing_until_they_are_measured() -> None:
-    """A number that nobody knows lets nobody start."""
+    """While the number is unknown, nothing starts."""
     found = pool_in(members(limits={}, elastic={"tasksPerNode": 4}))
     assert found.limits_at(NOW, None) == limits(None, 0)
     assert found.tree_ever().members[ROOT].nominal == limits()
 
 
 def test_windows_of_the_pool_and_of_members_move_the_tree() -> None:
-    """`until` is when anybody's limits may be others; until then the written tree is made once."""
+    """`until` is when limits of any member may change; until then the written tree is compiled once."""
     found = pool_in(members(share("team-a", 4, windows=[WINDOW]), borrowing={}))
     before = NOW - timedelta(minutes=5)
     assert found.until(before) == NOW
@@ -273,13 +274,13 @@ def test_windows_of_the_pool_and_of_members_move_the_tree() -> None:
         ({"elastic": {"workflowsPerNode": 1, "max": {"workflows": 6}}}, {}, 6),
     ],
 )
-def test_what_others_are_kept_bars_somebody_for_ever_only_where_no_limit_moves(
+def test_guarantees_of_others_block_a_request_for_ever_only_where_no_limit_changes(
     spec: JsonObject, moving: JsonObject, most: int
 ) -> None:
-    """Windows and nodes make what is kept less at another time, and then there is room."""
+    """Windows and nodes lower guarantees at another time, and then it fits."""
     spec = {"limits": {"workflows": 8}, "borrowing": {"lendingLimit": {"workflows": 0}}, **spec}
     found = pool_in(members(share("team-a", 8, **moving), **spec))
-    assert PoolUsage(found.tree_ever(), {}).potential("team-b") == limits(most)
+    assert found.tree_ever().potential("team-b") == limits(most)
 
 
 def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:
@@ -291,13 +292,13 @@ def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:
             borrowing={"borrowingLimit": {"workflows": 2}, "lendingLimit": {"workflows": 4}},
         )
     )
-    idle = PoolUsage(found.tree_at(NOW, None), {})
+    idle = PoolUsage(found.tree_at(NOW, None))
     assert idle.available("team-a") == limits(6)
-    lent = PoolUsage(found.tree_at(NOW, None), {"team-a": Usage(6)})
+    lent = usage_in(found.tree_at(NOW, None), {"team-a": Usage(6)})
     assert lent.available("team-b") == limits(4)
 
 
-def test_what_a_member_demands_names_its_accounts_and_what_is_kept_from_it() -> None:
+def test_a_demand_of_a_member_names_its_accounts_and_what_is_withheld() -> None:
     """A reserve of the pool holds in the tree, by the priority of the Workflow."""
     policies = members(share("team-a", 4), borrowing={}, reserve=[{"abovePriority": 5, "workflows": 3}])
     low, high = (share_demand(pool_in(policies), "team-a", each, NOW) for each in (5, 6))

@@ -1,17 +1,17 @@
-"""The rules of a pool, said plainly and recomputed from all usage each time."""
+"""The rules of a pool in plain form, recomputed from all usage each time."""
 
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from policy.core.quota.pool_tree import Member
+from policy.core.quota.pool_tree import Member, PoolUsage, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 
-class Plot(msgspec.Struct, frozen=True):
+class PlainPool(msgspec.Struct, frozen=True):
     """A pool of one level: its total, and each member's share, what it may borrow and lend.
 
-    `said` are the shares that the pool itself says; the others their members say.
+    `assigned` are the shares that the pool assigns; the others come from quotas of the members.
     """
 
     name: str
@@ -19,29 +19,40 @@ class Plot(msgspec.Struct, frozen=True):
     nominal: Mapping[str, Limits]
     borrowing: Mapping[str, Limits]
     lending: Mapping[str, Limits]
-    said: Mapping[str, Limits] = {}
+    assigned: Mapping[str, Limits] = {}
 
     def members(self) -> Iterator[Member]:
         """Yield the members of the same tree."""
         yield Member("", None, self.total)
         for name, nominal in self.nominal.items():
-            said = self.said.get(name, Limits())
-            yield Member(name, "", nominal, self.borrowing[name], self.lending[name], said)
+            assigned = self.assigned.get(name, Limits())
+            yield Member(name, "", nominal, self.borrowing[name], self.lending[name], assigned)
 
 
-def kept(plot: Plot, *, tasks: bool) -> dict[str, int]:
+def usage_in(tree: Tree, used: Mapping[str, Usage]) -> PoolUsage:
+    """Return the usage of a tree of which this is used."""
+    usage = PoolUsage(tree)
+    for name, amount in used.items():
+        usage.charge(name, amount)
+    return usage
+
+
+def guarantees(plain: PlainPool, *, tasks: bool) -> dict[str, int]:
     """Return what each member keeps for itself: what it does not lend, cut in proportion to the total.
 
-    First that is cut of which the pool has said nothing.
+    First that is cut of which the pool has assigned nothing.
     """
     wanted = {}
-    for name in plot.nominal:
-        nominal, lending = _number(plot.nominal[name], tasks=tasks), _number(plot.lending[name], tasks=tasks)
+    for name in plain.nominal:
+        nominal, lending = (
+            _number(plain.nominal[name], tasks=tasks),
+            _number(plain.lending[name], tasks=tasks),
+        )
         wanted[name] = 0 if nominal is None or lending is None else max(0, nominal - lending)
-    total, found = _number(plot.total, tasks=tasks), dict(wanted)
-    said = {name for name, limits in plot.said.items() if _number(limits, tasks=tasks) is not None}
+    total, found = _number(plain.total, tasks=tasks), dict(wanted)
+    assigned = {name for name, limits in plain.assigned.items() if _number(limits, tasks=tasks) is not None}
     left = total
-    for names in (wanted.keys() & said, wanted.keys() - said):
+    for names in (wanted.keys() & assigned, wanted.keys() - assigned):
         asked = sum(wanted[name] for name in names)
         if left is not None and asked > left:
             found |= {name: wanted[name] * left // asked for name in names}
@@ -50,23 +61,23 @@ def kept(plot: Plot, *, tasks: bool) -> dict[str, int]:
 
 
 def would_exceed(
-    plot: Plot, used: Mapping[str, Usage], who: str, weight: Usage, withheld: Usage = ZERO
+    plain: PlainPool, used: Mapping[str, Usage], who: str, weight: Usage, withheld: Usage = ZERO
 ) -> bool:
-    """Tell whether one more of this weight breaks a rule."""
+    """Return whether one more of this weight breaks a rule."""
     return any(
-        _breaks(plot, used, who, weight, withheld.tasks if tasks else withheld.workflows, tasks=tasks)
+        _breaks(plain, used, who, weight, withheld.tasks if tasks else withheld.workflows, tasks=tasks)
         for tasks in (False, True)
     )
 
 
 def _breaks(
-    plot: Plot, used: Mapping[str, Usage], who: str, weight: Usage, withheld: int, *, tasks: bool
+    plain: PlainPool, used: Mapping[str, Usage], who: str, weight: Usage, withheld: int, *, tasks: bool
 ) -> bool:
     def count(usage: Usage) -> int:
         return usage.tasks if tasks else usage.workflows
 
-    total = _number(plot.total, tasks=tasks)
-    nominal, borrowing = _number(plot.nominal[who], tasks=tasks), _number(plot.borrowing[who], tasks=tasks)
+    total = _number(plain.total, tasks=tasks)
+    nominal, borrowing = _number(plain.nominal[who], tasks=tasks), _number(plain.borrowing[who], tasks=tasks)
     after = count(used[who]) + count(weight)
     capped = nominal is not None and borrowing is not None
     if nominal is not None and borrowing is not None and after > nominal + borrowing:
@@ -77,8 +88,8 @@ def _breaks(
         return False
     if tasks and (weight.unbounded or any(each.unbounded for each in used.values())):
         return True
-    mine = kept(plot, tasks=tasks)
-    others = sum(max(count(used[name]), mine[name]) for name in plot.nominal if name != who)
+    mine = guarantees(plain, tasks=tasks)
+    others = sum(max(count(used[name]), mine[name]) for name in plain.nominal if name != who)
     return after + others > total - withheld
 
 

@@ -35,7 +35,7 @@ POOLED: Snapshot = snapshot_of(quota("etl", "q", workflows=1), pool("data"), mem
 
 
 def _bare(root: str) -> JsonObject:
-    """Return a ledger that nobody has fenced."""
+    """Return a ledger that no leader has fenced."""
     return {
         "apiVersion": QUOTA_LEDGERS.api_version,
         "kind": QUOTA_LEDGERS.kind,
@@ -45,7 +45,7 @@ def _bare(root: str) -> JsonObject:
 
 @pytest.fixture
 def old(cluster: MemoryCluster, clock: Clock) -> Leader:
-    """Return a leader by whose policies etl stands alone."""
+    """Return a leader by whose policies etl is in no pool."""
     return Leader(cluster, ALONE, clock)
 
 
@@ -63,12 +63,12 @@ def test_a_ledger_that_only_the_old_policies_speak_of_is_fenced_as_well(old: Lea
     assert heir.work() == 1
     old.see()
     with pytest.raises(Deposed, match="is at epoch 2, ours is 1"):
-        old.releaser.run_pass(old.tracker)
+        old.release_pass.run_pass(old.tracker)
     assert sorted(old.held("etl").values()) == [False, True]
 
 
 def test_a_ledger_that_an_old_leader_begins_is_its_last(old: Leader, heir: Leader) -> None:
-    """The new one could not fence it; the old one looks at the term before it uses it."""
+    """The new one could not fence it; the old one reads the term before it uses it."""
     old.snapshot = snapshot_of()
     old.work()
     heir.work()
@@ -86,7 +86,7 @@ def test_a_leader_closes_no_ledger_of_the_next_one(old: Leader, heir: Leader) ->
     old.snapshot = snapshot_of(quota("etl", "q", workflows=2))
     old.see()
     with pytest.raises(Deposed):
-        old.releaser.run_pass(old.tracker)
+        old.release_pass.run_pass(old.tracker)
     assert heir.ledgers.read(Root.of_pool("data")) == before
     assert heir.work() == 0  # It leads on.
 
@@ -121,7 +121,7 @@ def test_a_beginning_that_fails_half_way_is_begun_again(spy: Spy, clock: Clock, 
 def test_a_ledger_that_was_fenced_before_the_term_could_be_read_is_not_used_before_it_is(
     spy: Spy, clock: Clock, heir: Leader
 ) -> None:
-    """Another one could not be fenced meanwhile, and nobody asks for that any more."""
+    """Another one could not be fenced meanwhile, and is not wanted any more."""
     old = Leader(spy, snapshot_of(), clock)
     old.work()
     old.snapshot = snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1))
@@ -142,7 +142,7 @@ def test_a_ledger_that_was_fenced_before_the_term_could_be_read_is_not_used_befo
 def test_a_ledger_that_is_closed_while_a_leader_begins_is_not_taken_for_its_own(
     old: Leader, spy: Spy, clock: Clock
 ) -> None:
-    """The one before it may do so at the very moment; its epoch is nobody's from then on."""
+    """The one before it may do so at the same time; no leader has its epoch from then on."""
     old.work()
     closing = [True]
 
@@ -169,8 +169,8 @@ def test_the_term_counts_nothing(old: Leader) -> None:
     assert old.ledgers.read(TERM) == Ledger(TERM, 1)
 
 
-def test_what_is_fenced_is_asked_by_name(old: Leader) -> None:
-    """A root that nobody fenced is not ours."""
+def test_a_root_is_fenced_by_its_name(old: Leader) -> None:
+    """A root that was not fenced is not ours."""
     fences = Fences(ledgers=old.ledgers)
     assert fences.raise_new([Root.of_namespace("etl")])
     assert not fences.raise_new([Root.of_namespace("etl")])
@@ -190,13 +190,13 @@ def test_roots_and_the_term_have_other_names(old: Leader) -> None:
 def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_leader_nothing(
     spy: Spy, clock: Clock
 ) -> None:
-    """Namespaces come and go by the thousand; whoever takes over must not pay for all that ever were."""
+    """Namespaces are created and deleted by the thousand; a new leader must not pay for all of them."""
     leader = Leader(spy, ALONE, clock)
     leader.work()
     leader.snapshot = snapshot_of()
     leader.work()
     closed = leader.ledgers.read(Root.of_namespace("etl"))
-    assert (closed.closed, closed.epoch, closed.taken()) == (True, 2, {})
+    assert (closed.closed, closed.epoch, closed.total_usage()) == (True, 2, {})
     spy.calls.clear()
     heir = Leader(spy, snapshot_of(), clock)
     heir.work()
@@ -204,7 +204,7 @@ def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_lead
 
 
 def test_a_ledger_that_was_closed_is_fenced_before_it_is_used_again(old: Leader) -> None:
-    """Its epoch is nobody's, not even of the leader that closed it."""
+    """No leader has its epoch, not even the one that closed it."""
     old.work()
     old.snapshot = snapshot_of()
     old.work()

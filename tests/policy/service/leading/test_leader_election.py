@@ -12,8 +12,7 @@ from policy.cluster.errors import ClusterError, Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.objects.json_patch import JsonObject
-from policy.service.leading.leader_election import Elector
-from policy.service.leading.leases import DURATION, LEASES, RENEW_WITHIN, Lease
+from policy.service.leading.leader_election import DURATION, LEASES, RENEW_WITHIN, Elector, Lease
 from tests.patience import PATIENCE
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -97,7 +96,7 @@ def cluster() -> Cut:
 
 
 def holder(cluster: Cluster) -> str:
-    """Return who holds the lease."""
+    """Return the holder of the lease."""
     return msgspec.convert(
         cluster.get(LEASES, "controller", namespace="lockkeeper"), Lease
     ).spec.holder_identity
@@ -106,8 +105,8 @@ def holder(cluster: Cluster) -> str:
 def test_the_first_candidate_leads_and_the_second_waits(cluster: Cut) -> None:
     """Only one of two candidates does the work."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
-    first.elector.turn()
-    second.elector.turn()
+    first.elector.step()
+    second.elector.step()
     assert first.terms[0].running.wait(PATIENCE)
     assert (first.elector.leading, second.elector.leading) == (True, False)
     assert holder(cluster) == "a"
@@ -118,13 +117,13 @@ def test_the_first_candidate_leads_and_the_second_waits(cluster: Cut) -> None:
 def test_a_killed_leader_is_replaced_after_the_duration_and_not_before(cluster: Cut) -> None:
     """A candidate waits the whole duration by its own stopwatch, then takes over."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
-    first.elector.turn()
-    second.elector.turn()
+    first.elector.step()
+    second.elector.step()
     second.stopwatch.seconds += DURATION.total_seconds() - 0.1
-    second.elector.turn()
+    second.elector.step()
     assert not second.elector.leading
     second.stopwatch.seconds += 0.2
-    second.elector.turn()
+    second.elector.step()
     assert second.elector.leading
     assert holder(cluster) == "b"
     second.elector.stop()
@@ -133,15 +132,15 @@ def test_a_killed_leader_is_replaced_after_the_duration_and_not_before(cluster: 
 
 
 def test_a_leader_that_renews_is_never_replaced(cluster: Cut) -> None:
-    """Every renewal starts the wait of the others anew, however long it goes on."""
+    """Every renewal starts the wait of the others again, however long it lasts."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
     for _ in range(20):
         first.stopwatch.seconds += DURATION.total_seconds() * 0.7
         second.stopwatch.seconds += DURATION.total_seconds() * 0.7
         clock = NOW.replace(microsecond=random.Random(first.stopwatch.seconds).randrange(10**6))
         first.elector._clock = lambda now=clock: now  # type: ignore[misc]
-        first.elector.turn()
-        second.elector.turn()
+        first.elector.step()
+        second.elector.step()
         assert not second.elector.leading
     assert len(first.terms) == 1
     first.elector.stop()
@@ -149,13 +148,13 @@ def test_a_leader_that_renews_is_never_replaced(cluster: Cut) -> None:
 
 
 def test_a_leader_that_stops_gives_the_lease_up_at_once(cluster: Cut) -> None:
-    """After an orderly end nobody has to wait, and the work has ended before."""
+    """After an orderly end no candidate has to wait, and the work has ended before."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
-    first.elector.turn()
+    first.elector.step()
     first.elector.stop()
     first.elector.run()
     assert not first.terms[0].running.is_set()
-    second.elector.turn()
+    second.elector.step()
     assert second.elector.leading
     second.elector.stop()
     second.elector.run()
@@ -164,29 +163,29 @@ def test_a_leader_that_stops_gives_the_lease_up_at_once(cluster: Cut) -> None:
 def test_a_leader_that_cannot_renew_stops_before_another_may_take_over(cluster: Cut) -> None:
     """Cut off from the cluster it works on for a while, then ends its work by itself."""
     first = Candidate(cluster, "a")
-    first.elector.turn()
+    first.elector.step()
     cluster.away = True
     first.stopwatch.seconds += RENEW_WITHIN.total_seconds() - 0.1
-    first.elector.turn()
+    first.elector.step()
     assert first.elector.leading
     first.stopwatch.seconds += 0.2
-    first.elector.turn()
+    first.elector.step()
     assert not first.elector.leading
     assert first.troubles == ["leader election: cut off"] * 2
     assert RENEW_WITHIN < DURATION
 
 
-def test_work_that_ends_by_itself_gives_the_lease_up_and_is_begun_anew(cluster: Cut) -> None:
+def test_work_that_ends_by_itself_gives_the_lease_up_and_is_started_again(cluster: Cut) -> None:
     """A leader that was fenced off becomes a candidate again."""
     first = Candidate(cluster, "a", work=Broken)
-    first.elector.turn()
+    first.elector.step()
     assert first.terms[0].running.wait(PATIENCE)
     working = first.elector._working
     assert working is not None
     working.join(PATIENCE)
-    first.elector.turn()
+    first.elector.step()
     assert holder(cluster) == ""
-    first.elector.turn()
+    first.elector.step()
     assert len(first.terms) == 2
     assert holder(cluster) == "a"
 
@@ -194,16 +193,16 @@ def test_work_that_ends_by_itself_gives_the_lease_up_and_is_begun_anew(cluster: 
 def test_of_two_candidates_that_take_an_expired_lease_at_once_one_leads(cluster: Cut) -> None:
     """Taking the lease is a compare-and-swap: the second one sees a conflict and waits."""
     dead, first, second = (Candidate(cluster, name) for name in ("dead", "a", "b"))
-    dead.elector.turn()
-    first.elector.turn()
-    second.elector.turn()
+    dead.elector.step()
+    first.elector.step()
+    second.elector.step()
     for each in (first, second):
         each.stopwatch.seconds += DURATION.total_seconds() + 1
     stale = cluster.get(LEASES, "controller", namespace="lockkeeper")
-    first.elector.turn()
+    first.elector.step()
     assert first.elector.leading
     second.elector._read = lambda: msgspec.convert(stale, Lease)  # type: ignore[method-assign]
-    second.elector.turn()
+    second.elector.step()
     assert not second.elector.leading
     for each in (dead, first):
         each.terms[0].stop()

@@ -61,7 +61,7 @@ def leader(spy: Spy, clock: Clock) -> Leader:
 
 def taken(ledgers: Ledgers, pool_name: str) -> Usage:
     """Return what is taken of a pool."""
-    return ledgers.read(Root.of_pool(f"{pool_name}")).taken().get(Account("", pool_name), ZERO)
+    return ledgers.read(Root.of_pool(f"{pool_name}")).total_usage().get(Account("", pool_name), ZERO)
 
 
 def writes(number: int, effect: Callable[[], None]) -> Callable[[Call], None]:
@@ -100,7 +100,7 @@ def test_what_runs_and_what_is_on_its_way_counts_in_the_new_ledger(leader: Leade
 def test_a_release_that_was_not_sent_is_sent_by_the_new_ledger(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """Protocol rule 5: a slot that is reserved is used, and nobody is let go twice."""
+    """Protocol rule 5: a slot that is reserved is used, and no Workflow is released twice."""
     submit(leader.cluster, leader.snapshot, draft("a"), namespace="etl")
 
     def dies(call: Call) -> None:
@@ -136,7 +136,7 @@ def test_a_create_that_is_under_way_is_carried_over_and_found_there(leader: Lead
 def test_a_create_that_was_lost_gives_its_slot_back_in_the_new_ledger_too(
     leader: Leader, clock: Clock
 ) -> None:
-    """Its time is that of the reservation, wherever it stands."""
+    """Its time is that of the reservation, whichever ledger has it."""
     leader.snapshot = belongs("old", on_exceed=OnExceed.DENY)
     leader.work()
     leader.ledgers.reserve(request("c1"))
@@ -147,7 +147,7 @@ def test_a_create_that_was_lost_gives_its_slot_back_in_the_new_ledger_too(
     assert taken(leader.ledgers, "new") == ZERO
 
 
-def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_is_no_more(
+def test_a_replica_with_the_old_policies_can_reserve_no_more_in_a_root_that_was_deleted(
     spy: Spy, clock: Clock
 ) -> None:
     """The account is closed before anything is carried over, and what was reserved before that is."""
@@ -165,11 +165,11 @@ def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_i
     assert found == [True]
     assert refused(leader, late)
     assert taken(leader.ledgers, "new") == Usage(1, 1)
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage() == {}
 
 
 def refused(leader: Leader, late: ReservationRequest) -> bool:
-    """Tell whether a root takes no reservation, because nobody counts there."""
+    """Return whether a root takes no reservation, because nothing is counted there."""
     try:
         return bool(leader.ledgers.reserve(late))
     except Unavailable as error:
@@ -180,7 +180,7 @@ def refused(leader: Leader, late: ReservationRequest) -> bool:
 def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
     spy: Spy, cluster: MemoryCluster, clock: Clock, number: int
 ) -> None:
-    """Whatever it did last, what is reserved stands in one of both ledgers, and the next one finds it."""
+    """Whatever it did last, the reservation is in one of both ledgers, and the next leader finds it."""
     leader = Leader(spy, belongs("old", on_exceed=OnExceed.DENY), clock)
     leader.work()
     leader.ledgers.reserve(request("c1"))
@@ -205,7 +205,7 @@ def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
     assert died == (number <= 5)
 
 
-def test_a_namespace_that_goes_there_and_back_has_what_it_had(leader: Leader) -> None:
+def test_a_namespace_that_leaves_and_returns_has_what_it_had(leader: Leader) -> None:
     """Nothing is counted twice, and nothing is lost on the way."""
     for name in ("a", "b"):
         submit(leader.cluster, leader.snapshot, draft(name), namespace="etl")
@@ -235,7 +235,7 @@ def test_the_members_that_stay_keep_what_they_have(leader: Leader) -> None:
 
 
 def test_a_release_where_no_quota_governs_any_more_is_dropped(leader: Leader) -> None:
-    """Nobody is held there by a limit any more, so nobody waits for it."""
+    """No limit holds a Workflow there any more."""
     submit(leader.cluster, leader.snapshot, draft("a"), namespace="etl")
     leader.work()
     leader.snapshot = snapshot_of(pool("old", workflows=2), member("ml", "old"))
@@ -248,7 +248,7 @@ def test_a_release_where_no_quota_governs_any_more_is_dropped(leader: Leader) ->
 def test_a_write_that_is_still_on_its_way_does_not_arrive_once_the_namespace_is_elsewhere(
     leader: Leader, spy: Spy, cluster: MemoryCluster
 ) -> None:
-    """It would bring an account back that nobody counts any more, and with it a slot that nothing holds."""
+    """It would bring back an account that is not counted any more, and with it a slot that nothing uses."""
     leader.snapshot = snapshot_of(quota("etl", "q", workflows=2))
     leader.lead()
     submit(cluster, leader.snapshot, draft("w"), namespace="etl")
@@ -260,12 +260,12 @@ def test_a_write_that_is_still_on_its_way_does_not_arrive_once_the_namespace_is_
     leader.work()
     with pytest.raises(Conflict):
         cluster.replace(QUOTA_LEDGERS, late)
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage() == {}
     assert taken(leader.ledgers, "new") == Usage(1, 1)
 
 
 def test_a_ledger_that_could_not_be_closed_is_closed_by_the_next_pass(leader: Leader, spy: Spy) -> None:
-    """And it is fenced anew, for how far the first try came is not known."""
+    """And it is fenced again, for how far the first try got is not known."""
     submit(leader.cluster, leader.snapshot, draft("a"), namespace="etl")
     leader.work()
     leader.snapshot = belongs("new")
@@ -277,10 +277,10 @@ def test_a_ledger_that_could_not_be_closed_is_closed_by_the_next_pass(leader: Le
     assert leader.ledgers.read(Root.of_pool("new")).epoch == 4
 
 
-def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
+def test_a_misplaced_entry_of_a_ledger_is_corrected_at_the_next_reading_of_all_ledgers(
     leader: Leader, clock: Clock
 ) -> None:
-    """A write of ours may arrive when all is over: no event tells of it, and the slot would stay taken."""
+    """A write of ours may arrive late: no event shows it, and the slot would stay used."""
     leader.work()
     stale = {OLD: Usage(1, 1)}
     leader.ledgers.update(Root.of_pool("old"), lambda ledger: msgspec.structs.replace(ledger, used=stale))
@@ -290,6 +290,6 @@ def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
     clock.advance(LOOK_EVERY)
     leader.work()
     assert taken(leader.ledgers, "old") == ZERO
-    assert leader.releaser.next_event() == clock()  # What belongs nowhere needs another pass.
+    assert leader.release_pass.next_event() == clock()  # What belongs nowhere needs another pass.
     leader.work()
-    assert leader.ledgers.read(Root.of_pool("gone")).taken() == {}
+    assert leader.ledgers.read(Root.of_pool("gone")).total_usage() == {}

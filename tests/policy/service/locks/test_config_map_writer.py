@@ -12,11 +12,11 @@ from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, Listing, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.config_map_plan import LABEL
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
+from policy.core.policies.semaphore_config_maps import LABEL
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import ConfigMap
-from policy.service.locks.config_map_writer import FIRST_DELAY, KEPT_WAIT, LONGEST_WAIT, Projector
+from policy.service.locks.config_map_writer import FIRST_DELAY, KEPT_WAIT, LONGEST_WAIT, ConfigMapWriter
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import cluster_lock_policy, lock_policy, namespace_object, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -43,7 +43,7 @@ class RefusingCluster(MemoryCluster):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         self.looks += bool(name)
         return super().list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
@@ -58,7 +58,7 @@ class RefusingCluster(MemoryCluster):
 
 
 class Term:
-    """One leader's projector, over policies that the test sets and a watch that it plays."""
+    """One leader's config_map_writer, over policies that the test sets and a watch that it plays."""
 
     def __init__(self, cluster: RefusingCluster, clock: Clock) -> None:
         self.cluster = cluster
@@ -69,7 +69,7 @@ class Term:
         self.troubles: list[str] = []
         self.findings: Mapping[PolicyName, tuple[Finding, ...]] = {}
         self.passed = Event()
-        self.projector = Projector(
+        self.config_map_writer = ConfigMapWriter(
             cluster=cluster,
             snapshot=self.snapshot,
             in_use=lambda lock: lock in self.used,
@@ -89,7 +89,7 @@ class Term:
         """Put policies in force, let time pass, and make a pass."""
         self.documents = documents or self.documents
         self.seconds += seconds
-        return self.projector.run_pass()
+        return self.config_map_writer.run_pass()
 
     def said(self) -> dict[str, list[tuple[str, str]]]:
         """Return the findings: kind and message."""
@@ -107,7 +107,7 @@ class Term:
 
 @pytest.fixture
 def term(clock: Clock) -> Term:
-    """Return a projector that has done nothing yet."""
+    """Return a config_map_writer that has done nothing yet."""
     return Term(RefusingCluster(clock=clock, rng=Random(3)), clock)
 
 
@@ -127,7 +127,7 @@ def edit(term: Term, **values: JsonValue) -> None:
 
 
 def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
-    """Conditions are for everybody who reads policies; what stands in a ConfigMap may not be."""
+    """Conditions are for all readers of policies; the data of a ConfigMap may not be."""
     foreign: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -142,7 +142,7 @@ def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
 
 
 def test_definitions_are_written_and_edits_follow(term: Term) -> None:
-    """An edit of a policy is an edit of the key; what else stands in the ConfigMap stays."""
+    """An edit of a policy is an edit of the key; what else is in the ConfigMap stays."""
     limits: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -178,7 +178,7 @@ def test_a_policy_of_the_cluster_is_written_into_every_namespace_that_it_selects
     assert data(term, namespace="team-c") == {"db": "2"}
 
 
-def test_a_pass_over_what_stands_reads_and_writes_nothing(term: Term) -> None:
+def test_a_pass_over_what_is_right_reads_and_writes_nothing(term: Term) -> None:
     """Policies and ConfigMaps change all the time somewhere."""
     term.passes(lock_policy(semaphores=[defined("db", 2)]))
     term.passes()
@@ -249,10 +249,10 @@ def test_the_key_of_another_owner_is_a_finding_and_is_not_forced(term: Term) -> 
         (cluster_lock_policy(semaphores=[defined("db", 2)]), "another value"),
     ],
 )
-def test_the_value_of_another_owner_is_told_only_where_it_is_a_number_of_the_own_namespace(
+def test_the_value_of_another_owner_is_shown_only_where_it_is_a_number_of_the_own_namespace(
     policy: Document, told: str, term: Term
 ) -> None:
-    """A policy may define any key, and its status is there to read for people who may read no ConfigMap."""
+    """A policy may define any key, and its status is there to read for users that may read no ConfigMap."""
     owned: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -267,7 +267,7 @@ def test_the_value_of_another_owner_is_told_only_where_it_is_a_number_of_the_own
 
 
 def test_an_edit_by_hand_counts_until_it_is_taken_back(term: Term) -> None:
-    """Whoever edits in an emergency is not fought; the policy says that it does not count."""
+    """An edit in an emergency stays; the policy shows that its own value does not count."""
     term.passes(lock_policy(semaphores=[defined("db", 2)]))
     edit(term, db="50")
     term.passes()
@@ -279,7 +279,7 @@ def test_an_edit_by_hand_counts_until_it_is_taken_back(term: Term) -> None:
 
 
 def test_a_config_map_that_may_not_be_written_is_a_finding_and_tried_again(term: Term) -> None:
-    """It holds nobody else up, and what to set is said."""
+    """It delays no other, and the message gives what to set."""
     term.cluster.refused = "secret"
     wait = term.passes(lock_policy(semaphores=[defined("db", 2, "secret"), defined("gpu", 1, "zz")]))
     assert wait == FIRST_DELAY
@@ -300,7 +300,7 @@ def test_a_config_map_that_may_not_be_written_is_a_finding_and_tried_again(term:
 
 
 def test_a_namespace_that_is_being_deleted_is_no_fault_of_the_policy(term: Term) -> None:
-    """Nothing is told, and nothing is left to do when it is gone."""
+    """Nothing is reported, and nothing is left to do when it is deleted."""
     term.cluster.refused = "limits"
     term.cluster.reason = "unable to create new content in namespace team-a because it is being terminated"
     term.passes(lock_policy(semaphores=[defined("db", 2)]))
@@ -308,7 +308,7 @@ def test_a_namespace_that_is_being_deleted_is_no_fault_of_the_policy(term: Term)
     assert term.passes(namespace_object("team-b")) == LONGEST_WAIT
 
 
-def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_is_gone(term: Term) -> None:
+def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_was_deleted(term: Term) -> None:
     """Also where the next leader never knew the policy."""
     term.passes(lock_policy(semaphores=[defined("db", 2), defined("gpu", 1)]))
     term.used = {"team-a/ConfigMap/limits/db"}
@@ -330,15 +330,15 @@ def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_is_g
 def test_it_runs_until_it_is_stopped_and_is_woken_by_changes(term: Term) -> None:
     """As a duty of the leader."""
     term.documents = (lock_policy(semaphores=[defined("db", 2)]),)
-    thread = Thread(target=term.projector.run, daemon=True)
+    thread = Thread(target=term.config_map_writer.run, daemon=True)
     thread.start()
     assert term.passed.wait(PATIENCE)
     assert data(term) == {"db": "2"}
     term.documents = (lock_policy(semaphores=[defined("db", 3)]),)
     term.passed.clear()
-    term.projector.wake()
+    term.config_map_writer.wake()
     assert term.passed.wait(PATIENCE)
     assert data(term) == {"db": "3"}
-    term.projector.stop()
+    term.config_map_writer.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -1,4 +1,4 @@
-"""The leader sees the queues of locks, tells of deadlocks, and touches whom Argo overlooks."""
+"""The leader reads the queues of locks, reports deadlocks, and touches waiters that Argo overlooks."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch, Resource
-from policy.core.lock_queues.nudges import OVERLOOKED_AFTER, Why
+from policy.core.lock_queues.touches import OVERLOOKED_AFTER, Why
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import EVERYWHERE, MOST_SCOPES, scopes
-from policy.service.locks.lock_watch import STANDS_AFTER, LockWatch, limit_of
+from policy.service.locks.lock_watch import REPORTED_AFTER, LockWatch, limit_of
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import (
     cluster_lock_policy,
@@ -61,7 +61,7 @@ class DenyingCluster(MemoryCluster):
 
 
 class Term:
-    """A leader's watch over policies that the test sets; the test calls its looks."""
+    """A leader's watch over policies that the test sets; the test calls its passes."""
 
     def __init__(self, cluster: DenyingCluster, clock: Clock) -> None:
         self.cluster = cluster
@@ -80,11 +80,15 @@ class Term:
             me="leader-1",
         )
 
+    def known(self) -> int:
+        """Return how many Workflows have a record."""
+        return sum(map(len, self.watch.traces._traced.values()))
+
     def look(self, until: Callable[[], bool]) -> None:
-        """Look until something is so; every change of a Workflow is an event to wait for."""
+        """Make passes until a condition is met; every change of a Workflow is an event to wait for."""
         waited = Event()
         for _ in range(int(PATIENCE * 100)):
-            self.watch.look()
+            self.watch.run_pass()
             if until():
                 return
             waited.wait(0.01)
@@ -96,7 +100,7 @@ class Term:
         self.watch.run()
 
     def waiters(self) -> dict[str, list[str]]:
-        """Return who waits for each lock."""
+        """Return the waiters of each lock."""
         return {each.lock: [one.workflow.name for one in each.waiters] for each in self.watch.view.queues}
 
     def _note(self, doing: str, error: ClusterError) -> None:
@@ -156,7 +160,7 @@ def test_queues_follow_what_workflows_say(term: Term) -> None:
 
 
 def test_what_does_not_fit_is_as_if_it_used_no_lock(term: Term) -> None:
-    """Whatever stands in a status that Argo did not write, the watch goes on."""
+    """Whatever is in a status that Argo did not write, the watch continues."""
     add(term, waits("odd"), waits("even"))
     term.look(lambda: term.waiters() == {DB: ["even", "odd"]})
     patch(term, "odd", status={"nodes": {"n": {"startedAt": "2026-03-01T12:00:00"}}})
@@ -180,20 +184,20 @@ def test_only_namespaces_with_policies_of_locks_are_read(term: Term) -> None:
     assert scopes(["a", "b"]) == {"a", "b"}
 
 
-def test_a_workflow_that_waits_for_itself_is_told_once_it_has_stood_for_a_moment(term: Term) -> None:
+def test_a_workflow_that_waits_for_itself_is_reported_once_that_has_lasted(term: Term) -> None:
     """As an event on it, which `kubectl describe` shows; a metric, and the view."""
     add(term, knot())
     term.look(lambda: bool(term.watch.view.queues))
     assert (term.watch.view.deadlocks, events(term)) == ((), [])
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     (event,) = events(term)
     assert (event["reason"], event["type"]) == ("LockDeadlock", "Warning")
     assert text(event, "note").startswith(f"waits for ever for {DB}, which only itself holds.")
     assert field(event, "regarding", "name") == "knot"
     assert field(event, "metadata", "namespace") == NAMESPACE
     term.seconds += 60
-    term.watch.look()
+    term.watch.run_pass()
     assert len(events(term)) == 1
     assert term.notes.deadlocks == 1
     assert [each.workflow.name for each in term.watch.view.deadlocks] == ["knot"]
@@ -206,57 +210,57 @@ def test_the_next_leader_does_not_tell_it_again(term: Term, clock: Clock) -> Non
     add(term, knot())
     term.cluster.refuses = True
     term.look(lambda: bool(term.watch.view.queues))
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     assert term.troubles == ["telling that team-a/knot is in a deadlock: no events"]
     term.cluster.refuses = False
-    term.watch.look()
+    term.watch.run_pass()
     following = Term(term.cluster, clock)
     following.look(lambda: bool(following.watch.view.queues))
-    following.seconds += STANDS_AFTER
-    following.watch.look()
+    following.seconds += REPORTED_AFTER
+    following.watch.run_pass()
     assert len(events(term)) == 1
     assert (following.notes.deadlocks, following.troubles) == (0, [])
     following.end()
 
 
 def test_a_head_that_argo_overlooks_is_touched_after_a_raise(term: Term) -> None:
-    """By one annotation of ours, once; that changes the object, so Argo looks at it."""
+    """By one annotation of ours, once; that changes the object, so Argo processes it."""
     holder = running("holder", holds={DB: ["n"]}, nodes={"n": node()})
     add(term, holder, waits("overlooked", created=1))
     term.look(lambda: term.waiters() == {DB: ["overlooked"]})
     term.clock.advance(timedelta(minutes=5))
-    term.watch.look()
+    term.watch.run_pass()
     assert term.notes.touches == []
     term.documents = (lock_policy(), config_map(db="2"))
-    term.watch.look()
+    term.watch.run_pass()
     term.clock.advance(OVERLOOKED_AFTER)
-    term.watch.look()
-    term.watch.look()
+    term.watch.run_pass()
+    term.watch.run_pass()
     assert term.notes.touches == [Why.FREE]
     touched = term.cluster.get(WORKFLOWS, "overlooked", namespace=NAMESPACE)
     assert field(touched, "metadata", "annotations", well_known.TOUCHED) == "2026-11-23T12:05:03Z"
     assert term.troubles == []
 
 
-def test_a_lock_is_in_use_while_anybody_holds_wants_or_may_come_to_it(term: Term) -> None:
+def test_a_lock_is_in_use_while_a_workflow_holds_wants_or_may_want_it(term: Term) -> None:
     """In doubt it is: where nothing was read yet, or where a template elsewhere may ask for it."""
     assert term.watch.uses(DB)
     add(term, waits("a"))
-    term.look(lambda: NAMESPACE in term.watch.traces.watched() and len(term.watch.traces) == 1)
+    term.look(lambda: NAMESPACE in term.watch.traces.watched() and term.known() == 1)
     assert term.watch.uses(DB)
     assert not term.watch.uses(semaphore("gpu"))
     add(term, running("away", spec={"workflowTemplateRef": {"name": "x"}}))
-    term.look(lambda: len(term.watch.traces) == 2)
+    term.look(lambda: term.known() == 2)
     assert term.watch.uses(semaphore("gpu"))
     for name in ("a", "away"):
         term.cluster.delete(WORKFLOWS, name, namespace=NAMESPACE)
-    term.look(lambda: len(term.watch.traces) == 0)
+    term.look(lambda: term.known() == 0)
     assert not term.watch.uses(DB)
 
 
-def test_a_namespace_that_is_asked_about_is_watched(term: Term) -> None:
-    """Its policy is gone, and its keys are there until nobody uses them."""
+def test_a_namespace_whose_locks_are_requested_is_watched(term: Term) -> None:
+    """Its policy was deleted, and its keys stay until no Workflow uses them."""
     term.look(lambda: term.watch.traces.watched() == {NAMESPACE})
     assert term.watch.uses(OTHER)
     term.look(lambda: "team-b" in term.watch.traces.watched())
@@ -264,7 +268,7 @@ def test_a_namespace_that_is_asked_about_is_watched(term: Term) -> None:
 
 
 def test_limits_are_those_that_argo_reads() -> None:
-    """From the ConfigMap as it stands, not from the policy; of a database lock none is known."""
+    """From the ConfigMap as it is, not from the policy; of a database lock none is known."""
     view = snapshot(config_map(db="3", bad="x"))
     found = [limit_of(lock, view) for lock in (DB, semaphore("bad"), semaphore("no"), mutex("m"))]
     assert found == [3, None, None, 1]
@@ -272,7 +276,7 @@ def test_limits_are_those_that_argo_reads() -> None:
 
 
 def test_it_runs_until_it_is_stopped(term: Term) -> None:
-    """As a duty of the leader; a wake is a look."""
+    """As a work of the leader's term; a wake causes a pass."""
     add(term, waits("a"))
     thread = Thread(target=term.watch.run, daemon=True)
     thread.start()
@@ -288,7 +292,7 @@ def test_it_runs_until_it_is_stopped(term: Term) -> None:
 
 
 def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
-    """A lock that nobody uses has no series."""
+    """A lock that no Workflow uses has no series."""
     registry = CollectorRegistry()
     metrics = LockMetrics(registry=registry, clock=term.clock)
     metrics.show(lambda: term.watch.view)
@@ -296,8 +300,8 @@ def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
     term.look(
         lambda: term.waiters() == {DB: ["knot", "behind"]} or term.waiters() == {DB: ["behind", "knot"]}
     )
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     shown = generate_latest(registry).decode().splitlines()
     labels = '{lock="ConfigMap/limits/db",namespace="team-a"}'
     for line in (

@@ -1,4 +1,4 @@
-"""The leader makes the siblings of templates that policies want, and removes those that nobody uses."""
+"""The leader creates the siblings of templates that policies need, and deletes unused ones."""
 
 from collections.abc import Mapping
 from random import Random
@@ -24,8 +24,16 @@ from policy.core.objects.workflow import TemplateObject
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.service.locks.config_map_writer import TERMINATING
-from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
-from policy.sources.last_good_objects import Shelf
+from policy.service.locks.sibling_writer import (
+    FIRST_DELAY,
+    KEPT,
+    LONGEST_WAIT,
+    SEEN_WITHIN,
+    SiblingWriter,
+)
+from policy.sources.last_good_objects import LastGoodObjects
+from policy.sources.namespace_bounds import Scope
+from policy.sources.related_objects import PartialObject, template_reducer
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import at, cluster_lock_policy, lock_policy, namespace_object, rule, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -68,7 +76,7 @@ class Term:
         self.findings: Mapping[PolicyName, tuple[Finding, ...]] = {}
         self.passed = Event()
         self.shown: tuple[TemplateObject, ...] = ()
-        self.siblings = Siblings(
+        self.siblings = SiblingWriter(
             cluster=cluster,
             snapshot=self.snapshot,
             stopwatch=lambda: self.seconds,
@@ -78,12 +86,12 @@ class Term:
         )
 
     def show(self) -> None:
-        """Let the watch show what stands in the cluster, as the sources keep it."""
+        """Let the watch show what is in the cluster, as the sources store it."""
         found: list[TemplateObject] = []
         for resource in WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES:
-            shelf = Shelf(resource=resource)
-            shelf.reset(self.cluster.list(resource).items)
-            found += [each for each in shelf.documents.values() if isinstance(each, TemplateObject)]
+            objects = LastGoodObjects(resource=resource)
+            objects.reset(self.cluster.list(resource).items)
+            found += [each for each in objects.documents.values() if isinstance(each, TemplateObject)]
         self.shown = tuple(found)
 
     def snapshot(self) -> Snapshot:
@@ -100,7 +108,7 @@ class Term:
         return self.siblings.run_pass()
 
     def names(self, namespace: str = "team-a") -> list[str]:
-        """Return the siblings that stand in a namespace."""
+        """Return the siblings in a namespace."""
         found = self.cluster.list(WORKFLOW_TEMPLATES, namespace=namespace, labels=well_known.SIBLING).items
         return [text(each, "metadata", "name") for each in found]
 
@@ -118,7 +126,7 @@ class Term:
 
 @pytest.fixture
 def term(clock: Clock) -> Term:
-    """Return the work of a term in which a template stands that lacks a lock."""
+    """Return the work of a term with a template that lacks a lock."""
     made = Term(RefusingCluster(clock=clock, rng=Random(3)))
     made.cluster.create(WORKFLOW_TEMPLATES, template("base"))
     return made
@@ -156,7 +164,7 @@ def uses(term: Term, sibling: str, **labels: JsonValue) -> None:
     term.cluster.create(WORKFLOWS, obj)
 
 
-def test_a_sibling_is_made_with_the_locks_and_goes_with_its_origin(term: Term) -> None:
+def test_a_sibling_is_created_with_the_locks_and_deleted_with_its_origin(term: Term) -> None:
     """Kubernetes removes what belongs to something that is gone."""
     term.passes()
     (name,) = term.names()
@@ -167,7 +175,7 @@ def test_a_sibling_is_made_with_the_locks_and_goes_with_its_origin(term: Term) -
     assert term.names() == []
 
 
-def test_a_pass_over_what_stands_writes_nothing(term: Term) -> None:
+def test_a_pass_over_what_is_right_writes_nothing(term: Term) -> None:
     """Neither before the watch has shown what was made nor afterwards: its output is none of its input."""
     term.passes()
     writes = term.cluster.writes
@@ -177,10 +185,10 @@ def test_a_pass_over_what_stands_writes_nothing(term: Term) -> None:
     assert term.cluster.writes == writes
 
 
-def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_goes_when_nobody_uses_it(
+def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_is_deleted_when_unused(
     term: Term,
 ) -> None:
-    """Not at once: a webhook may not have heard of the edit. A Workflow that is over does not count."""
+    """Not at once: a webhook may not have seen the edit. A completed Workflow does not count."""
     term.passes()
     (old,) = term.names()
     uses(term, old)
@@ -200,7 +208,7 @@ def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_goes_when_n
     assert term.passes() == LONGEST_WAIT
 
 
-def test_a_policy_that_is_taken_back_for_a_while_makes_nothing_anew(term: Term) -> None:
+def test_a_policy_that_is_deleted_for_a_while_creates_nothing_again(term: Term) -> None:
     """What is wanted again before its time stays, and then has its whole time again."""
     term.passes()
     names = term.names()
@@ -237,7 +245,7 @@ def test_a_new_leader_finds_siblings_where_no_policy_speaks_any_more(term: Term)
     assert after.names() == []
 
 
-def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) -> None:
+def test_what_cannot_be_created_is_reported_with_the_right_that_is_missing(term: Term) -> None:
     """It is tried again, later each time; the others are made meanwhile."""
     term.cluster.create(WORKFLOW_TEMPLATES, template("good"))
     term.cluster.refused = "base"
@@ -259,7 +267,7 @@ def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) 
     assert term.said() == []
 
 
-def test_a_namespace_that_is_being_deleted_is_nobodys_fault(term: Term) -> None:
+def test_a_namespace_that_is_being_deleted_is_no_fault(term: Term) -> None:
     """It is tried again, in silence."""
     term.cluster.refused, term.cluster.reason = "base", f"forbidden {TERMINATING}"
     assert term.passes() == FIRST_DELAY
@@ -281,8 +289,8 @@ def test_what_the_watch_has_not_shown_yet_is_no_trouble(term: Term) -> None:
     assert (term.troubles, other.troubles) == ([], [])
 
 
-def test_a_sibling_that_somebody_changed_is_made_anew_and_told_of(term: Term) -> None:
-    """It is never edited: who would run by it meanwhile?"""
+def test_a_sibling_that_was_edited_is_replaced_and_reported(term: Term) -> None:
+    """It is never edited: a Workflow may use it meanwhile."""
     term.passes()
     (name,) = term.names()
     term.passes()
@@ -298,7 +306,7 @@ def test_a_sibling_that_somebody_changed_is_made_anew_and_told_of(term: Term) ->
     assert term.said() == []
 
 
-def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_mended(term: Term) -> None:
+def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_fixed(term: Term) -> None:
     """Or it would be made and deleted once a second."""
     term.cluster.changed = {"spec": {"entrypoint": "other"}}
     term.passes()
@@ -308,7 +316,7 @@ def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_mended(term
     assert len(term.said()) == 1
 
 
-def test_what_somebody_else_wrote_under_the_name_is_left_alone_and_told_of(term: Term) -> None:
+def test_a_template_of_another_writer_under_the_name_is_left_alone_and_reported(term: Term) -> None:
     """It has no label of ours, so it is not ours to delete."""
     term.passes()
     (name,) = term.names()
@@ -321,7 +329,7 @@ def test_what_somebody_else_wrote_under_the_name_is_left_alone_and_told_of(term:
 
 
 def test_one_that_is_lost_is_made_again(term: Term) -> None:
-    """Who deletes it by hand stops Workflows for a moment."""
+    """A user that deletes it by hand stops Workflows for a short time."""
     term.passes()
     (name,) = term.names()
     term.cluster.delete(WORKFLOW_TEMPLATES, name, namespace="team-a")
@@ -347,8 +355,8 @@ def test_a_template_of_the_cluster_gets_one_in_each_governed_namespace(term: Ter
     assert len(term.names("team-c")) == 1
 
 
-def test_a_next_leader_takes_over_what_stands(term: Term) -> None:
-    """It makes nothing anew, and gives what is unwanted its whole time."""
+def test_a_next_leader_takes_over_what_is_there(term: Term) -> None:
+    """It creates nothing again, and gives what is unwanted its whole time."""
     term.passes()
     term.passes(WARNING, seconds=KEPT)
     names = term.names()
@@ -374,12 +382,15 @@ def test_it_works_until_it_is_stopped_and_wakes_at_a_change(term: Term) -> None:
     assert len(term.names()) == 1
 
 
-def test_what_the_watch_shows_keeps_who_a_template_is() -> None:
+def test_of_the_metadata_of_a_template_its_identity_is_stored() -> None:
     """Its uid and the marks of siblings; other metadata would make every edit of a label a change."""
-    shelf = Shelf(resource=WORKFLOW_TEMPLATES)
     labels: JsonValue = {well_known.SIBLING: "lk0123456789", "other": "x"}
-    shelf.put(template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000}))
-    (found,) = shelf.documents.values()
-    assert isinstance(found, TemplateObject)
-    assert msgspec.to_builtins(found.metadata)["labels"] == {well_known.SIBLING: "lk0123456789"}
-    assert (found.metadata.uid, found.metadata.annotations) == ("u1", None)
+    obj = template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000})
+    read = msgspec.json.decode(msgspec.json.encode(obj), type=PartialObject)
+    reduce = template_reducer(WORKFLOW_TEMPLATES.api_version, WORKFLOW_TEMPLATES.kind)
+    reduced = reduce(read, read.facts(), Scope("etl"))
+    assert reduced is not None
+    assert isinstance(reduced.document, TemplateObject)
+    metadata = reduced.document.metadata
+    assert msgspec.to_builtins(metadata)["labels"] == {well_known.SIBLING: "lk0123456789"}
+    assert (metadata.uid, metadata.annotations) == ("u1", None)

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS, MergePatch
-from policy.core.admission.bypass import GRACE
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonValue
+from policy.core.policies.governing import WEBHOOK_DELAY
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ManagedFieldsEntry, WorkflowQuota
 from policy.core.quota.accounts import Account, Root
-from policy.service.release.bypass_reports import MOST_UNREPORTED, REPORT_EVERY, REPORTED_AT_ONCE
+from policy.service.release.bypass_reports import MOST_REPORTED, MOST_UNREPORTED, REPORT_EVERY
 from tests.policy.core.builders import namespace_object, pool, quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -48,12 +48,12 @@ def slip_in(spy: Spy, *names: str, namespace: str = "etl", labels: dict[str, str
 
 
 def told(leader: Leader) -> list[str]:
-    """Return who was told of in one more pass."""
+    """Return which were reported in one more pass."""
     leader.work()
     return [name for name, _ in leader.told.passed]
 
 
-def test_one_that_came_past_the_webhook_is_told_of_once_and_left_alone(spy: Spy, clock: Clock) -> None:
+def test_one_that_bypassed_admission_is_reported_once_and_left_alone(spy: Spy, clock: Clock) -> None:
     """It counts, so the one that queues waits for it; and it runs on."""
     leader = Leader(spy, snapshot(standing()), clock)
     slip_in(spy, "sly")
@@ -73,8 +73,8 @@ def test_one_that_came_past_the_webhook_is_told_of_once_and_left_alone(spy: Spy,
     )
 
 
-def test_it_says_where_its_tasks_count_without_bound(spy: Spy, clock: Clock) -> None:
-    """Nobody weighed it, so nobody else whose tasks are limited starts beside it."""
+def test_the_report_names_tasks_that_count_without_bound(spy: Spy, clock: Clock) -> None:
+    """Its tasks are unknown, so no other whose tasks are limited starts beside it."""
     leader = Leader(spy, snapshot(standing(limits={"tasks": 9})), clock)
     slip_in(spy, "sly")
     leader.work()
@@ -82,8 +82,10 @@ def test_it_says_where_its_tasks_count_without_bound(spy: Spy, clock: Clock) -> 
 
 
 @pytest.mark.parametrize("on_exceed", ["Queue", "Deny"])
-def test_what_was_admitted_is_not_told_of_however_it_goes_on(spy: Spy, clock: Clock, on_exceed: str) -> None:
-    """Held, let go, and finished: it keeps its mark."""
+def test_what_was_admitted_is_not_reported_whatever_happens_to_it(
+    spy: Spy, clock: Clock, on_exceed: str
+) -> None:
+    """Held, released, and completed: it keeps its mark."""
     leader = Leader(spy, snapshot(standing(onExceed=on_exceed)), clock)
     for name in ("a", "b"):
         submit(spy, leader.snapshot, draft(name), namespace="etl")
@@ -113,8 +115,8 @@ def before_the_quota() -> Snapshot:
     ],
     ids=["younger", "edited", "warns", "others", "no time", "no such time", "elsewhere"],
 )
-def test_one_that_nobody_had_to_ask_about_is_no_news(spy: Spy, clock: Clock, policies: Snapshot) -> None:
-    """It stood before the quota was as it is, or no quota bounds it, or nobody knows."""
+def test_one_that_no_quota_governed_is_not_reported(spy: Spy, clock: Clock, policies: Snapshot) -> None:
+    """It is older than the quota as it is, or no quota bounds it, or that is unknown."""
     leader = Leader(spy, policies, clock)
     slip_in(spy, "free")
     assert told(leader) == []
@@ -130,10 +132,10 @@ def test_an_edit_before_it_was_created_and_a_status_that_was_written_later_chang
     assert told(leader) == ["sly"]
 
 
-def test_a_webhook_has_a_moment_to_hear_of_a_quota(spy: Spy, clock: Clock) -> None:
+def test_a_webhook_has_a_short_time_to_receive_a_quota(spy: Spy, clock: Clock) -> None:
     """What came by then was rightly let through."""
     leader = Leader(spy, before_the_quota(), clock)
-    clock.advance(GRACE)
+    clock.advance(WEBHOOK_DELAY)
     slip_in(spy, "soon")
     assert told(leader) == []
     clock.advance(timedelta(seconds=1))
@@ -141,7 +143,7 @@ def test_a_webhook_has_a_moment_to_hear_of_a_quota(spy: Spy, clock: Clock) -> No
     assert told(leader) == ["late"]
 
 
-def test_what_ran_when_a_namespace_came_into_a_pool_is_no_news(spy: Spy, clock: Clock) -> None:
+def test_what_ran_when_a_namespace_joined_a_pool_is_not_reported(spy: Spy, clock: Clock) -> None:
     """The pool is old, and its policy was not edited."""
     old = pool(created=EARLIER, limits={"workflows": 9}, namespaceSelector={"matchLabels": {"pool": "x"}})
     leader = Leader(spy, snapshot(old, namespace_object("etl")), clock)
@@ -152,12 +154,12 @@ def test_what_ran_when_a_namespace_came_into_a_pool_is_no_news(spy: Spy, clock: 
     assert told(leader) == []
     spy.patch(WORKFLOWS, "free", MergePatch({"metadata": {"labels": {"seen": "again"}}}), namespace="etl")
     assert told(leader) == []
-    clock.advance(GRACE + timedelta(seconds=1))
+    clock.advance(WEBHOOK_DELAY + timedelta(seconds=1))
     slip_in(spy, "sly")
     assert told(leader) == ["sly"]
 
 
-def test_members_of_a_pool_are_told_of_by_its_default_quota(spy: Spy, clock: Clock) -> None:
+def test_members_of_a_pool_are_reported_by_its_default_quota(spy: Spy, clock: Clock) -> None:
     """The default has no policy of its own: it is as old as that of the pool."""
     made = pool(created=EARLIER, onExceed="Warn", namespaceDefaults={"limits": {"workflows": 1}})
     leader = Leader(spy, snapshot(made, namespace_object("etl")), clock)
@@ -167,42 +169,42 @@ def test_members_of_a_pool_are_told_of_by_its_default_quota(spy: Spy, clock: Clo
 
 
 def test_one_that_is_held_without_marks_waits_its_turn_and_is_no_news(spy: Spy, clock: Clock) -> None:
-    """Somebody put the hold there by hand; it did not start."""
+    """A user put the hold there by hand; it did not start."""
     leader = Leader(spy, snapshot(standing(limits={"workflows": 0})), clock)
     slip_in(spy, "waits", labels={well_known.INSTANCE_ID: well_known.HOLD_VALUE})
     assert told(leader) == []
     assert is_held(spy.get(WORKFLOWS, "waits", namespace="etl"))
 
 
-def test_many_are_told_of_a_few_each_second_and_all_are_counted(spy: Spy, clock: Clock) -> None:
-    """One namespace does not keep another's from being told of, and of thousands only some are told of."""
+def test_many_are_reported_a_few_each_second_and_all_are_counted(spy: Spy, clock: Clock) -> None:
+    """One namespace does not delay another's reports, and of thousands only some are reported."""
     leader = Leader(spy, snapshot(standing(), standing("ml")), clock)
     slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNREPORTED + 20)))
     slip_in(spy, "other", namespace="ml")
     found = told(leader)
-    assert len(found) == REPORTED_AT_ONCE
+    assert len(found) == MOST_REPORTED
     assert "other" in found
     assert leader.view.not_admitted == {"etl": MOST_UNREPORTED + 20, "ml": 1}
-    assert len(told(leader)) == REPORTED_AT_ONCE
-    assert leader.releaser.next_event() == clock() + REPORT_EVERY
-    for _ in range(MOST_UNREPORTED // REPORTED_AT_ONCE + 3):
+    assert len(told(leader)) == MOST_REPORTED
+    assert leader.release_pass.next_event() == clock() + REPORT_EVERY
+    for _ in range(MOST_UNREPORTED // MOST_REPORTED + 3):
         clock.advance(REPORT_EVERY)
         told(leader)
     names = [name for name, _ in leader.told.passed]
     assert len(names) == len(set(names)) == MOST_UNREPORTED + 1
 
 
-def test_one_that_is_over_is_neither_counted_nor_told_of_any_more(spy: Spy, clock: Clock) -> None:
-    """It may end while it waits to be told of."""
+def test_one_that_is_completed_is_neither_counted_nor_reported_any_more(spy: Spy, clock: Clock) -> None:
+    """It may end while it waits to be reported."""
     leader = Leader(spy, snapshot(standing()), clock)
-    names = [f"w{number}" for number in range(REPORTED_AT_ONCE + 2)]
+    names = [f"w{number}" for number in range(MOST_REPORTED + 2)]
     slip_in(spy, *names)
     first = set(told(leader))
     for name in set(names) - first:
         complete(spy, name, namespace="etl")
     clock.advance(REPORT_EVERY)
     assert set(told(leader)) == first
-    assert leader.view.not_admitted == {"etl": REPORTED_AT_ONCE}
+    assert leader.view.not_admitted == {"etl": MOST_REPORTED}
     for name in first:
         complete(spy, name, namespace="etl")
     leader.work()

@@ -2,22 +2,22 @@
 
 from policy.core.quota.accounts import Tenant
 from tests.policy.core.builders import quota
-from tests.policy.service.release.bookkeeping import Desk, live, one_pool
+from tests.policy.service.release.driven_state import DrivenState, live, one_pool
 
 
 def test_a_release_that_is_seen_to_run_is_no_second_start() -> None:
-    """Or whoever is released by the queue would fall behind those who started otherwise."""
+    """Or tenants whose Workflows were queued would fall behind those whose Workflows started at once."""
     policies = one_pool(
         5,
         quota("a", limits={"workflows": 2}),
         quota("b", limits={"workflows": 2}),
         borrowing={"enabled": True},
     )
-    desk = Desk(policies, live("u1"))
-    assert desk.work() == ["u1"]
-    fair, team = desk.state.planner.fair, Tenant("a")
+    driven = DrivenState(policies, live("u1"))
+    assert driven.work() == ["u1"]
+    fair, team = driven.state.planner.fair, Tenant("a")
     charged = fair.rank(team)
     assert charged > 0
-    desk.runs("u1")
-    desk.work()
+    driven.runs("u1")
+    driven.work()
     assert fair.rank(team) == charged

@@ -10,7 +10,7 @@ from policy.core.decision.decision import Outcome
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracker import LIVE, Tracker
-from tests.policy.service.release.lines import (
+from tests.policy.service.release.descendants import (
     COMPRESSED,
     OFFLOADED,
     STATUS,
@@ -66,7 +66,7 @@ def test_a_child_counts_when_its_parent_has_ended() -> None:
     assert leader.work() == 1
 
 
-def test_whoever_else_says_that_he_is_a_child_waits() -> None:
+def test_one_that_claims_to_be_a_child_waits() -> None:
     """By hand, or from the Pods of another Workflow."""
     cluster = memory()
     leader = Leader(cluster, POLICIES, Clock())
@@ -93,4 +93,4 @@ def test_it_does_not_matter_in_which_order_they_are_seen() -> None:
     listing = cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
     for items in (listing.items, tuple(reversed(listing.items))):
         tracker.reset(msgspec.structs.replace(listing, items=items))
-        assert [each.under is not None for each in tracker if each.name == "a-child"] == [True]
+        assert [each.root_labels is not None for each in tracker if each.name == "a-child"] == [True]

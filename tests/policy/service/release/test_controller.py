@@ -54,11 +54,11 @@ def stage(spy: Spy, clock: Clock) -> Stage:
 
 def create(stage: Stage, name: str) -> JsonObject:
     """Create a held Workflow."""
-    return submit(stage.cluster, stage.board.current(), draft(name), namespace="etl")
+    return submit(stage.cluster, stage.snapshots.current(), draft(name), namespace="etl")
 
 
 def runs(cluster: MemoryCluster, name: str) -> Callable[[], bool]:
-    """Return the condition that a Workflow was let go."""
+    """Return the condition that a Workflow was released."""
     return lambda: not is_held(cluster.get(WORKFLOWS, name, namespace="etl"))
 
 
@@ -74,17 +74,17 @@ def first(times: int, condition: Callable[[Call], bool], error: Exception) -> Ca
 
 
 def lists_workflows(call: Call) -> bool:
-    """Tell whether a call lists Workflows."""
+    """Return whether a call lists Workflows."""
     return call.verb == "list" and call.plural == "workflows"
 
 
 def watches_workflows(call: Call) -> bool:
-    """Tell whether a call watches Workflows."""
+    """Return whether a call watches Workflows."""
     return call.verb == "watch" and call.plural == "workflows"
 
 
 def test_a_new_workflow_is_released_at_once(stage: Stage, cluster: MemoryCluster) -> None:
-    """An event makes a pass; nobody waits for the idle one."""
+    """An event causes a pass; none waits for the idle one."""
     with stage.running(cluster.close):
         create(stage, "a")
         assert eventually(cluster, runs(cluster, "a"))
@@ -149,7 +149,7 @@ def test_a_raised_limit_releases_at_once(stage: Stage, cluster: MemoryCluster) -
         assert eventually(cluster, runs(cluster, "a"))
         assert stage.told.until(lambda: bool(stage.told.messages))
         assert not runs(cluster, "b")()
-        stage.board.put_policies(snapshot_of(quota("etl", "q", workflows=2)))
+        stage.snapshots.put_policies(snapshot_of(quota("etl", "q", workflows=2)))
         assert eventually(cluster, runs(cluster, "b"))
 
 
@@ -160,7 +160,7 @@ def test_a_quota_for_a_namespace_that_had_none_counts_what_runs_there(
     with stage.running(cluster.close):
         cluster.create(WORKFLOWS, draft("stranger"), namespace="ml")
         policies = snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1))
-        stage.board.put_policies(policies)
+        stage.snapshots.put_policies(policies)
         submit(cluster, policies, draft("waits"), namespace="ml")
         assert stage.told.until(lambda: bool(stage.told.messages))
         assert is_held(cluster.get(WORKFLOWS, "waits", namespace="ml"))
@@ -174,8 +174,8 @@ def test_the_view_of_usage_is_published(stage: Stage, cluster: MemoryCluster) ->
         create(stage, "a")
         create(stage, "b")
         assert stage.told.until(lambda: bool(stage.told.messages))
-        usage = stage.board.current().usage
-    assert usage.taken == {Account("etl", "q"): Usage(1, 1)}
+        usage = stage.snapshots.current().usage
+    assert usage.used == {Account("etl", "q"): Usage(1, 1)}
     assert usage.queues["etl"].depth == 1
 
 
@@ -206,7 +206,7 @@ class Breaking(Spy):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Break after an event, as long as there are breaks left."""
         events = super().watch(
             resource,
@@ -237,7 +237,7 @@ def test_a_watch_that_breaks_in_the_middle_loses_nothing(cluster: MemoryCluster,
     assert stage.told.released_names == names
 
 
-def test_an_error_of_the_cluster_is_told_and_the_pass_made_again(
+def test_an_error_of_the_cluster_is_reported_and_the_pass_made_again(
     stage: Stage, cluster: MemoryCluster, spy: Spy
 ) -> None:
     """An API server that restarts costs a second, not the controller."""
@@ -272,7 +272,7 @@ def test_a_ledger_that_cannot_be_written_holds_the_release_back(
 
 
 def test_a_deposed_controller_ends(stage: Stage, cluster: MemoryCluster, clock: Clock) -> None:
-    """Protocol rule 2: it stops at once, and whoever runs it hears why."""
+    """Protocol rule 2: it stops at once, and its caller gets the reason."""
     with stage.running(cluster.close) as loop:
         create(stage, "a")
         assert eventually(cluster, runs(cluster, "a"))
@@ -351,13 +351,13 @@ def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
     """Protocol rule 1, where the root that could not be fenced is gone at the second attempt."""
     create(stage, "a")
     steps: list[str] = []
-    stage.board.put_policies(snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1)))
+    stage.snapshots.put_policies(snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1)))
 
     def note(call: Call) -> None:
         if lists_workflows(call):
             steps.append("list")
         elif call.writes_ledger and call.name == "namespace.ml":
-            stage.board.put_policies(ONE_AT_A_TIME)
+            stage.snapshots.put_policies(ONE_AT_A_TIME)
             raise Unavailable("restarting")
         elif call.writes_ledger and call.name != str(TERM):
             steps.append("ledger")
@@ -371,7 +371,7 @@ def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
 def test_a_release_that_failed_is_sent_again_soon(
     stage: Stage, cluster: MemoryCluster, spy: Spy, clock: Clock
 ) -> None:
-    """A slot that is reserved and unused must not stand idle until something else happens."""
+    """A slot that is reserved and unused must not stay unused until something else happens."""
     spy.before = first(1, lambda call: call.releases, Unavailable("no answer"))
     create(stage, "a")  # Before the start, so that no event comes later.
     with stage.running(cluster.close):
@@ -391,7 +391,7 @@ def test_a_watch_that_always_breaks_is_not_tried_without_a_pause(
 
 
 def test_one_scribbled_annotation_does_not_end_the_controller(stage: Stage, cluster: MemoryCluster) -> None:
-    """Any user may annotate a Workflow of theirs; everybody else's queue has to go on."""
+    """Any user may annotate a Workflow of theirs; the queues of all others have to continue."""
     with stage.running(cluster.close) as loop:
         loop.add_done_callback(lambda _: cluster.create(WORKFLOWS, draft("end"), namespace="over"))
         cluster.create(WORKFLOWS, draft("scribbled"), namespace="ml")

@@ -52,7 +52,7 @@ def run(
 
 
 def names(cluster: MemoryCluster) -> list[str]:
-    """Return who is there."""
+    """Return what is there."""
     return sorted(name_of(each) for each in cluster.list(WORKFLOWS, namespace="etl").items)
 
 
@@ -62,7 +62,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_only_the_newest_run_that_waits_is_kept(clock: Clock) -> None:
+def test_only_the_newest_run_that_waits_is_left(clock: Clock) -> None:
     """The one that runs is Argo's to end."""
     cluster = memory(clock)
     leader = Leader(cluster, POLICIES, clock)
@@ -84,7 +84,7 @@ def test_runs_under_other_policies_all_wait(clock: Clock) -> None:
     assert len(names(cluster)) == 3
 
 
-def test_an_heir_goes_before_everybody_else(clock: Clock) -> None:
+def test_a_run_that_takes_over_a_slot_is_released_before_all_others(clock: Clock) -> None:
     """Or a schedule in a full queue would never finish a run."""
     cluster = memory(clock)
     leader = Leader(cluster, POLICIES, clock)
@@ -99,7 +99,7 @@ def test_an_heir_goes_before_everybody_else(clock: Clock) -> None:
 
 
 def test_a_run_that_cannot_be_dropped_is_dropped_later(clock: Clock) -> None:
-    """And holds up nobody meanwhile."""
+    """And delays no other meanwhile."""
     cluster = memory(clock)
     spy = Spy(cluster)
     leader = Leader(spy, POLICIES, clock)
@@ -120,7 +120,7 @@ def test_a_run_that_cannot_be_dropped_is_dropped_later(clock: Clock) -> None:
     assert names(cluster) == ["run-1", "run-3"]
 
 
-def test_a_run_that_was_let_go_meanwhile_is_not_dropped(clock: Clock) -> None:
+def test_a_run_that_was_released_meanwhile_is_not_deleted(clock: Clock) -> None:
     """It is deleted only as it was seen, waiting."""
     cluster = memory(clock)
     spy = Spy(cluster)

@@ -1,4 +1,4 @@
-"""A Workflow that Argo cannot decode is never let go: it would stop Argo's controller for everybody."""
+"""A Workflow that Argo cannot decode is never released: it would stop Argo's controller for all others."""
 
 from datetime import timedelta
 
@@ -7,8 +7,8 @@ from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.policies.snapshot import Snapshot
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.service.release.decode_check import MOST_AT_ONCE, RETRY_AFTER
 from policy.service.release.release_sender import FIRST_DELAY, LAST_DELAY
 from tests.policy.core.builders import quota, snapshot
@@ -56,7 +56,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
         leader.work()
         clock.advance(timedelta(seconds=1))
     assert leader.held("etl") == {"bad1": True, "bad2": True, "bad3": True, "a": False, "b": False, "c": True}
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 2
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage()[Account("etl", "q")].workflows == 2
     message = str(part(spy.get(WORKFLOWS, "bad1", namespace="etl"), "status", "message"))
     place = "queued by lockkeeper: position 2 of 4 in etl (2/2 running)"
     assert message == f"{place}; it is not let go: {WHY}"
@@ -64,7 +64,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
     assert {(name, WaitReason.MISCONFIGURED) for name in ("bad1", "bad2", "bad3")} <= told
 
 
-def test_one_that_is_right_goes_though_it_came_past_the_webhook(spy: Spy, clock: Clock) -> None:
+def test_one_that_is_right_is_released_though_it_bypassed_admission(spy: Spy, clock: Clock) -> None:
     """It is read, and goes in its turn."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "good", duration="5")
@@ -80,7 +80,7 @@ def test_what_admission_held_is_not_read_again(spy: Spy, clock: Clock) -> None:
     assert reads(spy) == []
 
 
-def test_one_that_is_mended_goes(spy: Spy, clock: Clock) -> None:
+def test_one_that_is_fixed_is_released(spy: Spy, clock: Clock) -> None:
     """Nothing else has to happen: the edit is seen."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "bad")
@@ -109,12 +109,12 @@ def test_many_are_read_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     leader = Leader(spy, policies(MOST_AT_ONCE + 5), clock)
     slip_in(spy, *(f"w{number:02}" for number in range(MOST_AT_ONCE + 5)), duration="5")
     assert leader.work() == MOST_AT_ONCE
-    assert leader.releaser.next_event() == clock()
+    assert leader.release_pass.next_event() == clock()
     assert leader.work() == 5
 
 
 def test_one_that_cannot_be_read_waits_and_is_read_later(spy: Spy, clock: Clock) -> None:
-    """An API server that is away lets nobody through unseen."""
+    """While the API server is away, no Workflow is released unchecked."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "good", duration="5")
 
@@ -125,7 +125,7 @@ def test_one_that_cannot_be_read_waits_and_is_read_later(spy: Spy, clock: Clock)
     spy.before = away
     assert leader.work() == 0
     assert [name for name, _ in leader.told.failures] == ["good"]
-    assert leader.releaser.next_event() == clock() + RETRY_AFTER
+    assert leader.release_pass.next_event() == clock() + RETRY_AFTER
     spy.before = lambda _: None
     assert leader.work() == 0
     clock.advance(RETRY_AFTER)
@@ -139,7 +139,7 @@ def test_one_that_is_deleted_is_forgotten(spy: Spy, clock: Clock) -> None:
     leader.work()
     spy.delete(WORKFLOWS, "bad", namespace="etl")
     leader.work()
-    assert leader.releaser._inspector._looked == {}
+    assert leader.release_pass._decode_check._checked == {}
     assert leader.view.queues == {}
 
 
@@ -154,7 +154,7 @@ def test_one_that_argo_cannot_decode_is_not_given_up_either(spy: Spy, clock: Clo
     assert leader.held("etl") == {"bad": True}
 
 
-def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_mended(
+def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_fixed(
     spy: Spy, clock: Clock
 ) -> None:
     """It was admitted and edited past the webhook; its slot was taken already, and is kept for it."""
@@ -162,7 +162,7 @@ def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_me
     submit(spy, leader.snapshot, draft("a"), namespace="etl")
     leader.lead()
     spy.inner.patch(WORKFLOWS, "a", BROKEN, namespace="etl")
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert [error.message for _, error in leader.told.failures] == [WHY]
     spy.inner.patch(WORKFLOWS, "a", MergePatch({"metadata": {"labels": {"x": "y"}}}), namespace="etl")
     clock.advance(FIRST_DELAY)

@@ -11,8 +11,8 @@ from policy.cluster.protocol import NODES
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.amounts import Amount
-from policy.service.release.node_watch import NodeFollower
-from tests.policy.service.release.bookkeeping import ELASTIC, one_pool
+from policy.service.release.node_watch import NodeWatch
+from tests.policy.service.release.driven_state import ELASTIC, one_pool
 from tests.policy.service.world import PATIENCE, Call, Clock, Spy
 
 
@@ -28,7 +28,7 @@ class Following:
     def __init__(self, cluster: Spy, clock: Clock, policies: Snapshot) -> None:
         self._moved = Condition()
         self.troubles: list[str] = []
-        self.follower = NodeFollower(
+        self.follower = NodeWatch(
             cluster=cluster,
             snapshot=lambda: policies,
             before=lambda _: None,

@@ -5,8 +5,8 @@ from datetime import timedelta
 from policy.cluster.errors import Unavailable
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.queue_rules import WaitReason
-from policy.service.release.position_messages import REFRESHED_POSITIONS, TELL_EVERY
+from policy.core.queue.positions import WaitReason
+from policy.service.release.position_messages import REFRESHED_POSITIONS, WRITE_EVERY
 from tests.policy.core.builders import quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -22,7 +22,7 @@ from tests.policy.service.world import (
     submit,
 )
 
-HALF: timedelta = TELL_EVERY / 2
+HALF: timedelta = WRITE_EVERY / 2
 
 
 def policies(workflows: int, **spec: str) -> Snapshot:
@@ -39,13 +39,15 @@ def queue_up(leader: Leader, *names: str, namespace: str = "etl", tasks: int | N
 
 
 def told(leader: Leader) -> list[tuple[str, str]]:
-    """Return what was told since this was asked last, without what all have in front."""
+    """Return what was written since the last call, without the common prefix."""
     found = [(name, text.removeprefix("queued by lockkeeper: ")) for name, text in leader.told.messages]
     leader.told.messages.clear()
     return found
 
 
-def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, clock: Clock) -> None:
+def test_messages_of_a_namespace_are_written_again_after_a_second_at_the_earliest(
+    spy: Spy, clock: Clock
+) -> None:
     """A queue that moves fast costs one round a second; another namespace does not wait for it."""
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b", "c")
@@ -56,14 +58,14 @@ def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, cloc
     clock.advance(HALF)
     leader.work()
     assert [name for name, _ in told(leader)] == ["y"]
-    assert leader.releaser.next_event() == NOON + TELL_EVERY
+    assert leader.release_pass.next_event() == NOON + WRITE_EVERY
     clock.advance(HALF)
     leader.work()
     assert told(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
 
 
-def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
-    """Nobody is told where it stood in between."""
+def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
+    """No message shows a position in between."""
     leader = Leader(spy, policies(1), clock)
     names = [f"w{number}" for number in range(5)]
     queue_up(leader, *names)
@@ -73,13 +75,13 @@ def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, cloc
         complete(spy, name, namespace="etl")
         leader.work()
     assert told(leader) == []
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert told(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
 
 
-def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Clock) -> None:
-    """Its author would wait for ever; it is told once, beyond those in front."""
+def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock: Clock) -> None:
+    """Its author would wait for ever; its message is written once, beyond the first of the queue."""
     bounds = (
         quota("q", namespace="etl", limits={"tasks": 3}),
         quota("one", namespace="etl", limits={"workflows": 1}),
@@ -93,12 +95,12 @@ def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Cl
     assert set(found) == {*names[1 : 1 + REFRESHED_POSITIONS], "wide"}
     assert "it can never start: it needs tasks=4" in found["wide"]
     complete(spy, "w00", namespace="etl")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert "wide" not in dict(told(leader))
 
 
-def test_a_queue_on_hold_says_so(spy: Spy, clock: Clock) -> None:
+def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
     """And what ends it."""
     leader = Leader(spy, policies(1, stopPolicy="Hold"), clock)
     queue_up(leader, "a")
@@ -110,8 +112,8 @@ def test_a_queue_on_hold_says_so(spy: Spy, clock: Clock) -> None:
     )
 
 
-def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clock: Clock) -> None:
-    """The next change tells it."""
+def test_a_message_that_could_not_be_written_is_not_taken_for_written(spy: Spy, clock: Clock) -> None:
+    """The next change writes it."""
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b")
 
@@ -123,24 +125,24 @@ def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clo
     leader.work()
     assert told(leader) == []
     spy.before = lambda _: None
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     queue_up(leader, "c")
     leader.work()
     assert [name for name, _ in told(leader)] == ["b", "c"]
 
 
-def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
+def test_a_leader_that_is_stopped_writes_no_message(spy: Spy, clock: Clock) -> None:
     """It has to be gone soon."""
     leader = Leader(spy, policies(0), clock)
     queue_up(leader, "a")
     leader.lead()
-    leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
+    leader.release_pass.run_pass(leader.tracker, stopping=lambda: True)
     assert told(leader) == []
-    assert not leader.releaser.untold
+    assert not leader.release_pass.unwritten
 
 
-def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
-    """Nobody runs, so its position says nothing of when it starts."""
+def test_one_that_waits_for_a_window_shows_it(spy: Spy, clock: Clock) -> None:
+    """None is released, so its position does not show when it starts."""
     window: JsonObject = {"name": "w", "schedule": "0 3 1 1 *", "duration": "1h", "limits": {"tasks": 9}}
     leader = Leader(spy, snapshot(quota("q", namespace="etl", limits={"tasks": 2}, windows=[window])), clock)
     queue_up(leader, "wide", tasks=5)
@@ -149,7 +151,7 @@ def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
     assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
 
 
-def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
+def test_the_reason_after_the_limit_of_a_pool_fell_is_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
     """Never that 0 of less than nothing are used: this is what an Event says."""
     members = [member(name, of="data") for name in ("etl", "ml")]
     leader = Leader(spy, snapshot_of(pool("data", workflows=10, borrows=10), *members), clock)
@@ -157,7 +159,7 @@ def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: C
     leader.work()
     leader.snapshot = snapshot_of(pool("data", workflows=2, borrows=10), *members)
     queue_up(leader, "late", namespace="ml")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     ((name, why, text),) = leader.told.reasons
     assert (name, why) == ("late", WaitReason.WAITING_FOR_QUOTA)

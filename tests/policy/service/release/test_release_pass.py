@@ -30,7 +30,7 @@ from policy.core.quota.ledger import with_reservations as with_added
 from policy.core.quota.usage_view import NamespaceQueue
 from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 from policy.service.leading.fences import TERM, Deposed
-from policy.service.release.position_messages import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
+from policy.service.release.position_messages import MOST_WRITES, REFRESHED_POSITIONS, WRITE_EVERY
 from policy.service.release.release_pass import LOOK_EVERY
 from policy.service.release.release_sender import FIRST_DELAY
 from policy.service.tracking.tracked import track
@@ -82,7 +82,7 @@ def reservation(leader: Leader, name: str) -> ReservationRequest:
         id=name,
         namespace="etl",
         workflow=name,
-        weight=Usage(1, 1),
+        requested=Usage(1, 1),
         demands=(Demand(ACCOUNT, Limits(Amount(1)), "WorkflowQuota etl/q"),),
     )
     assert leader.ledgers.reserve(request) == []
@@ -107,7 +107,7 @@ def once(condition: Callable[[Call], bool], effect: Callable[[], object]) -> Cal
 
 
 def is_release(call: Call) -> bool:
-    """Tell whether a call lets a Workflow go."""
+    """Return whether a call releases a Workflow."""
     return call.releases
 
 
@@ -188,7 +188,7 @@ def test_a_released_workflow_is_as_its_author_wrote_it(leader: Leader, original:
 
 
 def test_a_workflow_that_changed_meanwhile_is_read_again_and_released(leader: Leader, spy: Spy) -> None:
-    """Somebody's annotation may not cost a Workflow its turn."""
+    """An annotation of a user may not cost a Workflow its release."""
     queue_up(leader, "a")
     spy.before = once(is_release, lambda: annotate(leader, "a", note="hello"))
     assert leader.work() == 1
@@ -197,7 +197,7 @@ def test_a_workflow_that_changed_meanwhile_is_read_again_and_released(leader: Le
 
 
 def test_a_workflow_that_lost_its_status_meanwhile_is_released(leader: Leader, spy: Spy) -> None:
-    """Nobody else writes it, yet a hand may; the patch of the second attempt fits what is there."""
+    """No other client writes it, yet a user may; the patch of the second attempt fits what is there."""
     queue_up(leader, "a")
 
     def strip() -> None:
@@ -208,8 +208,8 @@ def test_a_workflow_that_lost_its_status_meanwhile_is_released(leader: Leader, s
     assert leader.held("etl") == {"a": False}
 
 
-def test_a_workflow_that_is_gone_is_left_and_frees_its_slot(leader: Leader, spy: Spy) -> None:
-    """A deletion between plan and patch is nobody's error, and costs no slot for longer than a pass."""
+def test_a_workflow_that_was_deleted_is_left_and_frees_its_slot(leader: Leader, spy: Spy) -> None:
+    """A deletion between plan and patch is no error, and costs no slot for longer than a pass."""
     queue_up(leader, "a", "b")
 
     def delete() -> None:
@@ -221,7 +221,7 @@ def test_a_workflow_that_is_gone_is_left_and_frees_its_slot(leader: Leader, spy:
     assert len(leader.ledgers.read(ROOT).reservations) == 1
     assert leader.work() == 1
     assert leader.held("etl") == {"b": False}
-    assert leader.ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert leader.ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
 def test_another_workflow_of_the_same_name_is_not_released_in_its_stead(leader: Leader, spy: Spy) -> None:
@@ -238,8 +238,8 @@ def test_another_workflow_of_the_same_name_is_not_released_in_its_stead(leader: 
     assert leader.work() == 1
 
 
-def test_a_workflow_that_somebody_else_let_go_is_left_alone(leader: Leader, spy: Spy) -> None:
-    """A release whose answer was lost is not told twice."""
+def test_a_workflow_that_another_client_released_is_left_alone(leader: Leader, spy: Spy) -> None:
+    """A release whose answer was lost is not reported twice."""
     queue_up(leader, "a")
     value: JsonObject = {"metadata": {"labels": {well_known.INSTANCE_ID: None}}}
 
@@ -251,7 +251,7 @@ def test_a_workflow_that_somebody_else_let_go_is_left_alone(leader: Leader, spy:
     assert (leader.told.released_names, leader.told.failures) == ([], [])
 
 
-def test_a_workflow_that_was_held_again_meanwhile_waits_its_turn_anew(leader: Leader, spy: Spy) -> None:
+def test_a_workflow_that_was_held_again_meanwhile_waits_in_the_queue_again(leader: Leader, spy: Spy) -> None:
     """Protocol rules 6 and 8: the reservation is of one hold, not of every later one."""
     queue_up(leader, "a")
     spy.before = once(is_release, lambda: annotate(leader, "a", **{well_known.HOLDS: "2"}))
@@ -259,10 +259,10 @@ def test_a_workflow_that_was_held_again_meanwhile_waits_its_turn_anew(leader: Le
     assert leader.held("etl") == {"a": True}
 
 
-def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(
+def test_a_release_that_fails_is_reported_and_completed_by_a_later_pass(
     leader: Leader, spy: Spy, clock: Clock
 ) -> None:
-    """Protocol rule 5: it stays reserved, is planned no second time, and nobody takes its slot."""
+    """Protocol rule 5: it stays reserved, is planned no second time, and no other takes its slot."""
     queue_up(leader, "a", "b")
 
     def fail() -> None:
@@ -274,7 +274,7 @@ def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(
     before = leader.ledgers.read(ROOT)
     assert len(before.reservations) == 1
     assert leader.work() == 0  # It is tried again after a while, not at once.
-    assert leader.releaser.next_event() == NOON + FIRST_DELAY
+    assert leader.release_pass.next_event() == NOON + FIRST_DELAY
     clock.advance(FIRST_DELAY)
     assert leader.work() == 1
     assert leader.ledgers.read(ROOT) == before
@@ -292,14 +292,14 @@ def test_a_release_whose_answer_was_lost_is_not_sent_to_a_workflow_that_runs(
         raise Unavailable("the connection broke after the write")
 
     spy.after = once(is_release, lose)
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     version = part(leader.cluster.get(WORKFLOWS, "a", namespace="etl"), "metadata", "resourceVersion")
-    assert leader.releaser.run_pass(leader.tracker) == 0  # On the old view: it still looks held.
+    assert leader.release_pass.run_pass(leader.tracker) == 0  # On the old view: it still looks held.
     assert part(leader.cluster.get(WORKFLOWS, "a", namespace="etl"), "metadata", "resourceVersion") == version
     assert leader.held("etl") == {"a": False}
 
 
-def test_a_workflow_that_changes_at_every_attempt_is_told_and_left_for_the_next_pass(
+def test_a_workflow_that_changes_at_every_attempt_is_reported_and_left_for_the_next_pass(
     leader: Leader, spy: Spy
 ) -> None:
     """One busy object must not hold up the pass."""
@@ -315,7 +315,7 @@ def test_a_workflow_that_changes_at_every_attempt_is_told_and_left_for_the_next_
     assert len([call for call in spy.calls if call.releases]) == 2
 
 
-def test_a_conflict_on_the_ledger_is_decided_anew_on_what_is_there(
+def test_after_a_conflict_on_the_ledger_the_pass_decides_again(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
     """A create that took the slot between read and write keeps the queue waiting."""
@@ -325,7 +325,7 @@ def test_a_conflict_on_the_ledger_is_decided_anew_on_what_is_there(
     leader.ledgers.update(ROOT, lambda ledger: msgspec.structs.replace(ledger, used={ACCOUNT: ZERO}))
     rival = Leader(cluster, leader.snapshot, clock)
     spy.before = once(lambda call: call.writes_ledger, lambda: reservation(rival, "create-1"))
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert leader.held("etl") == {"a": True}
     assert set(leader.ledgers.read(ROOT).reservations) == {"create-1"}
 
@@ -339,7 +339,7 @@ def test_a_deposed_leader_stops_before_it_writes_anything(
     Leader(cluster, ONE_AT_A_TIME, clock).lead()
     spy.calls.clear()
     with pytest.raises(Deposed, match=f"ledger {ROOT} is at epoch 2, ours is 1"):
-        leader.releaser.run_pass(leader.tracker)
+        leader.release_pass.run_pass(leader.tracker)
     assert {call.verb for call in spy.calls} <= {"get", "list"}
     assert leader.held("etl") == {"a": True}
 
@@ -347,13 +347,13 @@ def test_a_deposed_leader_stops_before_it_writes_anything(
 def test_a_leader_deposed_between_read_and_write_stops_as_well(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """The compare-and-swap fails, and the second look shows the epoch."""
+    """The compare-and-swap fails, and the second read shows the epoch."""
     queue_up(leader, "a")
     leader.lead()
     rival = Leader(cluster, ONE_AT_A_TIME, clock)
     spy.before = once(lambda call: call.writes_ledger, rival.lead)
     with pytest.raises(Deposed):
-        leader.releaser.run_pass(leader.tracker)
+        leader.release_pass.run_pass(leader.tracker)
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 2)
 
 
@@ -372,10 +372,10 @@ def test_the_next_leader_completes_what_the_last_one_reserved(
     heir = Leader(cluster, ONE_AT_A_TIME, clock)
     assert heir.work() == 1
     assert heir.held("etl") == {"a": False, "b": True}
-    assert heir.ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert heir.ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
-def test_a_create_reservation_is_kept_until_its_time_has_passed(leader: Leader, clock: Clock) -> None:
+def test_a_create_reservation_stays_until_its_time_has_passed(leader: Leader, clock: Clock) -> None:
     """The API server may still be about to store the object."""
     leader.snapshot = DENIES
     reservation(leader, "lost")
@@ -384,7 +384,7 @@ def test_a_create_reservation_is_kept_until_its_time_has_passed(leader: Leader, 
     assert set(leader.ledgers.read(ROOT).reservations) == {"lost"}
 
 
-def test_an_overdue_create_reservation_without_an_object_goes(leader: Leader, clock: Clock) -> None:
+def test_an_overdue_create_reservation_without_an_object_is_dropped(leader: Leader, clock: Clock) -> None:
     """Protocol rule 4c: a create that came to nothing costs its slot for a bounded time."""
     leader.snapshot = DENIES
     reservation(leader, "lost")
@@ -403,13 +403,13 @@ def test_an_overdue_create_reservation_whose_object_the_watch_has_not_shown_stay
     leader.lead()
     store(leader, "w", "slow")
     clock.advance(RESERVATION_TTL)
-    leader.releaser.run_pass(leader.tracker)  # Its view is from before the create.
+    leader.release_pass.run_pass(leader.tracker)  # Its view is from before the create.
     assert set(leader.ledgers.read(ROOT).reservations) == {"slow"}
     leader.work()
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 1, {ACCOUNT: Usage(1, 0, 1)})
 
 
-def test_the_list_for_overdue_reservations_asks_for_their_labels(
+def test_the_list_for_overdue_reservations_selects_their_labels(
     leader: Leader, clock: Clock, spy: Spy
 ) -> None:
     """One list for all of them, and none while nothing is overdue."""
@@ -426,14 +426,14 @@ def test_the_list_for_overdue_reservations_asks_for_their_labels(
 
 
 def reservation_of_many(leader: Leader, name: str) -> None:
-    """Reserve where there is room for several."""
+    """Reserve where there is capacity for several."""
     account = Demand(ACCOUNT, Limits(Amount(9)), "WorkflowQuota etl/q")
     request = ReservationRequest(ROOT, name, "etl", name, Usage(1, 1), (account,))
     assert leader.ledgers.reserve(request) == []
 
 
-def test_the_reservation_of_a_workflow_that_ran_unseen_goes(leader: Leader, clock: Clock) -> None:
-    """Protocol rule 4b: one that was created and finished while nobody led holds no slot."""
+def test_the_reservation_of_a_workflow_that_ran_unseen_is_dropped(leader: Leader, clock: Clock) -> None:
+    """Protocol rule 4b: one that was created and completed while no replica led holds no slot."""
     leader.snapshot = DENIES
     reservation(leader, "short")
     store(leader, "w", "short", **{well_known.COMPLETED: "true"})
@@ -442,7 +442,7 @@ def test_the_reservation_of_a_workflow_that_ran_unseen_goes(leader: Leader, cloc
     assert leader.ledgers.read(ROOT).reservations == {}
 
 
-def test_a_workflow_that_comes_and_finishes_between_two_passes_frees_its_slot(leader: Leader) -> None:
+def test_a_workflow_that_is_created_and_completes_between_two_passes_frees_its_slot(leader: Leader) -> None:
     """Protocol rule 4b: its end was seen in the watch, so its slot is free at the next pass."""
     leader.snapshot = DENIES
     leader.lead()
@@ -451,12 +451,12 @@ def test_a_workflow_that_comes_and_finishes_between_two_passes_frees_its_slot(le
     leader.tracker.apply(WatchEvent(EventType.ADDED, made, "8"))
     leader.tracker.apply(WatchEvent(EventType.DELETED, made, "9"))
     complete(leader.cluster, "w", namespace="etl")
-    leader.releaser.run_pass(leader.tracker)
+    leader.release_pass.run_pass(leader.tracker)
     assert leader.ledgers.read(ROOT).reservations == {}
 
 
 def test_an_overdue_reservation_of_an_odd_id_does_not_stop_the_passes(leader: Leader, clock: Clock) -> None:
-    """Whoever can post a review chooses its uid; one of them must not stop the queue of everybody."""
+    """Any client that can post a review chooses its uid; one must not stop the queue of all others."""
     leader.snapshot = DENIES
     reservation(leader, "no label value!")
     clock.advance(RESERVATION_TTL)
@@ -485,12 +485,12 @@ def test_policies_that_change_between_the_fence_and_the_pass_are_no_error(leader
     queue_up(leader, "a")
     leader.lead()
     leader.snapshot = snapshot_of(pool("data", workflows=1), member("etl", "data"))
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert leader.work() == 1
 
 
-def test_a_root_whose_policies_are_gone_is_emptied(leader: Leader) -> None:
-    """What an account held does not stay in a ledger that nobody limits any more."""
+def test_a_root_whose_policies_were_deleted_is_emptied(leader: Leader) -> None:
+    """What an account held does not stay in a ledger without limits."""
     queue_up(leader, "a", "b")
     leader.work()
     leader.snapshot = snapshot_of()
@@ -507,7 +507,7 @@ def test_a_namespace_that_joins_a_pool_moves_to_the_ledger_of_the_pool(leader: L
     assert leader.work() == 1
     leader.work()
     assert leader.ledgers.read(Root.of_pool("data")).used == {Account("", "data"): Usage(2, 2)}
-    assert leader.ledgers.read(ROOT).taken() == {}
+    assert leader.ledgers.read(ROOT).total_usage() == {}
 
 
 def test_higher_priorities_go_first_then_older_ones(leader: Leader) -> None:
@@ -528,13 +528,13 @@ def test_the_view_tells_what_is_taken_what_waits_and_what_runs(leader: Leader) -
     queue_up(leader, "a", "b")
     queue_up(leader, "c", priority=7)
     leader.work()
-    assert leader.view.taken == {ACCOUNT: Usage(1, 1)}
+    assert leader.view.used == {ACCOUNT: Usage(1, 1)}
     assert leader.view.queues == {"etl": NamespaceQueue({0: 2})}
     assert leader.view.running == {"etl": Usage(1, 1)}
 
 
 def test_those_in_front_show_their_position_and_only_changes_are_written(leader: Leader, spy: Spy) -> None:
-    """`kubectl get wf` tells the place in the queue, at no cost while nothing moves."""
+    """`kubectl get wf` shows the position in the queue, at no cost while nothing moves."""
     queue_up(leader, *(f"w{number:02}" for number in range(4)))
     leader.work()
     told = dict(leader.told.messages)
@@ -550,38 +550,38 @@ def test_those_in_front_show_their_position_and_only_changes_are_written(leader:
     assert {call.verb for call in spy.calls} == {"get", "list"}
 
 
-def test_only_those_in_front_are_told_where_they_stand(leader: Leader, clock: Clock) -> None:
-    """Whoever is further back was told at the create; a long queue is not rewritten whenever it moves."""
+def test_only_the_first_of_a_queue_show_their_position(leader: Leader, clock: Clock) -> None:
+    """Those further back got a position at the create; a long queue is not rewritten whenever it moves."""
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 4)]
     queue_up(leader, *names)
     leader.work()
     assert [name for name, _ in leader.told.messages] == names[1 : 1 + REFRESHED_POSITIONS]
     leader.told.messages.clear()
     complete(leader.cluster, "w00", namespace="etl")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert [name for name, _ in leader.told.messages] == names[2 : 2 + REFRESHED_POSITIONS]
 
 
-def test_many_queues_are_told_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
-    """A new leader has told nobody anything yet; the next release comes before all of that."""
-    namespaces = [f"n{number}" for number in range(TOLD_AT_ONCE // REFRESHED_POSITIONS + 2)]
+def test_messages_of_many_queues_are_written_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
+    """A new leader has written no message yet; the next release is before all of that."""
+    namespaces = [f"n{number}" for number in range(MOST_WRITES // REFRESHED_POSITIONS + 2)]
     leader = Leader(spy, snapshot_of(*(quota(each, "q", workflows=1) for each in namespaces)), clock)
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 1)]
     for each in namespaces:
         for name in names:
             submit(spy, leader.snapshot, draft(f"{each}-{name}"), namespace=each)
     leader.work()
-    assert (len(leader.told.messages), leader.releaser.untold) == (TOLD_AT_ONCE, True)
+    assert (len(leader.told.messages), leader.release_pass.unwritten) == (MOST_WRITES, True)
     complete(spy, "n0-w00", namespace="n0")
     assert leader.work() == 1
-    while leader.releaser.untold:
+    while leader.release_pass.unwritten:
         leader.work()
     told = {name for name, _ in leader.told.messages}
     assert told == {f"{each}-{name}" for each in namespaces for name in names[1:]}
 
 
-def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
+def test_one_that_can_never_run_shows_it(leader: Leader) -> None:
     """Its message names the limit and what to do."""
     leader.snapshot = snapshot_of(quota("etl", "q", tasks=3))
     submit(leader.cluster, leader.snapshot, draft("wide", tasks=4), namespace="etl")
@@ -593,7 +593,7 @@ def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
     )
 
 
-def test_a_message_is_not_written_on_a_workflow_that_was_let_go_meanwhile(leader: Leader, spy: Spy) -> None:
+def test_a_message_is_not_written_on_a_workflow_that_was_released_meanwhile(leader: Leader, spy: Spy) -> None:
     """The message tests the hold: a running Workflow's status is Argo's."""
     queue_up(leader, "a", "b")
     status: JsonObject = {"phase": "Running", "message": None}
@@ -622,10 +622,10 @@ def test_a_pass_over_one_root_writes_no_other(leader: Leader, spy: Spy) -> None:
     assert set(leader.ledgers.read(Root.of_namespace("ml")).reservations) == {"x"}
 
 
-def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_used(
+def test_a_reservation_that_no_quota_governs_any_more_is_dropped_when_it_cannot_be_used(
     leader: Leader, clock: Clock
 ) -> None:
-    """The ledger is closed at once, for whoever goes by old policies; a create may still be under way."""
+    """The ledger is closed at once, for replicas with old policies; a create may still be on its way."""
     foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
     leader.ledgers.update(Root.of_namespace("ml"), lambda ledger: with_added(fence(ledger), [foreign]))
     leader.work()
@@ -638,7 +638,7 @@ def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_u
 
 
 def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster, clock: Clock) -> None:
-    """All accounts of a pool stand in one ledger, and its limit holds over all members."""
+    """All accounts of a pool are in one ledger, and its limit holds over all members."""
     policies: Snapshot = snapshot_of(
         pool("data", workflows=2), member("etl", "data"), member("ml", "data"), quota("etl", "q", workflows=1)
     )
@@ -678,15 +678,17 @@ def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_r
     queue_up(first, "a", "b", "c")
     first.lead()
     sent = iter((False, True))
-    assert first.releaser.run_pass(first.tracker, stopping=lambda: next(sent, True)) == 1
+    assert first.release_pass.run_pass(first.tracker, stopping=lambda: next(sent, True)) == 1
     second = Leader(spy, first.snapshot, clock)
     second.lead()
-    assert second.releaser.run_pass(second.tracker) == 2
+    assert second.release_pass.run_pass(second.tracker) == 2
     assert not any(is_held(each) for each in spy.list(WORKFLOWS).items)
 
 
-def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryCluster, clock: Clock) -> None:
-    """Nothing else happens at that moment: no event comes, and nobody makes a pass but for the time."""
+def test_time_alone_opens_a_window_and_releases_those_that_fit_it(
+    cluster: MemoryCluster, clock: Clock
+) -> None:
+    """Nothing else happens at that time: no event arrives, and only the time causes a pass."""
     night = WindowSpec("night", "30 12 * * *", "1h", QuotaLimits(2))
     spec = WorkflowQuotaSpec(limits=QuotaLimits(0), windows=(night,))
     leader = Leader(cluster, snapshot_of(WorkflowQuota(PolicyMetadata("q", "etl"), spec)), clock)
@@ -694,43 +696,45 @@ def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryC
         submit(cluster, leader.snapshot, draft(name), namespace="etl")
     assert leader.work() == 0
     clock.advance(timedelta(minutes=29, seconds=50))
-    assert leader.releaser.run_pass(leader.tracker) == 0
-    assert leader.releaser.next_event() == NOON + timedelta(minutes=30)
+    assert leader.release_pass.run_pass(leader.tracker) == 0
+    assert leader.release_pass.next_event() == NOON + timedelta(minutes=30)
     clock.advance(timedelta(seconds=10))
-    assert leader.releaser.run_pass(leader.tracker) == 2
+    assert leader.release_pass.run_pass(leader.tracker) == 2
 
 
-def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
-    """Whoever follows the nodes wakes the leader, and nothing else has changed."""
+def test_nodes_alone_release_those_that_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
+    """The watch of nodes wakes the leader, and nothing else has changed."""
     elastic = ElasticSpec(workflows_per_node=1, min=QuotaLimits(0), max=QuotaLimits(9))
     spec = ClusterWorkflowQuotaSpec(namespace_selector=LabelSelector({"pool": "data"}), elastic=elastic)
     policies = snapshot_of(ClusterWorkflowQuota(PolicyMetadata("data"), spec), member("etl", "data"))
     leader = Leader(cluster, policies, clock)
     allowed = [Limits(Amount(0))]
-    leader.releaser._capacity = lambda _: allowed[-1]
+    leader.release_pass._capacity = lambda _: allowed[-1]
     for name in ("a", "b", "c"):
         submit(cluster, policies, draft(name), namespace="etl")
     assert leader.work() == 0
     allowed.append(Limits(Amount(2)))
-    assert leader.releaser.run_pass(leader.tracker) == 2
+    assert leader.release_pass.run_pass(leader.tracker) == 2
     assert leader.ledgers.read(Root.of_pool("data")).capacity == Limits(Amount(2))
 
 
-def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: Leader, clock: Clock) -> None:
-    """The webhook gives the reservation back in the ledger alone, of which no event tells."""
+def test_the_slot_of_a_create_that_was_refused_is_given_to_one_that_waits(
+    leader: Leader, clock: Clock
+) -> None:
+    """The webhook gives the reservation back in the ledger alone, which no event shows."""
     taken = reservation(leader, "c1")
     queue_up(leader, "a")
     assert leader.work() == 0
     leader.ledgers.cancel(taken)
     clock.advance(LOOK_EVERY)
-    assert leader.releaser.run_pass(leader.tracker) == 1
+    assert leader.release_pass.run_pass(leader.tracker) == 1
 
 
 def test_an_edited_limit_is_put_in_force_with_the_queue_as_it_is(leader: Leader) -> None:
     """The state goes on, so that the edit of a number costs the same before a queue of any length."""
     queue_up(leader, "a", "b", "c")
     assert leader.work() == 1
-    state = leader.releaser._states[ROOT]
+    state = leader.release_pass._states[ROOT]
     leader.snapshot = snapshot_of(quota("etl", "q", workflows=2))
-    assert leader.releaser.run_pass(leader.tracker) == 1
-    assert leader.releaser._states[ROOT] is state
+    assert leader.release_pass.run_pass(leader.tracker) == 1
+    assert leader.release_pass._states[ROOT] is state

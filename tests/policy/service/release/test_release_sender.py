@@ -11,7 +11,7 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account, Root
-from policy.service.release.release_sender import FIRST_DELAY, GIVEN_UP_AT_ONCE, LAST_DELAY
+from policy.service.release.release_sender import FIRST_DELAY, LAST_DELAY, MOST_GIVEN_UP
 from tests.policy.core.builders import quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -52,13 +52,13 @@ def refuse(spy: Spy, *names: str) -> None:
     spy.before = hook
 
 
-def test_a_workflow_that_cannot_be_released_holds_nobody_else_up(spy: Spy, clock: Clock) -> None:
-    """The others are let go in the same pass, and it is not tried again at once."""
+def test_a_workflow_that_cannot_be_released_delays_no_other(spy: Spy, clock: Clock) -> None:
+    """The others are released in the same pass, and it is not tried again at once."""
     leader = leader_of(spy, clock, 3, "a", "b", "c")
     refuse(spy, "b")
     assert leader.work() == 2
     assert leader.held("etl") == {"a": False, "b": True, "c": False}
-    assert leader.releaser.unsent == 1
+    assert len(leader.release_pass._sender._delays) == 1
     assert leader.work() == 0
     assert [name for name, _ in leader.told.failures] == ["b"]
 
@@ -70,7 +70,7 @@ def test_it_is_tried_again_after_a_while_that_grows(spy: Spy, clock: Clock) -> N
     leader.work()
     waits = []
     for _ in range(8):
-        due = leader.releaser._sender.next_try()
+        due = leader.release_pass._sender.next_try()
         assert due is not None
         waits.append(due - clock())
         clock.advance(waits[-1] - timedelta(milliseconds=1))
@@ -89,8 +89,8 @@ def test_once_it_is_answered_nothing_is_owed(spy: Spy, clock: Clock) -> None:
     refuse(spy)
     clock.advance(FIRST_DELAY)
     assert leader.work() == 1
-    assert leader.releaser.unsent == 0
-    assert leader.releaser._sender.next_try() is None
+    assert len(leader.release_pass._sender._delays) == 0
+    assert leader.release_pass._sender.next_try() is None
 
 
 def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:
@@ -100,11 +100,11 @@ def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:
     leader.work()
     spy.delete(WORKFLOWS, "a", namespace="etl")
     assert leader.work() == 1
-    assert leader.releaser.unsent == 0
+    assert len(leader.release_pass._sender._delays) == 0
     assert leader.held("etl") == {"b": False}
 
 
-def test_whoever_waited_for_as_long_as_it_may_fails_for_good(spy: Spy, clock: Clock) -> None:
+def test_a_workflow_that_has_waited_for_too_long_fails_for_good(spy: Spy, clock: Clock) -> None:
     """It says why and what to do, is complete, and belongs to Argo's clean-up again."""
     leader = leader_of(spy, clock, 1, "a", "b", maxWait="10m")
     leader.work()
@@ -128,17 +128,17 @@ def test_whoever_waited_for_as_long_as_it_may_fails_for_good(spy: Spy, clock: Cl
     assert part(ended, "status", "finishedAt") == "2026-11-23T12:10:00Z"
     leader.work()
     assert leader.view.queues == {}
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 1
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage()[Account("etl", "q")].workflows == 1
 
 
 def test_the_next_pass_is_due_when_a_wait_is_over(spy: Spy, clock: Clock) -> None:
     """Nothing else has to happen in a quiet namespace."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10s")
     leader.work()
-    assert leader.releaser.next_event() == NOON + timedelta(seconds=10)
+    assert leader.release_pass.next_event() == NOON + timedelta(seconds=10)
 
 
-def test_one_that_fits_at_the_last_moment_runs(spy: Spy, clock: Clock) -> None:
+def test_one_that_fits_in_the_last_pass_runs(spy: Spy, clock: Clock) -> None:
     """A pass releases before it gives up."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10m")
     leader.work()
@@ -149,7 +149,7 @@ def test_one_that_fits_at_the_last_moment_runs(spy: Spy, clock: Clock) -> None:
     assert leader.held("etl") == {"a": False}
 
 
-def test_giving_up_that_fails_is_told_and_tried_again(spy: Spy, clock: Clock) -> None:
+def test_giving_up_that_fails_is_reported_and_tried_again(spy: Spy, clock: Clock) -> None:
     """Like a release: after a while."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10m")
     leader.work()
@@ -167,12 +167,12 @@ def test_giving_up_that_fails_is_told_and_tried_again(spy: Spy, clock: Clock) ->
 
 def test_many_are_given_up_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     """The next release must not wait for a whole queue to be failed."""
-    names = [f"w{number:02}" for number in range(GIVEN_UP_AT_ONCE + 5)]
+    names = [f"w{number:02}" for number in range(MOST_GIVEN_UP + 5)]
     leader = leader_of(spy, clock, 0, *names, maxWait="10m")
     leader.work()
     clock.advance(WAIT)
     leader.work()
-    assert len(leader.told.given_up) == GIVEN_UP_AT_ONCE
+    assert len(leader.told.given_up) == MOST_GIVEN_UP
     leader.work()
     assert sorted(name for name, _ in leader.told.given_up) == names
 
@@ -196,12 +196,12 @@ def test_one_that_ran_before_keeps_the_record_of_what_it_did(spy: Spy, clock: Cl
 
 
 @pytest.mark.parametrize("workflows", [0, 1])
-def test_a_leader_that_is_stopped_gives_nobody_up(spy: Spy, clock: Clock, workflows: int) -> None:
-    """Whoever leads next does."""
+def test_a_leader_that_is_stopped_fails_no_workflow(spy: Spy, clock: Clock, workflows: int) -> None:
+    """The next leader does."""
     leader = leader_of(spy, clock, workflows, "a", maxWait="10m")
     leader.lead()
     clock.advance(WAIT)
-    leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
+    leader.release_pass.run_pass(leader.tracker, stopping=lambda: True)
     assert leader.told.given_up == []
     assert leader.held("etl") == {"a": True}
 
@@ -209,7 +209,7 @@ def test_a_leader_that_is_stopped_gives_nobody_up(spy: Spy, clock: Clock, workfl
 def test_a_long_wait_of_one_that_a_new_leader_finds_is_over_too(
     cluster: MemoryCluster, spy: Spy, clock: Clock
 ) -> None:
-    """It counts from the create, whoever led meanwhile."""
+    """It counts from the create, whichever replica led meanwhile."""
     leader_of(spy, clock, 0, "a", maxWait="10m").work()
     clock.advance(WAIT)
     heir = Leader(cluster, policies(0, maxWait="10m"), clock)

@@ -35,18 +35,18 @@ def reserved(cluster: MemoryCluster, clock: Clock) -> tuple[Tracker, list[Reserv
 
 
 def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor) -> None:
-    """They are told in their order, whichever was answered first."""
+    """They are reported in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: False) == len(NAMES)
-    assert letting_go.send(found, tracker, lambda: False) == 0
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: False) == len(NAMES)
+    assert sender.send(found, tracker, lambda: False) == 0
     assert told.released_names == NAMES
     assert sorted(call.name for call in spy.calls if call.releases) == NAMES
     assert not any(is_held(item) for item in cluster.list(WORKFLOWS, labels=LIVE).items)
 
 
-def test_one_that_fails_holds_nobody_up(
+def test_one_that_fails_delays_no_other(
     cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
 ) -> None:
     """It is tried again after a while, by itself."""
@@ -58,18 +58,18 @@ def test_one_that_fails_holds_nobody_up(
             raise Unavailable("no answer")
 
     spy.before = fail
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: False) == len(NAMES) - 1
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: False) == len(NAMES) - 1
     assert [name for name, _ in told.failures] == [NAMES[3]]
-    assert letting_go.unsent == 1
+    assert len(sender._delays) == 1
 
 
 def test_nothing_is_sent_once_the_leader_stops(
     cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
 ) -> None:
-    """Whoever leads next completes what is reserved."""
+    """The next leader completes what is reserved."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: True) == 0
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: True) == 0
     assert not spy.calls

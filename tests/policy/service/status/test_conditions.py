@@ -62,7 +62,7 @@ def times(status: JsonObject) -> dict[str, str]:
 
 
 def test_a_policy_that_is_right_is_ready() -> None:
-    """All three conditions are there, so that nobody has to guess what an absent one means."""
+    """All three conditions are there, so that no user has to guess what an absent one means."""
     assert said(verdict()) == {
         "Ready": ("True", "InForce", "it is in force"),
         "Invalid": ("False", "NoProblems", "nothing is wrong with it"),
@@ -82,7 +82,7 @@ def test_a_wrong_policy_tells_all_problems_and_what_stays_in_force() -> None:
     assert found["Invalid"] == ("True", "ProblemsFound", faults)
 
 
-def test_a_policy_that_was_never_good_says_that_nothing_of_it_is_in_force() -> None:
+def test_a_policy_that_was_never_good_shows_that_nothing_of_it_is_in_force() -> None:
     """The most dangerous state: its author believes that there is a limit."""
     status, reason, message = said(verdict(*WRONG, in_force=0))["Ready"]
     assert (status, reason) == ("False", "NotInForce")
@@ -96,8 +96,8 @@ def test_what_other_policies_do_to_it_is_a_condition_of_its_own() -> None:
     assert found["Conflicting"] == ("True", "OlderPool", "spec.namespaceSelector: another has them")
 
 
-def test_a_policy_that_selects_nothing_is_ready_and_says_so() -> None:
-    """Its namespaces may be made after it, and whoever waits for Ready must not wait for them."""
+def test_a_policy_that_selects_nothing_is_ready_and_shows_it() -> None:
+    """Its namespaces may be made after it, and a client that waits for Ready must not wait for them."""
     found = said(verdict(), IDLE)
     assert found["Ready"] == (
         "True",
@@ -109,7 +109,7 @@ def test_a_policy_that_selects_nothing_is_ready_and_says_so() -> None:
 
 @pytest.mark.parametrize(("length", "count"), [(3, 5000), (MAX_PART, 100), (100_000, 100)])
 def test_a_message_is_bounded_and_counts_what_it_leaves_out(length: int, count: int) -> None:
-    """A path can be as long as a key that somebody made up."""
+    """A path can be as long as any key of an object."""
     problems = [Problem("spec." + "x" * length, f"unknown field {index}") for index in range(count)]
     message = said(verdict(*problems))["Invalid"][2]
     assert len(message) < MAX_MESSAGE + len("; and 5000 more")
@@ -117,8 +117,8 @@ def test_a_message_is_bounded_and_counts_what_it_leaves_out(length: int, count: 
     assert message.endswith(f"; and {count - shown} more")
 
 
-def test_every_condition_names_the_generation_that_was_judged() -> None:
-    """`kubectl wait` and others look at it to tell an old answer from a new one."""
+def test_every_condition_names_the_generation_that_was_checked() -> None:
+    """`kubectl wait` and others read it to distinguish an old answer from a new one."""
     status = written(verdict(generation=9))
     assert status["observedGeneration"] == 9
     found = msgspec.convert(status["conditions"], list[WrittenCondition])
@@ -126,8 +126,8 @@ def test_every_condition_names_the_generation_that_was_judged() -> None:
     assert [each.type for each in found] == ["Ready", "Invalid", "Conflicting"]
 
 
-def test_what_stands_there_already_is_not_written() -> None:
-    """Whoever judged it."""
+def test_what_is_there_already_is_not_written() -> None:
+    """Whichever replica checked it."""
     judged = verdict(*WRONG)
     status = written(judged)
     assert status_to_write(msgspec.structs.replace(judged, status=status), (), now=LATER) is None
@@ -165,14 +165,14 @@ def test_times_are_written_in_utc() -> None:
         {"conditions": [{"type": "Ready", "status": "True", "reason": "InForce", "message": "", "x": 1}]},
     ],
 )
-def test_a_status_that_somebody_changed_is_written_again(change: JsonObject) -> None:
+def test_a_status_that_another_client_changed_is_written_again(change: JsonObject) -> None:
     """Nonsense in it is as if it were not there."""
     whole = written(verdict())
     again = written(verdict(status={**whole, **change}))
     assert again == whole
 
 
-def test_a_condition_of_somebody_else_is_left_as_it_is() -> None:
+def test_a_condition_of_another_writer_is_left_as_it_is() -> None:
     """And other fields of the status are not written at all."""
     foreign: JsonObject = {"type": "Billed", "status": "True", "reason": "Paid", "message": "", "other": [1]}
     standing: JsonObject = {"running": 5, "conditions": [foreign]}

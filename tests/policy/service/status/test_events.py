@@ -1,11 +1,11 @@
-"""Events about Workflows that wait: what they say, and that they never hold anybody up."""
+"""Events about Workflows that wait: what they contain, and that they never delay a release."""
 
 from datetime import timedelta
 from threading import Thread
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import EVENTS, WORKFLOWS
-from policy.service.status.events import MOST_NOTE, MOST_PENDING, Announcer, EventSeverity
+from policy.service.status.events import MOST_NOTE, MOST_PENDING, EventSeverity, EventWriter
 from policy.service.tracking.tracked import Tracked, track
 from tests.patience import PATIENCE
 from tests.policy.service.world import NOON, Call, Clock, Spy, draft, memory, part
@@ -16,9 +16,9 @@ def workflow(spy: Spy, name: str) -> Tracked:
     return track(spy.create(WORKFLOWS, draft(name), namespace="etl"))
 
 
-def told(spy: Spy, announcer: Announcer, count: int) -> list[tuple[str, str]]:
-    """Run the announcer until so many events are written; returns reason and type of each."""
-    thread = Thread(target=announcer.run)
+def told(spy: Spy, event_writer: EventWriter, count: int) -> list[tuple[str, str]]:
+    """Run the event_writer until so many events are written; returns reason and type of each."""
+    thread = Thread(target=event_writer.run)
     thread.start()
     since = spy.list(EVENTS).resource_version
     found = len(spy.list(EVENTS).items)
@@ -27,21 +27,21 @@ def told(spy: Spy, announcer: Announcer, count: int) -> list[tuple[str, str]]:
             found += 1
             if found >= count:
                 break
-    announcer.stop()
+    event_writer.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
     return [(str(part(each, "reason")), str(part(each, "type"))) for each in spy.list(EVENTS).items]
 
 
-def test_an_event_names_its_workflow_the_reason_and_who_says_so() -> None:
+def test_an_event_names_its_workflow_the_reason_and_its_reporter() -> None:
     """`kubectl describe workflow` finds it by what it regards."""
     clock = Clock()
     spy = Spy(memory(clock))
-    announcer = Announcer(cluster=spy, clock=clock, me="controller-1")
+    event_writer = EventWriter(cluster=spy, clock=clock, me="controller-1")
     first = workflow(spy, "a")
-    announcer.report(first, "WaitingForQuota", "waits for room", EventSeverity.NORMAL)
-    announcer.report(first, "ExceedsMaxQuota", "x" * 5000, EventSeverity.WARNING)
-    assert told(spy, announcer, 2) == [("WaitingForQuota", "Normal"), ("ExceedsMaxQuota", "Warning")]
+    event_writer.report(first, "WaitingForQuota", "waits for room", EventSeverity.NORMAL)
+    event_writer.report(first, "ExceedsMaxQuota", "x" * 5000, EventSeverity.WARNING)
+    assert told(spy, event_writer, 2) == [("WaitingForQuota", "Normal"), ("ExceedsMaxQuota", "Warning")]
     one, other = spy.list(EVENTS).items
     assert part(one, "regarding", "uid") == first.uid
     assert part(one, "reportingInstance") == "controller-1"
@@ -49,25 +49,25 @@ def test_an_event_names_its_workflow_the_reason_and_who_says_so() -> None:
     assert len(str(part(other, "note"))) == MOST_NOTE
 
 
-def test_the_same_told_later_is_another_event() -> None:
+def test_the_same_reported_later_is_another_event() -> None:
     """A reason that comes again is news."""
     clock = Clock()
     spy = Spy(memory(clock))
-    announcer = Announcer(cluster=spy, clock=clock, me="me")
+    event_writer = EventWriter(cluster=spy, clock=clock, me="me")
     first = workflow(spy, "a")
-    announcer.report(first, "OnHold", "on hold")
-    announcer.report(first, "OnHold", "on hold")
+    event_writer.report(first, "OnHold", "on hold")
+    event_writer.report(first, "OnHold", "on hold")
     clock.advance(timedelta(minutes=1))
-    announcer.report(first, "OnHold", "on hold")
-    assert told(spy, announcer, 2) == [("OnHold", "Normal")] * 2
+    event_writer.report(first, "OnHold", "on hold")
+    assert told(spy, event_writer, 2) == [("OnHold", "Normal")] * 2
 
 
-def test_what_is_told_once_is_not_told_again_by_the_next_leader() -> None:
+def test_what_is_reported_once_is_not_reported_again_by_the_next_leader() -> None:
     """Its event has a name of its own, so the cluster refuses the second one."""
     clock = Clock()
     spy = Spy(memory(clock))
     first, other = workflow(spy, "a"), workflow(spy, "b")
-    leader, heir = (Announcer(cluster=spy, clock=clock, me=each) for each in ("leader", "heir"))
+    leader, heir = (EventWriter(cluster=spy, clock=clock, me=each) for each in ("leader", "heir"))
     leader.report(first, "NotAdmitted", "as it was", EventSeverity.WARNING, once=True)
     assert told(spy, leader, 1) == [("NotAdmitted", "Warning")]
     clock.advance(timedelta(minutes=1))
@@ -81,7 +81,7 @@ def test_events_that_cannot_be_written_are_dropped() -> None:
     """Neither an API server that is away nor too many of them stop the leader."""
     clock = Clock()
     spy = Spy(memory(clock))
-    announcer = Announcer(cluster=spy, clock=clock, me="me")
+    event_writer = EventWriter(cluster=spy, clock=clock, me="me")
     first = workflow(spy, "a")
 
     def away(call: Call) -> None:
@@ -89,11 +89,11 @@ def test_events_that_cannot_be_written_are_dropped() -> None:
             raise Unavailable("away")
 
     for number in range(MOST_PENDING + 5):
-        announcer.report(first, "Released", f"{number}")
-    assert announcer._pending.qsize() == MOST_PENDING
+        event_writer.report(first, "Released", f"{number}")
+    assert event_writer._pending.qsize() == MOST_PENDING
     spy.before = away
-    thread = Thread(target=announcer.run)
+    thread = Thread(target=event_writer.run)
     thread.start()
-    announcer.stop()
+    event_writer.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()

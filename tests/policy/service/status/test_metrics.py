@@ -26,7 +26,6 @@ from policy.service.status.metrics import (
     REQUEST_BUCKETS,
     WAIT_BUCKETS,
     ControllerMetrics,
-    ControllerRecorder,
     PolicyCounts,
 )
 from policy.service.tracking.tracked import Tracked, track
@@ -54,7 +53,7 @@ def workflow(cluster: MemoryCluster) -> Tracked:
 def test_a_release_is_counted_with_the_time_that_the_workflow_has_waited(
     clock: Clock, workflow: Tracked
 ) -> None:
-    """The histogram tells how long people wait, and the sums tell of whom."""
+    """The histogram shows how long Workflows wait, and the sums in which namespace."""
     metrics = metrics_of(clock)
     for wait in (timedelta(seconds=20), timedelta(minutes=10)):
         clock.advance(wait)
@@ -74,7 +73,7 @@ def test_a_workflow_from_the_future_has_waited_no_time(clock: Clock, workflow: T
     assert value(metrics, "lockkeeper_releases_total", namespace="etl") == 1
 
 
-def test_only_so_many_namespaces_are_told_apart(clock: Clock, workflow: Tracked) -> None:
+def test_only_so_many_namespaces_are_distinguished(clock: Clock, workflow: Tracked) -> None:
     """Namespaces that come and go must not fill the memory of ours and of Prometheus."""
     metrics = metrics_of(clock)
     for index in range(MOST_NAMESPACES + 3):
@@ -98,7 +97,7 @@ def test_failures_are_counted_by_the_error(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_the_leader_is_the_one_that_says_one(clock: Clock, *, leading: bool) -> None:
+def test_the_leader_is_the_one_that_shows_one(clock: Clock, *, leading: bool) -> None:
     """The sum over all controllers is 1 where all is well."""
     metrics = metrics_of(clock, leading=leading)
     metrics.led()
@@ -119,7 +118,7 @@ def test_requests_to_the_api_server_are_counted_and_timed(clock: Clock) -> None:
 
 
 def test_policies_are_counted_by_kind_good_and_wrong(clock: Clock) -> None:
-    """A kind without policies shows 0, so that an alert can tell none from no answer."""
+    """A kind without policies shows 0, so that an alert can distinguish none from no answer."""
     snapshot = snapshot_of(
         quota("etl", "a"),
         quota("etl", "b"),
@@ -154,7 +153,7 @@ def test_what_is_left_out_of_a_namespace_is_counted(clock: Clock) -> None:
     assert metrics.render().count(b"lockkeeper_objects_left_out{") == 1
 
 
-def test_registering_the_counts_asks_for_no_snapshot(clock: Clock) -> None:
+def test_registering_the_counts_reads_no_snapshot(clock: Clock) -> None:
     """Metrics can be set up before policies are read."""
 
     def none_yet() -> None:
@@ -181,12 +180,11 @@ def test_the_buckets_grow(buckets: tuple[float, ...]) -> None:
     assert all(low < high for low, high in pairwise(buckets))
 
 
-def test_the_metrics_are_a_recorder_and_start_without_series(clock: Clock) -> None:
-    """Nothing is told before it has happened; and no counter has a second series for its birth."""
+def test_the_metrics_start_without_series(clock: Clock) -> None:
+    """Nothing is shown before it has happened; and no counter has a second series for its birth."""
     metrics = metrics_of(clock)
-    recorder: ControllerRecorder = metrics
     text = metrics.render()
     assert b"_created" not in text
     assert b"namespace=" not in text
-    recorder.failed(NotFound("gone"))
+    metrics.failed(NotFound("gone"))
     assert b'reason="NotFound"' in metrics.render()

@@ -1,4 +1,4 @@
-"""Conditions are kept on policies by the leader: each as it was judged, written once, whatever goes wrong."""
+"""Conditions are kept on policies by the leader: each as it was checked, written once, whatever fails."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.service.status.conditions import WrittenCondition
 from policy.service.status.policy_status import FIRST_DELAY, LAST_DELAY, PolicyStatusWriter
-from policy.sources.last_good_objects import Shelf, Verdict
+from policy.sources.last_good_objects import LastGoodObjects, Verdict
 from tests.policy.cluster.conftest import field, text
 from tests.policy.service.world import PATIENCE, Call, Clock, Spy
 from webhook.logs import Log
@@ -40,16 +40,16 @@ class Stopwatch:
 
 
 class Term:
-    """A writer over a shelf of quotas that the test fills by hand, as a watch would."""
+    """A writer over a objects of quotas that the test fills by hand, as a watch would."""
 
     def __init__(self, spy: Spy, clock: Clock) -> None:
-        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.stopwatch = Stopwatch()
         self.troubles: list[str] = []
         self.spy = spy
         self.writer = PolicyStatusWriter(
             cluster=spy,
-            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            verdicts=lambda: tuple(self.objects.verdicts.values()),
             findings=dict,
             clock=clock,
             stopwatch=self.stopwatch,
@@ -58,8 +58,8 @@ class Term:
         )
 
     def see(self) -> None:
-        """Show the shelf how everything stands."""
-        self.shelf.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
+        """Show the sources everything as it is."""
+        self.objects.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
 
     def writes(self) -> list[str]:
         """Return the names of the policies that were written in one more pass."""
@@ -97,7 +97,7 @@ def edit(cluster: MemoryCluster, name: str, workflows: JsonValue) -> JsonObject:
 def stands(
     cluster: MemoryCluster, name: str, resource: Resource = WORKFLOW_QUOTAS, namespace: str = "team-a"
 ) -> dict[str, WrittenCondition]:
-    """Return the conditions that stand on a policy."""
+    """Return the conditions of a policy."""
     status = cluster.get(resource, name, namespace=namespace).get("status")
     listed = status.get("conditions") if isinstance(status, dict) else None
     return {each.type: each for each in msgspec.convert(listed or [], list[WrittenCondition])}
@@ -125,7 +125,7 @@ def test_every_policy_gets_its_conditions_and_then_nothing_is_written(
     assert term.troubles == []
 
 
-def test_a_mended_policy_is_ready_as_of_its_new_generation(cluster: MemoryCluster, term: Term) -> None:
+def test_a_fixed_policy_is_ready_as_of_its_new_generation(cluster: MemoryCluster, term: Term) -> None:
     """And the verdict of the one before is gone."""
     add(cluster, "a", -1)
     term.see()
@@ -140,7 +140,7 @@ def test_a_mended_policy_is_ready_as_of_its_new_generation(cluster: MemoryCluste
 
 
 def test_a_new_leader_writes_only_what_differs(cluster: MemoryCluster, spy: Spy, clock: Clock) -> None:
-    """It has judged everything itself, and most of it stands there already."""
+    """It has checked everything itself, and most of it is written already."""
     for name in ("a", "b", "c"):
         add(cluster, name)
     first = Term(spy, clock)
@@ -153,7 +153,7 @@ def test_a_new_leader_writes_only_what_differs(cluster: MemoryCluster, spy: Spy,
     assert stands(cluster, "b")["Ready"].reason == "NotInForce"
 
 
-def test_what_somebody_wrote_into_the_status_is_put_right(cluster: MemoryCluster, term: Term) -> None:
+def test_what_another_client_wrote_into_the_status_is_corrected(cluster: MemoryCluster, term: Term) -> None:
     """Also a condition that was taken away."""
     add(cluster, "a")
     term.see()
@@ -166,7 +166,7 @@ def test_what_somebody_wrote_into_the_status_is_put_right(cluster: MemoryCluster
 
 
 def test_nothing_is_written_over_what_was_not_seen(cluster: MemoryCluster, term: Term) -> None:
-    """A policy that was edited meanwhile is written when its new form was judged, and nobody is troubled."""
+    """A policy that was edited meanwhile is written when its new form was checked, without a report."""
     add(cluster, "a")
     term.see()
     edited = edit(cluster, "a", -1)
@@ -179,7 +179,7 @@ def test_nothing_is_written_over_what_was_not_seen(cluster: MemoryCluster, term:
     assert term.troubles == []
 
 
-def test_a_policy_that_was_made_anew_under_its_name_is_not_taken_for_the_old_one(
+def test_a_policy_that_was_created_again_by_its_name_is_not_taken_for_the_old_one(
     cluster: MemoryCluster, term: Term
 ) -> None:
     """The verdict on the one that went is not written on the one that came."""
@@ -211,7 +211,7 @@ def test_a_policy_that_went_is_forgotten(cluster: MemoryCluster, term: Term) -> 
 def test_one_policy_that_cannot_be_written_stops_no_other_and_is_tried_ever_more_seldom(
     cluster: MemoryCluster, term: Term, error: ClusterError
 ) -> None:
-    """Whatever the error is; what only happens now and then is told when it happens again."""
+    """Whatever the error is; what only happens now and then is reported when it happens again."""
     for name in ("a", "bad", "z"):
         add(cluster, name)
     term.see()
@@ -265,7 +265,7 @@ def test_a_write_whose_answer_was_lost_is_seen_to_be_done(cluster: MemoryCluster
 
 
 def test_a_status_like_nonsense_is_replaced(cluster: MemoryCluster, term: Term) -> None:
-    """Nothing that stands in a status can stop the writer."""
+    """Nothing in a status can stop the writer."""
     nonsenses: tuple[JsonValue, ...] = (
         5,
         [],
@@ -333,8 +333,8 @@ def until(cluster: MemoryCluster, resource: Resource, holds: Callable[[], bool])
     pytest.fail("it never held")
 
 
-def test_policies_judged_before_a_term_are_written_in_it(cluster: MemoryCluster, running: Running) -> None:
-    """The verdicts wait in the policies for whoever comes to lead; nobody else writes."""
+def test_policies_checked_before_a_term_are_written_in_it(cluster: MemoryCluster, running: Running) -> None:
+    """The verdicts wait in the policies for the next leader; no other replica writes."""
     add(cluster, "a")
     add(cluster, "bad", -1)
     before = version(cluster, "a")
@@ -351,7 +351,7 @@ def test_the_writer_ends_in_peace_and_its_own_writes_wake_it_for_nothing(
 ) -> None:
     """From edit to condition and then silence: one write for each generation, and nothing compiled for it."""
     compiled: SimpleQueue[None] = SimpleQueue()
-    running.policies.board.on_policies(lambda: compiled.put(None))
+    running.policies.snapshots.on_policies(lambda: compiled.put(None))
     with running.leading():
         add(cluster, "a")
         until(cluster, WORKFLOW_QUOTAS, lambda: "Ready" in stands(cluster, "a"))
@@ -369,7 +369,7 @@ def test_the_writer_ends_in_peace_and_its_own_writes_wake_it_for_nothing(
 def test_conflicts_between_policies_are_written_and_taken_back(
     cluster: MemoryCluster, running: Running
 ) -> None:
-    """The younger pool says who has its namespaces, until the older one is gone."""
+    """The younger pool names the one that has its namespaces, until the older one is deleted."""
     namespace: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
     cluster.create(NAMESPACES, namespace)
     for name in ("a", "b"):
@@ -426,7 +426,7 @@ def test_a_stopped_writer_does_not_begin(cluster: MemoryCluster) -> None:
 
 
 def _judged(running: Running, count: int) -> tuple[Verdict, ...]:
-    """Wait until this many policies were judged."""
+    """Wait until this many policies were checked."""
     enough = Event()
 
     def look() -> None:

@@ -5,10 +5,10 @@ from policy.core.objects.label_selectors import LabelSelector
 from tests.policy.service.world import Clock, Leader, draft, quota, snapshot_of, submit
 
 
-def test_a_quota_that_asks_for_another_label_counts_those_that_run_already(
+def test_a_quota_that_selects_by_another_label_counts_those_that_run_already(
     cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """Their labels were not kept, so the leader lists again before it lets anybody go."""
+    """Their labels were not stored, so the leader lists again before it releases anything."""
     first = snapshot_of(quota("etl", "all", workflows=5))
     leader = Leader(cluster, first, clock)
     submit(cluster, first, draft("runs", labels={"team": "red"}), namespace="etl")
@@ -17,6 +17,6 @@ def test_a_quota_that_asks_for_another_label_counts_those_that_run_already(
     leader.snapshot = snapshot_of(quota("etl", "all", workflows=5), red)
     submit(cluster, leader.snapshot, draft("waits", labels={"team": "red"}), namespace="etl")
     leader.see()
-    assert leader.releaser.run_pass(leader.tracker) == 0  # It does not know the label yet.
+    assert leader.release_pass.run_pass(leader.tracker) == 0  # It does not know the label yet.
     assert leader.work() == 0
     assert leader.held("etl") == {"runs": False, "waits": True}

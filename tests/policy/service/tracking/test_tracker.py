@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, EventType, Listing, MergePatch, WatchEvent
 from policy.core.objects import well_known
-from policy.core.objects.hold import QuotaMarks
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.amounts import UNLIMITED, Amount, Usage
-from policy.service.tracking.tracked import LiveMetadata, Reader, Tracked, track
+from policy.service.tracking.tracked import LiveMetadata, MarkedUsage, Reader, Tracked, track
 from policy.service.tracking.tracker import LIVE, Tracker
 from tests.policy.service.world import draft, memory, name_of
 
@@ -38,12 +37,12 @@ def label(cluster: MemoryCluster, name: str, **labels: JsonValue) -> None:
     cluster.patch(WORKFLOWS, name, MergePatch({"metadata": {"labels": labels}}), namespace="here")
 
 
-def listed(cluster: MemoryCluster) -> Listing:
+def listed(cluster: MemoryCluster) -> Listing[JsonObject]:
     """Return the live Workflows as the controller lists them."""
     return cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
 
 
-def events(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
+def events(cluster: MemoryCluster, since: str) -> list[WatchEvent[JsonObject]]:
     """Return what the controller's watch shows up to now."""
     return list(cluster.watch(WORKFLOWS, since=since, labels=LIVE, metadata_only=True, timeout=0))
 
@@ -71,7 +70,7 @@ def copied(found: LiveMetadata) -> LiveMetadata:
 
 
 def follow(tracker: Tracker, cluster: MemoryCluster) -> Callable[[], list[EventType]]:
-    """List into a tracker; what is returned folds in everything since and tells the types of the events."""
+    """List into a tracker; what is returned folds in everything since and returns the types of the events."""
     listing = listed(cluster)
     tracker.reset(listing)
     since = listing.resource_version
@@ -129,7 +128,7 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
     for number, (what, name) in enumerate(before):
         change(cluster, what, name, number)
     tracker = Tracker()
-    tracker.keep({"note"})
+    tracker.keep_labels({"note"})
     catch_up = follow(tracker, cluster)
     for number, (what, name) in enumerate(after):
         change(cluster, what, name, number)
@@ -137,19 +136,19 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
             catch_up()
     catch_up()
     wanted = [track(item) for item in listed(cluster).items]
-    assert len(tracker) == len(wanted)
+    assert len(list(tracker)) == len(wanted)
     for each in wanted:
         found = tracker.get(each.uid)
         assert found is not None
-        assert (found.name, found.hold, found.weighed) == (each.name, each.hold, each.weighed)
+        assert (found.name, found.hold, found.usage_marks) == (each.name, each.hold, each.usage_marks)
         assert found.labels == {key: value for key, value in each.labels.items() if key == "note"}
 
 
 @given(steps=st.lists(changes, max_size=30), relist_at=st.sets(st.integers(0, 30)))
-def test_a_workflow_keeps_its_place_in_the_order_while_it_lives(
+def test_a_workflow_keeps_its_place_in_the_order_while_it_is_live(
     steps: list[tuple[str, str]], relist_at: set[int]
 ) -> None:
-    """Neither a change nor a new listing sends anybody to the end of the queue."""
+    """Neither a change nor a new listing sends a Workflow to the end of the queue."""
     cluster = memory()
     tracker = Tracker()
     catch_up = follow(tracker, cluster)
@@ -174,7 +173,7 @@ def test_a_workflow_that_completes_arrives_as_deleted() -> None:
     catch_up = follow(tracker, cluster)
     label(cluster, "a", **{well_known.COMPLETED: "true"})
     assert catch_up() == [EventType.DELETED]
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
 
 
 def test_a_workflow_that_is_retried_arrives_as_added() -> None:
@@ -182,7 +181,7 @@ def test_a_workflow_that_is_retried_arrives_as_added() -> None:
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", **{well_known.COMPLETED: "true"})
     catch_up = follow(tracker, cluster)
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
     label(cluster, "a", **{well_known.COMPLETED: None})
     assert catch_up() == [EventType.ADDED]
     assert order(tracker) == ["a"]
@@ -209,7 +208,7 @@ def test_arrival_follows_the_order_of_creation_not_of_names() -> None:
     assert order(tracker) == ["c", "a", "b"]
 
 
-def test_one_deleted_and_created_anew_by_its_name_is_another_and_arrives_last() -> None:
+def test_one_deleted_and_created_again_by_its_name_is_another_and_arrives_last() -> None:
     """Identity is the uid, not the name."""
     cluster, tracker = memory(), Tracker()
     first = track(add(cluster, "a"))
@@ -223,7 +222,7 @@ def test_one_deleted_and_created_anew_by_its_name_is_another_and_arrives_last() 
     assert tracker.get(second.uid) is not None
 
 
-def test_a_new_listing_forgets_what_is_gone() -> None:
+def test_a_new_listing_forgets_what_was_deleted() -> None:
     """What was deleted while the watch was broken counts no longer."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a")
@@ -244,11 +243,11 @@ def test_a_bookmark_changes_nothing() -> None:
     assert order(tracker) == ["a"]
 
 
-def test_the_deletion_of_a_stranger_is_no_trouble() -> None:
+def test_the_deletion_of_an_unknown_workflow_is_no_trouble() -> None:
     """An event for a Workflow that was never listed is folded into nothing."""
     cluster, tracker = memory(), Tracker()
     tracker.apply(WatchEvent(EventType.DELETED, add(cluster, "a"), "9"))
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
 
 
 def test_workflows_are_given_by_namespace() -> None:
@@ -257,7 +256,7 @@ def test_workflows_are_given_by_namespace() -> None:
     for namespace, name in (("x", "a"), ("y", "a"), ("x", "b")):
         cluster.create(WORKFLOWS, draft(name), namespace=namespace)
     follow(tracker, cluster)
-    names = {place: [each.name for each in tracker.of((place,))] for place in tracker.namespaces()}
+    names = {place: [each.name for each in tracker.in_namespaces((place,))] for place in tracker.namespaces()}
     assert names == {"x": ["a", "b"], "y": ["a"]}
 
 
@@ -273,7 +272,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
         {well_known.TASKS: "7", well_known.PRIORITY: "-3", well_known.USER: "ann"},
         {well_known.INSTANCE_ID: well_known.HOLD_VALUE, well_known.RESERVATION: "r"},
     )
-    assert tracked.weighed == QuotaMarks(Amount(7), -3, "ann")
+    assert (tracked.usage_marks, tracked.user) == (MarkedUsage(Amount(7), -3, admitted=True), "ann")
     assert tracked.weight == Usage(1, 7)
     assert (tracked.held, tracked.reservation) == (True, "r")
 
@@ -289,16 +288,17 @@ def test_the_marks_of_admission_are_read_back() -> None:
         {well_known.TASKS: "1_0", well_known.PRIORITY: "--1"},
     ],
 )
-def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
+def test_a_workflow_without_readable_marks_counts_as_unbounded(annotations: dict[str, str]) -> None:
     """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
-    assert tracked.weighed == QuotaMarks(UNLIMITED, 0, "")
+    marks = tracked.usage_marks
+    assert (marks.tasks, marks.priority, tracked.user) == (UNLIMITED, 0, "")
     assert tracked.weight == Usage(1, 0, 1)
 
 
 @pytest.mark.parametrize("mark", [well_known.TASKS, well_known.PRIORITY])
 def test_a_mark_of_thousands_of_digits_is_no_trouble(mark: str) -> None:
-    """An annotation that any user can write must not end the controller for everybody."""
+    """An annotation that any user can write must not end the controller for all others."""
     tracked = marked({mark: "9" * 5_000})
     assert tracked.uid == "u"
 
@@ -326,30 +326,30 @@ def test_an_object_without_metadata_of_its_own_is_tracked_by_its_uid() -> None:
     assert name_of(draft("a")) == tracked.name
 
 
-def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
+def test_only_the_labels_that_quotas_select_by_are_stored() -> None:
     """A hundred thousand Workflows have many labels, and quotas ask for few."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     follow(tracker, cluster)
     assert [each.labels for each in tracker] == [{"team": "red"}]
-    assert tracker.keeps({"team"})
-    assert not tracker.keeps({"team", "build"})
+    assert tracker.has_labels({"team"})
+    assert not tracker.has_labels({"team", "build"})
 
 
-def test_a_label_that_was_not_asked_for_before_needs_a_new_listing() -> None:
-    """What was not kept cannot be judged; less than was kept can."""
+def test_a_label_that_was_not_stored_before_needs_a_new_listing() -> None:
+    """Labels that were not stored are unknown; fewer than were stored are known."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     follow(tracker, cluster)
-    tracker.keep(())
+    tracker.keep_labels(())
     assert not tracker.outdated
-    tracker.keep({"build"})
+    tracker.keep_labels({"build"})
     assert tracker.outdated
-    assert not tracker.keeps({"build"})
+    assert not tracker.has_labels({"build"})
     tracker.reset(listed(cluster))
-    assert tracker.keeps({"build"})
+    assert tracker.has_labels({"build"})
     assert [each.labels for each in tracker] == [{"build": "4711"}]
 
 
@@ -382,7 +382,7 @@ LABELS = (
 def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
     labels: dict[str, str], keys: set[str], original: str | None
 ) -> None:
-    """A list makes nothing of the labels that nobody asks for."""
+    """A list makes nothing of labels that no quota selects by."""
     annotations = {} if original is None else {well_known.ORIGINAL_INSTANCE_ID: original}
     metadata = {**metadata_of(1), "labels": labels, "annotations": annotations}
     body = msgspec.json.encode({"metadata": metadata})
@@ -393,7 +393,7 @@ def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
 
 
 def test_what_has_no_metadata_is_in_no_shape() -> None:
-    """It is told apart from a Workflow whatever labels are asked for."""
+    """It is distinguished from a Workflow whatever labels are stored."""
     for shape in (LiveMetadata, Reader({"team"}).shape):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(b"{}", type=shape)
@@ -401,7 +401,7 @@ def test_what_has_no_metadata_is_in_no_shape() -> None:
 
 @given(st.one_of(st.text(), st.uuids().map(str), st.uuids().map(lambda each: str(each).upper())))
 def test_a_reservation_is_read_back_as_it_was_written(reservation: str) -> None:
-    """Uids are kept as numbers; anybody may write something else."""
+    """Uids are stored as numbers; any user may write something else."""
     assert marked({}, {well_known.RESERVATION: reservation}).reservation == reservation
 
 
@@ -411,15 +411,15 @@ def test_a_live_workflow_takes_little_memory() -> None:
         msgspec.convert({"metadata": metadata_of(number)}, LiveMetadata) for number in range(WORKFLOWS_KNOWN)
     ]
     tracker = Tracker()
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     gc.collect()
     tracemalloc.start()
     try:
-        tracker.reset(ListingOf(tuple([copied(each) for each in found]), "1"))
+        tracker.reset(Listing(tuple([copied(each) for each in found]), "1"))
         tracker.take_changes()
         gc.collect()
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(tracker) == WORKFLOWS_KNOWN
+    assert len(list(tracker)) == WORKFLOWS_KNOWN
     assert used / WORKFLOWS_KNOWN <= MEMORY

@@ -1,0 +1,71 @@
+"""The routes for probes and people."""
+
+import pytest
+from werkzeug.test import Client
+
+from tests.webhook.calling import Webhook
+from tests.webhook.reviews import admission_review, encoded, workflow
+from webhook.metrics import Metrics
+from webhook.probes import PROMETHEUS, create_app
+
+
+def client(*not_ready: str) -> Client:
+    """Return a client of the application, which lacks these things."""
+    return Client(create_app(render=Metrics().render, not_ready=lambda: list(not_ready)))
+
+
+@pytest.mark.parametrize("missing", [(), ("shutting down",)])
+def test_the_process_is_alive_whatever_is_missing(missing: tuple[str, ...]) -> None:
+    """Liveness depends on nothing else: a restart would not bring a policy or an API server back."""
+    answer = client(*missing).get("/livez")
+    assert (answer.status_code, answer.text, answer.mimetype) == (200, "ok\n", "text/plain")
+
+
+def test_a_fault_that_only_a_new_process_can_correct_ends_the_life_of_this_one() -> None:
+    """The controller's liveness knows more than that it answers; whoever looks reads why."""
+    app = create_app(render=Metrics().render, not_ready=list, not_alive=lambda: ["the main loop hangs"])
+    answer = Client(app).get("/livez")
+    assert (answer.status_code, answer.text) == (503, "the main loop hangs\n")
+
+
+def test_the_process_is_ready_when_nothing_is_missing() -> None:
+    """Readiness lets reviews come."""
+    answer = client().get("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_what_is_missing_is_listed_line_by_line() -> None:
+    """Somebody who asks why no reviews come reads every reason."""
+    answer = client("no policies", "shutting down").get("/readyz")
+    assert (answer.status_code, answer.text) == (503, "no policies\nshutting down\n")
+
+
+def test_metrics_are_text_for_prometheus() -> None:
+    """The scrape has the content type and the names that Prometheus expects."""
+    answer = client().get("/metrics")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, PROMETHEUS)
+    assert "# TYPE lockkeeper_reviews_total counter" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_probes_take_no_post(path: str) -> None:
+    """The routes for people only show."""
+    assert client().post(path).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/mutate", "/static/x", "/healthz"])
+def test_nothing_else_is_served(path: str) -> None:
+    """There is no page, no file and no review behind Flask."""
+    assert client().get(path).status_code == 404
+
+
+def test_both_applications_answer_under_one_door(webhook: Webhook) -> None:
+    """Werkzeug's own client, a careful WSGI server, reaches reviews and probes alike."""
+    door = Client(webhook.app)
+    review = encoded(admission_review(workflow()))
+    answer = door.post("/mutate?timeout=5s", data=review, content_type="application/json")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert door.get("/livez").text == "ok\n"
+    webhook.not_ready.append("shutting down")
+    assert door.get("/readyz").status_code == 503
+    assert "lockkeeper_reviews_total" in door.get("/metrics").text
