@@ -1,6 +1,6 @@
 """The single steps of a rotation: announce the next CA, switch to it, sign, retire the old one.
 
-`certs.life_cycle` decides which of them is due. Each takes the state of a rotation, and returns it changed.
+`certs.rotation` decides which of them is due. Each takes the state of a rotation, and returns it changed.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ for one that cannot read the cluster for a while. The old CA's key is deleted by
 nothing."""
 
 
-class Action(StrEnum):
+class RotationAction(StrEnum):
     """What was done to the stored certificates."""
 
     NEW_AUTHORITY = "made a new CA, which signs at once"
@@ -45,7 +45,7 @@ class Action(StrEnum):
 class CertificateChange:
     """One thing that was done, and every reason why."""
 
-    action: Action
+    action: RotationAction
     reasons: Reasons
 
     def __str__(self) -> str:
@@ -116,13 +116,15 @@ def files_of(before: CertificateFiles, rotation: Rotation) -> CertificateFiles:
 def start_over(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
     """Create a CA that signs at once."""
     new = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(rotation, signing=new, faults=(), changes=_with(rotation, Action.NEW_AUTHORITY, reasons))
+    return replace(
+        rotation, signing=new, faults=(), changes=_with(rotation, RotationAction.NEW_AUTHORITY, reasons)
+    )
 
 
 def announce(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
     """Create the next CA, for clients to trust before anything is signed with it."""
     new = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(rotation, coming=new, changes=_with(rotation, Action.ANNOUNCED, reasons))
+    return replace(rotation, coming=new, changes=_with(rotation, RotationAction.ANNOUNCED, reasons))
 
 
 def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
@@ -133,7 +135,7 @@ def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
         coming=None,
         others=(*((rotation.signing.cert_pem,) if rotation.signing else ()), *rotation.others),
         faults=reasons_against_authority(rotation.coming, now=now),
-        changes=_with(rotation, Action.SWITCHED, reasons),
+        changes=_with(rotation, RotationAction.SWITCHED, reasons),
     )
 
 
@@ -149,7 +151,7 @@ def sign(
         return rotation
     pair = issue_serving_pair(rotation.signing, names=names, now=now, lifetime=timing.leaf_lifetime)
     files = replace(rotation.files, cert=pair.cert_pem, key=pair.key_pem)
-    return replace(rotation, files=files, changes=_with(rotation, Action.NEW_LEAF, reasons))
+    return replace(rotation, files=files, changes=_with(rotation, RotationAction.NEW_LEAF, reasons))
 
 
 def sign_where_due(rotation: Rotation, *, names: frozenset[str], now: datetime, timing: Timing) -> Rotation:
@@ -170,7 +172,7 @@ def retire_where_due(rotation: Rotation, *, now: datetime, timing: Timing) -> Ro
     if now - issued < timing.overlap:
         return rotation
     return replace(
-        rotation, others=(), changes=_with(rotation, Action.RETIRED, (RenewalReason.OVERLAP_OVER,))
+        rotation, others=(), changes=_with(rotation, RotationAction.RETIRED, (RenewalReason.OVERLAP_OVER,))
     )
 
 
@@ -191,5 +193,5 @@ def _ends_with(authority: Authority, cert_pem: bytes) -> bool:
     return describe(cert_pem).validity.not_after >= describe(authority.cert_pem).validity.not_after
 
 
-def _with(rotation: Rotation, action: Action, reasons: Reasons) -> tuple[CertificateChange, ...]:
+def _with(rotation: Rotation, action: RotationAction, reasons: Reasons) -> tuple[CertificateChange, ...]:
     return (*rotation.changes, CertificateChange(action, reasons))

@@ -21,7 +21,7 @@ from certs.files import (
     read_files,
     write_files,
 )
-from certs.life_cycle import CertificateStep
+from certs.rotation import CertificateStep
 
 ATTEMPTS: Final = 16
 """How often a change is decided again because others were faster; each of them has changed something."""

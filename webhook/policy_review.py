@@ -18,7 +18,7 @@ from policy.core.values.budget import Budget, Part, TimeSpentError
 from policy.sources.documents import read
 from webhook import wire
 from webhook.encode import encode
-from webhook.failure import BadRequest, NotSynced, OutOfTime
+from webhook.http_errors import BadRequest, NotSynced, OutOfTime
 from webhook.review import Reviewing
 from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
 

@@ -16,7 +16,7 @@ from policy.core.decision.decision import (
 )
 from policy.core.objects.well_known import RESERVATION
 from policy.core.quota.demands import Shortfall
-from webhook.failure import LedgerUnavailable
+from webhook.http_errors import LedgerUnavailable
 
 
 class Reservations(Protocol):

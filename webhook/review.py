@@ -25,8 +25,8 @@ from policy.core.policies.snapshot import Snapshot
 from policy.core.values.budget import Part, TimeSpentError
 from policy.core.values.problems import Problem
 from webhook.encode import encode
-from webhook.failure import BadRequest, OutOfTime
-from webhook.owners import NoOwners, OwnerReader, with_owner
+from webhook.http_errors import BadRequest, OutOfTime
+from webhook.owner_reads import NoOwners, OwnerReader, with_owner
 from webhook.reservations import NothingStored, Reservations, StoredReservations, apply_ledger
 from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
 from webhook.wire import Received, decode

@@ -1,7 +1,8 @@
 """How much time a review has, how much of it is left, and how many reviews may take long at once.
 
 The API server appends `?timeout=5s` to the webhook's URL (client-go). A review that has taken longer than
-LONG needs one of the few slots for long reviews to continue.
+LONG needs one of the few slots for long reviews to continue. Where no time is left, a part of the work raises
+`TimeSpentError`, which `http_errors.OutOfTime` (504) answers.
 """
 
 import re

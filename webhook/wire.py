@@ -22,7 +22,7 @@ from policy.core.objects.workflow import (
 from policy.core.values.budget import UNBOUNDED, Budget, Part
 from policy.core.values.prepared import prepare
 from policy.sources.schema_check import walk
-from webhook.failure import BadRequest
+from webhook.http_errors import BadRequest
 
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})

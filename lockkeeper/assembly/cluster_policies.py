@@ -44,7 +44,7 @@ from policy.service.status.policy_status import PolicyStatusWriter
 from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
-from webhook.failure import NotSynced
+from webhook.http_errors import NotSynced
 from webhook.logs import Log
 
 _NOT_READ: Final = "the policies of the cluster are not read yet"

@@ -1,4 +1,4 @@
-"""Puts send_all the controller that releases Workflows, and all that runs during one term as the leader.
+"""Puts together the controller that releases Workflows, and all that runs during one term as the leader.
 
 `build_controller` is for the commands `controller` and `run`, `Terms` for `controller` alone. A process may
 lead many times. What it keeps from one term to the next (policies, metrics, the log) refers to a term only

@@ -13,14 +13,14 @@ from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects.workflow import EMPTY_SPEC
 from policy.core.policies.snapshot import Snapshot
 from policy.sources.snapshot_store import SnapshotStore
-from webhook.admission import Admission, nothing_here
 from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
-from webhook.owners import NoOwners, OwnerReader
+from webhook.owner_reads import NoOwners, OwnerReader
 from webhook.probes import create_app
 from webhook.reservations import NothingStored, StoredReservations
 from webhook.review import Reviewing
+from webhook.routes import Admission, nothing_here
 from webhook.wire import Received
 
 

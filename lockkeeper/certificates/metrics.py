@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
 from certs.files import CertificateFiles
-from certs.rotation_steps import Action, CertificateChange
+from certs.rotation_steps import CertificateChange, RotationAction
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0
@@ -76,7 +76,7 @@ class CertificateLog:
         )
         # All series are there from the start, or a first failure would not show as an increase.
         self._errors = {doing: errors.labels(doing.value) for doing in CertificateTask}
-        self._changes = {deed: changes.labels(deed.name.lower()) for deed in Action}
+        self._changes = {deed: changes.labels(deed.name.lower()) for deed in RotationAction}
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were created or changed."""

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
 from certs.files import FILE_NAMES, NOTHING, CertificateFiles, Paths, from_files, read_files, write_pair
-from certs.life_cycle import CertificateStep, advance
 from certs.reload import NoCertificateError, ReloadingContext
+from certs.rotation import CertificateStep, advance
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,

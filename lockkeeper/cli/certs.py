@@ -9,7 +9,7 @@ from typing import Final
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
 from certs.files import CertificateFiles
-from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
+from certs.rotation import CertificateStep, advance, begin_change, change_at_once, renew_leaf
 from certs.stores import FolderStore, Store, StoreError, settle
 from certs.subject_names import UnusableNameError, normalised_names
 from lockkeeper.certificates.ca_bundle import Configurations

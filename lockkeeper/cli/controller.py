@@ -18,7 +18,7 @@ from types import FrameType
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.controller import Terms
-from lockkeeper.certificates.upkeep import ControllerCertificates
+from lockkeeper.certificates.certificate_upkeep import ControllerCertificates
 from lockkeeper.cli.options import (
     add_argo_deployment,
     add_argo_version,

@@ -14,7 +14,7 @@ from policy.core.objects.identities import UPSTREAM, Identities, user_of
 
 if TYPE_CHECKING:
     from policy.cluster.kube.kube_cluster import KubeCluster
-    from policy.cluster.kube.observed import Observer
+    from policy.cluster.kube.request_counts import Observer
 
 Value = TypeVar("Value")
 

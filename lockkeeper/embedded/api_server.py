@@ -29,7 +29,7 @@ class AdmissionFailed(Exception):  # noqa: N818 - the API server's own words: "f
     """A webhook did not answer as it must; the object is not stored (failurePolicy Fail)."""
 
 
-class _DenialStatus(Read, frozen=True):
+class _RefusalStatus(Read, frozen=True):
     """The text of a denial."""
 
     message: str = ""
@@ -40,13 +40,13 @@ class _AnsweredResponse(Read, frozen=True):
 
     uid: str
     allowed: bool | None = None
-    status: _DenialStatus | None = None
+    status: _RefusalStatus | None = None
     patch: str | None = None
     patch_type: str | None = None
     warnings: tuple[str, ...] = ()
 
 
-class _AnsweredReview(Read, frozen=True):
+class _WebhookAnswer(Read, frozen=True):
     """The AdmissionReview of an answer."""
 
     response: _AnsweredResponse
@@ -54,7 +54,7 @@ class _AnsweredReview(Read, frozen=True):
     kind: str = ""
 
 
-prepare(_AnsweredReview)
+prepare(_WebhookAnswer)
 
 
 class AdmissionAnswer(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ def read_answer(body: bytes, uid: str) -> AdmissionAnswer:
         AdmissionFailed: it is no answer to this request.
     """
     try:
-        review = msgspec.json.decode(body, type=_AnsweredReview)
+        review = msgspec.json.decode(body, type=_WebhookAnswer)
         response = review.response
         if review.api_version != _REVIEW_VERSION or review.kind != "AdmissionReview":
             raise AdmissionFailed(f"expected an AdmissionReview of {_REVIEW_VERSION}")

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
-from lockkeeper.secret_paths.rotation import PathSecrets
+from lockkeeper.secret_paths.secret_rotation import PathSecrets
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer

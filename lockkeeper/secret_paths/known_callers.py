@@ -17,7 +17,7 @@ from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision.decision import Side
 from webhook.callers import AcceptedSecret, WebhookCall, is_accepted
-from webhook.failure import NotSynced
+from webhook.http_errors import NotSynced
 
 _FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, DEPLOYMENTS, Deployment, NamespacedName
 from lockkeeper.process.liveness import NOT_SEEN
-from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
+from lockkeeper.process.upkeep_loop import PASS_SECONDS, Upkeep, WatchedObject
 from lockkeeper.secret_paths.configuration_paths import correction, read
-from lockkeeper.secret_paths.rotation import ReplicaSupport, RotationChange, advance
+from lockkeeper.secret_paths.secret_rotation import ReplicaSupport, RotationChange, advance
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from webhook.logs import Log

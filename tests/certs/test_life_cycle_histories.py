@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from certs.authority import describe
 from certs.bundle import is_accepted, is_servable, split
 from certs.files import NOTHING
-from certs.life_cycle import advance, begin_change, renew_leaf
+from certs.rotation import advance, begin_change, renew_leaf
 from certs.rotation_steps import OVERLAP, PROPAGATION
 
 NAMES: Final = ("webhook.ns.svc",)

@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from certs.files import NOTHING, CertificateFiles, read_authority, read_pair
-from certs.life_cycle import CertificateStep, advance, begin_change
+from certs.rotation import CertificateStep, advance, begin_change
 from certs.stores import (
     FolderStore,
     StoredCertificates,

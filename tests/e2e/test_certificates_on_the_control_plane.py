@@ -18,13 +18,13 @@ import pytest
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.files import CertificateFiles
-from certs.rotation_steps import Action, Timing
+from certs.rotation_steps import RotationAction, Timing
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
+from lockkeeper.certificates.certificate_upkeep import CertificateUpkeep, OwnCertificates
 from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
-from lockkeeper.certificates.upkeep import CertificateUpkeep, OwnCertificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
@@ -289,7 +289,7 @@ def test_a_change_of_ca_under_load_fails_no_create(
         creating = [pool.submit(create_all_the_time, worker) for worker in range(2)]
         try:
             assert main(["certs", "rotate", "--ca", *site.options]) == 0
-            told.until(lambda: told.deeds[-1:] == [Action.RETIRED])
+            told.until(lambda: told.deeds[-1:] == [RotationAction.RETIRED])
             told.until(lambda: site.bundles == {site.files.bundle})
         finally:
             finished.set()
@@ -297,7 +297,7 @@ def test_a_change_of_ca_under_load_fails_no_create(
         server.shutdown()
     certificate.stop()
     assert min(counts) > 10, "the load was too thin to prove anything"
-    assert told.deeds == [Action.SWITCHED, Action.NEW_LEAF, Action.RETIRED]
+    assert told.deeds == [RotationAction.SWITCHED, RotationAction.NEW_LEAF, RotationAction.RETIRED]
     assert len(served.ends) == 2
     last = site.files
     assert len(split(last.bundle)) == 1

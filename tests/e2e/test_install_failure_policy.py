@@ -19,7 +19,7 @@ from policy.cluster.errors import TooManyRequests
 from policy.cluster.protocol import EVENTS, WORKFLOW_QUOTAS, WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.policies.governing import WEBHOOK_DELAY
+from policy.core.policies.governing_quotas import WEBHOOK_DELAY
 from tests.e2e import submitting
 from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE

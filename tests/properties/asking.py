@@ -14,7 +14,7 @@ from tests.properties.shapes import nodes
 from tests.webhook.calling import Webhook
 from tests.webhook.oracle import Json, verify_admission_response
 from tests.webhook.reviews import EVERYTHING, NAMESPACE, UID, admission_review, encoded, workflow
-from webhook.failure import BadRequest
+from webhook.http_errors import BadRequest
 from webhook.review import Reviewing, review
 from webhook.wire import AdmissionRequest
 

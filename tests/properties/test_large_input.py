@@ -19,7 +19,7 @@ from tests.properties.shapes import Path, grown, replaced
 from tests.webhook.calling import Webhook
 from tests.webhook.oracle import Json, patch_of
 from tests.webhook.reviews import EVERYTHING, admission_review, encoded, lock_policy, workflow
-from webhook.failure import MAX_BODY
+from webhook.http_errors import MAX_BODY
 from webhook.wire import MAX_UID
 
 

@@ -10,7 +10,7 @@ from tests.properties.worst_policies import policy
 from tests.webhook.calling import Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import EVERYTHING, encoded, workflow
-from webhook.failure import BadRequest
+from webhook.http_errors import BadRequest
 
 MARK: Final = "@number@"
 DIGITS: Final = b"9" * 5_000

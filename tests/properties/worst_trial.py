@@ -15,7 +15,7 @@ from tests.properties.asking import SIDES, reviewing
 from tests.properties.worst_inputs import DIRECT, STRUCTURAL, WORST
 from tests.properties.worst_policies import POLICIES
 from tests.webhook.oracle import Json
-from webhook.failure import MAX_BODY, ReviewError
+from webhook.http_errors import MAX_BODY, ReviewError
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
 

@@ -22,7 +22,7 @@ from tests.simulation.processes import Replica
 from tests.simulation.referee import Referee
 from tests.simulation.scheduler import SECOND
 from tests.simulation.weather import Fault
-from webhook.failure import ReviewError
+from webhook.http_errors import ReviewError
 from webhook.time_left import budget_of
 
 TIMEOUTS: Final = {Side.MUTATE: 2, Side.VALIDATE: 5}

@@ -31,7 +31,7 @@ from tests.policy.service.world import (
     submit,
 )
 from tests.simulation.people import reactivated
-from webhook.failure import LedgerUnavailable
+from webhook.http_errors import LedgerUnavailable
 from webhook.reservations import apply_ledger
 
 QUEUES = snapshot_of(quota("etl", "q", workflows=1))

@@ -20,13 +20,13 @@ from policy.core.quota.demands import Shortfall
 from policy.core.quota.ledger import Reservation
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
-from webhook.admission import Admission
 from webhook.callers import ROUTES, Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.probes import create_app
 from webhook.reservations import NothingStored, Reservations, StoredReservations
 from webhook.review import Reviewing
+from webhook.routes import Admission
 from webhook.wire import Received
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -15,7 +15,7 @@ from webhook.callers import (
     is_accepted,
     path_of,
 )
-from webhook.failure import NotSynced
+from webhook.http_errors import NotSynced
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "5e" * 32

@@ -29,7 +29,7 @@ from tests.policy.wrong_policies import (
 from tests.webhook.calling import Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import UID, admission_review, encoded, snapshot_of, workflow
-from webhook.failure import NotSynced
+from webhook.http_errors import NotSynced
 
 WRONG: JsonObject = {"limits": {"workflows": -1, "tasks": -2}, "perWorkflow": {"maxTasks": 0}}
 ALLOWED = {"uid": UID, "allowed": True}

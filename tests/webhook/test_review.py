@@ -12,7 +12,7 @@ from tests.webhook.calling import Clock, Webhook
 from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json, patch_of
 from tests.webhook.reviews import EVERYTHING, UID, admission_review, encoded, quota, snapshot_of, workflow
-from webhook.failure import BadRequest, OutOfTime
+from webhook.http_errors import BadRequest, OutOfTime
 from webhook.review import Reviewing, review
 from webhook.wire import Received
 

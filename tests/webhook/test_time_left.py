@@ -12,7 +12,7 @@ from policy.core.decision.decision import Side
 from policy.core.values.budget import Part, TimeSpentError
 from tests.webhook.calling import SlowLedgers, Webhook
 from tests.webhook.reviews import EVERYTHING, admission_review, encoded, quota, workflow
-from webhook.failure import OutOfTime
+from webhook.http_errors import OutOfTime
 from webhook.review import review
 from webhook.time_left import (
     DEFAULT_TIMEOUT,

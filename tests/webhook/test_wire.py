@@ -15,7 +15,7 @@ from tests.webhook.oracle import Json
 from tests.webhook.reviews import UID, admission_review, encoded, workflow
 from webhook import wire
 from webhook.encode import encode
-from webhook.failure import BadRequest
+from webhook.http_errors import BadRequest
 
 
 def decoded(obj: object, side: Side = Side.MUTATE, **request: Any) -> wire.Received:

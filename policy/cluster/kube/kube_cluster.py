@@ -20,7 +20,7 @@ from policy.cluster.kube.answers import (
 )
 from policy.cluster.kube.connection import connection
 from policy.cluster.kube.lasting_watch import Watcher
-from policy.cluster.kube.observed import ObservedTransport, Observer
+from policy.cluster.kube.request_counts import ObservedTransport, Observer
 from policy.cluster.kube.requests import Transport
 from policy.cluster.protocol import (
     Listing,

@@ -26,7 +26,7 @@ from policy.core.objects import hold, well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
 from policy.core.objects.owners import Related, accounts_of, is_running, metadata_of, owner_of
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow
-from policy.core.policies.governing import governing
+from policy.core.policies.governing_quotas import governing
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.values.amounts import Amount
 

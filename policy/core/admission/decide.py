@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.quota import GovernedWorkflow, QuotaPart, apply_quotas
+from policy.core.admission.quota_decision import GovernedWorkflow, QuotaPart, apply_quotas
 from policy.core.admission.task_recount import cap_faults
 from policy.core.admission.tasks_and_priority import stored_in
 from policy.core.admission.update import Update, guard, reactivates, update_of
@@ -30,16 +30,16 @@ from policy.core.decision.decision import (
     for_side,
 )
 from policy.core.injection.injection_result import with_note
-from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.redirect import with_marks
 from policy.core.lock_review.template_locks import review_template
+from policy.core.lock_review.unread_templates import left_out_faults
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.objects import hold
 from policy.core.objects.identities import requester
 from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.well_known import USER
 from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
-from policy.core.policies.governing import governing
+from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import Snapshot
 
 _BRINGS_STATUS: Final = Reason(

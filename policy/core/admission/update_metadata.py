@@ -8,7 +8,7 @@ from policy.core.objects import hold, well_known
 from policy.core.objects.hold import is_completed
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.workflow import Metadata, WorkflowMetadata, WorkflowSpec
-from policy.core.policies.governing import governing
+from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 
 TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})

@@ -20,15 +20,15 @@ from policy.core.admission.tasks_and_priority import (
 )
 from policy.core.admission.update_metadata import metadata_faults
 from policy.core.decision.decision import Code, Injection, Reason, Review, new_reasons
-from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.redirect import Redirect, redirect_faults, retained_redirect
+from policy.core.lock_review.unread_templates import left_out_faults
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import Op, PatchOp, pointer
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.semantic_equality import Parts, changed
 from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Read, Workflow, WorkflowSpec
-from policy.core.policies.governing import governing
+from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.values.budget import Budget

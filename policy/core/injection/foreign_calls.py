@@ -17,11 +17,11 @@ from policy.core.injection.effective_rules import (
     rule_on,
 )
 from policy.core.injection.in_place import block_of, holds_one, lists_of
-from policy.core.injection.injection_result import Outcome, skipped
-from policy.core.injection.layers import calling_other, choice
+from policy.core.injection.injection_result import InjectionOutcome, skipped
 from policy.core.injection.needs_per_call import CallSite, Needs, Rules, selects_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import Refused, TemplateWriter
+from policy.core.injection.wrapper_templates import calling_other, choice
 from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.generated_names import can_name, generated_name, is_layer
@@ -46,7 +46,7 @@ class ForeignCalls:
         reviewed: ReviewedObject,
         needs: Needs,
         writer: TemplateWriter,
-        outcome: Outcome,
+        outcome: InjectionOutcome,
     ) -> None:
         self._spec, self._rulebook = spec, rulebook
         self._find, self._view = reviewed.find, reviewed.view

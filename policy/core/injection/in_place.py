@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import effective_rules, why_not_put
-from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
+from policy.core.injection.injection_result import Injected, InjectionOutcome, note_of, skipped, template_name
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import MAX_FAULTS, Rulebook
@@ -28,7 +28,7 @@ def inject_in_place(
     locks, active = rulebook.locks, rulebook.policies
     patch: list[PatchOp] = []
     holders: list[tuple[Sequence[CompiledRule], frozenset[str], str | None]] = []
-    outcome = Outcome()
+    outcome = InjectionOutcome()
     faults = outcome.faults
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None

@@ -37,7 +37,7 @@ class Injected(msgspec.Struct, frozen=True):
 NOTHING: Final = Injected()
 
 
-class Outcome(msgspec.Struct):
+class InjectionOutcome(msgspec.Struct):
     """What is collected while templates get their locks: where locks are put, warnings and faults."""
 
     placed: list[tuple[TemplateBody, Sequence[CompiledRule]]] = []

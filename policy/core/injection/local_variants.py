@@ -6,9 +6,9 @@ import msgspec
 
 from policy.core.injection.effective_rules import locks_of
 from policy.core.injection.in_place import holds_one
-from policy.core.injection.layers import choice
 from policy.core.injection.needs_per_call import CallSite, Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
+from policy.core.injection.wrapper_templates import choice
 from policy.core.lock_model.generated_names import can_name, generated_name
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.objects.workflow import RawTemplate

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
-from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
+from policy.core.injection.injection_result import Injected, InjectionOutcome, note_of, skipped, template_name
 from policy.core.injection.local_variants import inject_variants
 from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -43,7 +43,7 @@ class _PerCall:
         self._locks = locks = rulebook.locks
         self._active, self._view = rulebook.policies, reviewed.view
         self._budget = budget = rulebook.budget
-        self._outcome = Outcome()
+        self._outcome = InjectionOutcome()
         self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         defaults = spec.default_locks

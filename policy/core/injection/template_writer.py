@@ -12,9 +12,15 @@ import msgspec
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import locks_of
 from policy.core.injection.in_place import additions, block_of
-from policy.core.injection.layers import TaskUses, task_uses, why_not_around, why_not_called, wrapper
 from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Outline, Rules
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.injection.wrapper_templates import (
+    TaskUses,
+    task_uses,
+    why_not_around,
+    why_not_called,
+    wrapper,
+)
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import merged
 from policy.core.lock_model.input_values import Caller

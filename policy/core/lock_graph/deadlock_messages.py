@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.lock_graph.components import shortest_path
+from policy.core.lock_graph.cycles import shortest_path
 from policy.core.lock_graph.held_above import HeldAbove, callees_of
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.references import Via

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from policy.core.lock_graph.components import components
+from policy.core.lock_graph.cycles import components
 from policy.core.lock_graph.template_graph import Graph, TemplateNode
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 

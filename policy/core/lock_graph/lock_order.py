@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.lock_graph.components import components, shortest_path
+from policy.core.lock_graph.cycles import components, shortest_path
 from policy.core.lock_graph.held_above import HeldAbove, bits
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_graph import Graph, TemplateNode, called_as

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.lock_graph.components import components, shortest_path
+from policy.core.lock_graph.cycles import components, shortest_path
 from policy.core.lock_graph.held_above import held_in
 from policy.core.lock_graph.lock_order import Nested, cannot_close, limited, nested_in
 from policy.core.lock_graph.run_sources import FindOwner, TemplateOwner, template_owner

@@ -24,9 +24,9 @@ from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.lock_review.siblings import review_sibling
+from policy.core.lock_review.unread_templates import left_out_faults
 from policy.core.lock_review.workflow_locks import LockPart, review_spec_locks
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind

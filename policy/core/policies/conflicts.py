@@ -28,7 +28,7 @@ from policy.core.policy_kinds.kinds import (
 )
 from policy.core.policy_kinds.quota_parts import RESOURCES
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_members import left_open, spec_bounds_all
+from policy.core.quota.namespace_quotas import left_open, spec_bounds_all
 from policy.core.quota.pools import CompiledPool
 from policy.core.values.budget import UNBOUNDED, Budget, Part
 

@@ -38,7 +38,7 @@ from policy.core.policy_kinds.kinds import (
 )
 from policy.core.quota.accounts import Root
 from policy.core.quota.compiled_quota import DEFAULT_RULES, CompiledQuota, QueueRules, queue_rules
-from policy.core.quota.pool_members import borrows, defaults_of, quotas_of_member, same_on_exceed
+from policy.core.quota.namespace_quotas import borrows, defaults_of, quotas_of_member, same_on_exceed
 from policy.core.quota.pools import CompiledPool, compile_pool, compile_pool_quota, pool_quota_of_member
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo

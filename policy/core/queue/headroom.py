@@ -7,7 +7,7 @@ from policy.core.queue.equivalence_groups import InadmissibleAt
 from policy.core.queue.ordering import Requirements
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import Demand, Shortfall, member_shortfalls, shortfalls
-from policy.core.quota.pool_tree import Pool
+from policy.core.quota.pool_borrowing import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
 _NO_LIMITS: Final = Limits()

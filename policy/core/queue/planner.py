@@ -24,7 +24,7 @@ from policy.core.queue.scheduling_queue import SchedulingQueue
 from policy.core.queue.starvation_guard import LONG_WAIT, MAX_OVERTAKES
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import QueueRules
-from policy.core.quota.pool_tree import ROOT, Pool
+from policy.core.quota.pool_borrowing import ROOT, Pool
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 _SAMPLE: Final = timedelta(minutes=1)

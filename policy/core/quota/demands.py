@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_tree import Pool, PoolUsage, Tree
+from policy.core.quota.pool_borrowing import Pool, PoolUsage, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.demands import Demand, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
-from policy.core.quota.pool_tree import compile_tree
+from policy.core.quota.pool_borrowing import compile_tree
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
 RESERVATION_TTL: Final = timedelta(seconds=90)

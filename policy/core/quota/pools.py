@@ -19,9 +19,9 @@ from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_quota
 from policy.core.quota.demands import ShareDemand
+from policy.core.quota.namespace_quotas import bounds_all
 from policy.core.quota.node_capacity import CapacityRule
-from policy.core.quota.pool_members import bounds_all
-from policy.core.quota.pool_tree import ROOT, Member, Pool, PoolUsage, Tree, compile_tree
+from policy.core.quota.pool_borrowing import ROOT, Member, Pool, PoolUsage, Tree, compile_tree
 from policy.core.quota.windows import ALWAYS, NEVER, limits_of
 from policy.core.values.amounts import UNLIMITED, Amount, Limits, withheld
 from policy.core.values.durations import duration

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from policy.core.policies.governing import bypass_message, bypassed_quota, policy_edited_at
+from policy.core.policies.governing_quotas import bypass_message, bypassed_quota, policy_edited_at
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.service.release.release_sender import Reporter

@@ -25,7 +25,7 @@ from typing import Final
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.objects import well_known
-from policy.core.policies.governing import label_keys
+from policy.core.policies.governing_quotas import label_keys
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.ledger import RESERVATION_TTL, Ledger, Purpose, expire, overdue

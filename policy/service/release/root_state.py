@@ -14,7 +14,7 @@ from policy.core.admission.child_exemption import counted_for
 from policy.core.admission.cron_runs import takes_over_slot
 from policy.core.admission.task_recount import recounted
 from policy.core.admission.tasks_and_priority import capped
-from policy.core.policies.governing import (
+from policy.core.policies.governing_quotas import (
     NO_LIMITS,
     accounts_of,
     borrowed_from,

@@ -1,7 +1,8 @@
-"""Which Kubernetes events are written about Workflows, for `kubectl describe`, and how fast.
+"""Kubernetes events about Workflows, for `kubectl describe`: how they look, and how fast they are written.
 
-They are a courtesy: written by a thread of their own, at a bounded rate, and dropped where there are too
-many. What a user has to know is in the Workflow's own status.
+Which are written is decided by `lockkeeper.process.controller_log` and `locks.lock_watch`. They are a
+courtesy: written by a thread of their own, at a bounded rate, and dropped where there are too many. What a
+user has to know is in the Workflow's own status.
 """
 
 from collections.abc import Callable

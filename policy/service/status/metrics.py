@@ -78,7 +78,7 @@ class PolicyCounts(Collector):
 
 
 class _ApiMetrics:
-    """Counts requests to the API server; an `Observer` of `policy.cluster.kube.observed`."""
+    """Counts requests to the API server; an `Observer` of `policy.cluster.kube.request_counts`."""
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
         self._requests = Counter(

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from certs.files import CertificateFiles
-from certs.rotation_steps import Action, CertificateChange
+from certs.rotation_steps import CertificateChange, RotationAction
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
@@ -54,7 +54,7 @@ class Noted:
         self.failures: list[tuple[CertificateTask, str]] = []
 
     @property
-    def deeds(self) -> list[Action]:
+    def deeds(self) -> list[RotationAction]:
         """What was done to the certificates."""
         return [change.action for change in self.changes]
 

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.files import CertificateFiles
+from lockkeeper.certificates.certificate_upkeep import ControllerCertificates
 from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.certificates.upkeep import ControllerCertificates
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from tests.lockkeeper.certificates.certificate_cluster import (

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from certs.files import NOTHING, CertificateFiles
-from certs.life_cycle import advance
+from certs.rotation import advance
 from lockkeeper.certificates.metrics import (
     REPEAT_AFTER,
     CertificateExpiry,

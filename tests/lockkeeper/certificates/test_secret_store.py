@@ -9,8 +9,8 @@ import pytest
 
 from certs.bundle import is_accepted, split
 from certs.files import NOTHING, CertificateFiles
-from certs.life_cycle import CertificateStep, advance
-from certs.rotation_steps import Action
+from certs.rotation import CertificateStep, advance
+from certs.rotation_steps import RotationAction
 from certs.stores import (
     ATTEMPTS,
     StoredCertificates,
@@ -183,7 +183,7 @@ def test_a_change_is_decided_again_on_what_others_wrote(cluster: Troubled) -> No
 
     settled = settle(store, decide)
     assert seen == [other.files, other.files]
-    assert [change.action for change in settled.changes] == [Action.REPAIRED]
+    assert [change.action for change in settled.changes] == [RotationAction.REPAIRED]
     assert store.read().files == first.files
 
 

@@ -14,8 +14,8 @@ import pytest
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from certs.bundle import split
 from certs.files import NOTHING, CertificateFiles, Paths, write_pair
-from certs.life_cycle import advance, begin_change, renew_leaf
-from certs.rotation_steps import PROPAGATION, Action
+from certs.rotation import advance, begin_change, renew_leaf
+from certs.rotation_steps import PROPAGATION, RotationAction
 from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
@@ -124,7 +124,7 @@ def test_the_first_replica_makes_the_certificates(cluster: Troubled, replica: Re
     assert replica.certificate.missing() == ["there is no serving certificate yet"]
     assert replica.establish()
     kept = store_on(cluster).read().files
-    assert replica.told.deeds == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert replica.told.deeds == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert replica.serial == serial_of(kept)
     assert accepts(replica.certificate.context(), kept.bundle)
     assert replica.certificate.missing() == []

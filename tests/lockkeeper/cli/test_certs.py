@@ -10,7 +10,7 @@ import pytest
 from certs.authority import create_authority, issue_serving_pair
 from certs.bundle import is_accepted, split
 from certs.files import NOTHING, CertificateFiles, Paths, ensure, write_authority, write_pair
-from certs.life_cycle import advance, begin_change
+from certs.rotation import advance, begin_change
 from certs.rotation_steps import OVERLAP, PROPAGATION
 from certs.stores import FolderStore
 from lockkeeper.__main__ import main

@@ -19,7 +19,7 @@ from lockkeeper.process.liveness import CachedReadiness
 from lockkeeper.secret_paths.configuration_paths import ANNOTATION, read
 from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, KnownCallers
 from lockkeeper.secret_paths.path_upkeep import PathUpkeep, Replicas, missing_paths, new_secret
-from lockkeeper.secret_paths.rotation import USUAL, ReplicaSupport, RotationChange
+from lockkeeper.secret_paths.secret_rotation import USUAL, ReplicaSupport, RotationChange
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision.decision import Side
@@ -27,7 +27,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.lockkeeper.certificates.certificate_cluster import NAMESPACE, Clock, Troubled
 from tests.patience import PATIENCE
 from webhook.callers import PLAIN, WebhookCall, call_of
-from webhook.failure import NotSynced
+from webhook.http_errors import NotSynced
 
 RELEASE = "lockkeeper"
 WEBHOOK = "lockkeeper-webhook"

@@ -22,7 +22,7 @@ from tests.properties.worst_inputs import DIRECT, WORST
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, named, quota, workflow
 from tests.webhook.running_server import Connection, Served, serve_command
-from webhook.failure import MAX_BODY
+from webhook.http_errors import MAX_BODY
 
 NAMES = ("localhost", "127.0.0.1")
 SLOW_CLIENTS = 24

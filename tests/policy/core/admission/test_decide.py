@@ -10,7 +10,7 @@ import pytest
 
 import policy.core
 from policy.core.admission.decide import apply_policies
-from policy.core.admission.quota import generated_name
+from policy.core.admission.quota_decision import generated_name
 from policy.core.decision.decision import (
     IGNORED,
     UNGOVERNED,
@@ -26,7 +26,7 @@ from policy.core.decision.decision import (
 from policy.core.decision.quota_messages import denial
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
-from policy.core.policies.governing import demands
+from policy.core.policies.governing_quotas import demands
 from policy.core.policies.snapshot import Document
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from policy.core.decision.decision import ReservationRequest
 from policy.core.decision.quota_messages import exceeded_reason
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.governing import demands
+from policy.core.policies.governing_quotas import demands
 from policy.core.policies.snapshot import Document
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import shortfalls

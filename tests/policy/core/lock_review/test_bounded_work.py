@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from policy.core.decision.decision import Code
-from policy.core.injection import layers
+from policy.core.injection import wrapper_templates
 from policy.core.lock_checks.rulebook import MAX_FAULTS
 from policy.core.lock_graph import certain_tasks
 from policy.core.lock_model import parameters, when_conditions
@@ -54,7 +54,7 @@ def _certain(text: str) -> object:
 
 
 def _uses(text: str) -> object:
-    return layers.task_uses({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
+    return wrapper_templates.task_uses({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
 
 
 def _glob(text: str) -> object:

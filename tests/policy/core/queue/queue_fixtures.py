@@ -13,7 +13,7 @@ from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Demand
-from policy.core.quota.pool_tree import Pool, PoolUsage, Tree, compile_tree
+from policy.core.quota.pool_borrowing import Pool, PoolUsage, Tree, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.queue.planning_oracle import Oracle

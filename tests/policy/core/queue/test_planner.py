@@ -12,7 +12,7 @@ from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Charge
 from policy.core.quota.compiled_quota import QueueRules
-from policy.core.quota.pool_tree import Member, compile_tree
+from policy.core.quota.pool_borrowing import Member, compile_tree
 from policy.core.values.amounts import ZERO, Usage
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queue_fixtures import bound, minutes, planner, pool_of, uids, waiter

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_tree import compile_tree
+from policy.core.quota.pool_borrowing import compile_tree
 from policy.core.values.amounts import ZERO, Usage, less
 from tests.policy.core.queue.queue_fixtures import NEVER, RandomQueue, pool_of, uids
 

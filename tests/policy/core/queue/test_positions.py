@@ -13,7 +13,7 @@ from policy.core.queue.planner import Planner
 from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.queue.wait_messages import reason, refusal, waited_too_long
 from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
-from policy.core.quota.pool_tree import Member, compile_tree
+from policy.core.quota.pool_borrowing import Member, compile_tree
 from policy.core.values.amounts import Usage
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queue_fixtures import RandomQueue, bound, planner, pool_of, waiter

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Planner
 from policy.core.quota.compiled_quota import QueueRules
-from policy.core.quota.pool_tree import Member, compile_tree
+from policy.core.quota.pool_borrowing import Member, compile_tree
 from policy.core.values.amounts import ZERO
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queue_fixtures import bound, planner, pool_of, uids, waiter

@@ -9,7 +9,7 @@ from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import share_shortfalls
-from policy.core.quota.pool_tree import ROOT, PoolUsage
+from policy.core.quota.pool_borrowing import ROOT, PoolUsage
 from policy.core.quota.pools import CompiledPool, share_demand
 from policy.core.values.amounts import Amount, Usage
 from tests.policy.core.builders import NOW, limits, namespace_object, pool, quota, snapshot, weight

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from policy.core.quota.pool_tree import Member, PoolUsage, Tree
+from policy.core.quota.pool_borrowing import Member, PoolUsage, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 

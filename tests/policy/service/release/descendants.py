@@ -27,7 +27,7 @@ from tests.policy.service.world import (
     review_of,
     submit,
 )
-from webhook.owners import with_owner
+from webhook.owner_reads import with_owner
 
 NAMESPACE: Final = "etl"
 POD: Final = f"system:serviceaccount:{NAMESPACE}:default"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.governing import borrowed_from, demands
+from policy.core.policies.governing_quotas import borrowed_from, demands
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
 from policy.core.policy_kinds.quota_parts import OnExceed, QueueSpec, QueueStrategy, QuotaLimits, StopPolicy

@@ -8,7 +8,7 @@ import pytest
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonValue
-from policy.core.policies.governing import WEBHOOK_DELAY
+from policy.core.policies.governing_quotas import WEBHOOK_DELAY
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ManagedFieldsEntry, WorkflowQuota
 from policy.core.quota.accounts import Account, Root

@@ -7,7 +7,7 @@ import pytest
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot, with_policy
 from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.core.quota.pool_members import left_open
+from policy.core.quota.namespace_quotas import left_open
 from tests.policy.core.builders import NAMESPACE, mutate, namespace_object, pool, quota, snapshot, workflow
 
 DEFAULTS: Final[JsonObject] = {

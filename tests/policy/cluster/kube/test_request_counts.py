@@ -8,7 +8,7 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
 from policy.cluster.kube import requests
-from policy.cluster.kube.observed import ObservedTransport, verb_and_resource
+from policy.cluster.kube.request_counts import ObservedTransport, verb_and_resource
 from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import (
     CONFIG_MAPS,

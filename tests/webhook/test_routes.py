@@ -8,8 +8,8 @@ import pytest
 from policy.core.policies.snapshot import Snapshot
 from tests.webhook.calling import CountingStream, Webhook
 from tests.webhook.reviews import UID, admission_review, encoded, quota, workflow
-from webhook.admission import MAX_DISCARDED, uid_of
-from webhook.failure import MAX_BODY
+from webhook.http_errors import MAX_BODY
+from webhook.routes import MAX_DISCARDED, uid_of
 
 PATHS = ("/mutate", "/validate")
 GOOD = encoded(admission_review(workflow()))

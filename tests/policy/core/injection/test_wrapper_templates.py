@@ -2,8 +2,8 @@
 
 import pytest
 
-from policy.core.injection.layers import task_uses, why_not_around, why_not_called
 from policy.core.injection.needs_per_call import CallSite
+from policy.core.injection.wrapper_templates import task_uses, why_not_around, why_not_called
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 PLAIN: JsonObject = {"name": "load", "container": {"image": "a", "args": ["{{inputs.parameters.p}}"]}}

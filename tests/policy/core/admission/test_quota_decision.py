@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from policy.core.admission.quota import (
+from policy.core.admission.quota_decision import (
     MAX_PREFIX_LENGTH,
     SUFFIX_LENGTH,
     by_effect,

@@ -17,9 +17,9 @@ from certs.authority import (
 )
 from certs.bundle import belongs, is_accepted, joined, split
 from certs.files import NOTHING, CertificateFiles, as_files, from_files
-from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
 from certs.renewal import RenewalReason
-from certs.rotation_steps import OVERLAP, PROPAGATION, Action
+from certs.rotation import CertificateStep, advance, begin_change, change_at_once, renew_leaf
+from certs.rotation_steps import OVERLAP, PROPAGATION, RotationAction
 from certs.subject_names import UnusableNameError
 
 NAMES = ("webhook.ns.svc", "127.0.0.1")
@@ -43,7 +43,7 @@ def is_whole(files: CertificateFiles, now: datetime) -> bool:
     return belongs(files.cert, files.key) and is_accepted(files.cert, split(files.bundle), now=now)
 
 
-def deeds(step: CertificateStep) -> list[Action]:
+def deeds(step: CertificateStep) -> list[RotationAction]:
     """Return what a step does."""
     return [change.action for change in step.changes]
 
@@ -94,7 +94,7 @@ def test_a_change_of_ca_takes_three_steps(fresh: CertificateFiles, now: datetime
     files = look(fresh, now + 200 * DAY).files
     at = now + 250 * DAY
     announced = look(files, at)
-    assert deeds(announced) == [Action.ANNOUNCED]
+    assert deeds(announced) == [RotationAction.ANNOUNCED]
     assert split(announced.files.bundle) == (fresh.bundle, announced.files.next_cert)
     assert is_signed_by(announced.files.cert, fresh.bundle)
 
@@ -104,7 +104,7 @@ def test_a_change_of_ca_takes_three_steps(fresh: CertificateFiles, now: datetime
     assert unseen.changes == (), "as long as the bundle is not in place nothing may go on"
 
     switched = look(announced.files, at + PROPAGATION, since=at)
-    assert deeds(switched) == [Action.SWITCHED, Action.NEW_LEAF]
+    assert deeds(switched) == [RotationAction.SWITCHED, RotationAction.NEW_LEAF]
     assert switched.changes[0].reasons == (RenewalReason.PROPAGATED,)
     assert split(switched.files.bundle) == (announced.files.next_cert, fresh.bundle)
     assert (switched.files.authority_key, switched.files.next_key) == (announced.files.next_key, b"")
@@ -113,7 +113,7 @@ def test_a_change_of_ca_takes_three_steps(fresh: CertificateFiles, now: datetime
     done = at + PROPAGATION + OVERLAP
     assert look(switched.files, done - timedelta(seconds=1), since=at).changes == ()
     retired = look(switched.files, done, since=at)
-    assert deeds(retired) == [Action.RETIRED]
+    assert deeds(retired) == [RotationAction.RETIRED]
     assert retired.files == replace(switched.files, bundle=announced.files.next_cert)
 
 
@@ -124,7 +124,7 @@ def test_the_wait_does_not_count_while_the_next_ca_is_not_in_the_bundle(
     announced = begin_change(fresh, now=now).files
     robbed = replace(announced, bundle=fresh.bundle)
     step = look(robbed, now + DAY, since=now)
-    assert deeds(step) == [Action.REPAIRED]
+    assert deeds(step) == [RotationAction.REPAIRED]
     assert step.files == announced
 
 
@@ -141,12 +141,12 @@ def test_a_lost_ca_key_is_replaced_without_a_gap(fresh: CertificateFiles, now: d
     """What is served still works, so the next CA is announced and waited for as usual."""
     lost = replace(fresh, authority_key=key)
     announced = look(lost, now)
-    assert deeds(announced) == [Action.ANNOUNCED]
+    assert deeds(announced) == [RotationAction.ANNOUNCED]
     assert (announced.files.cert, announced.files.authority_key) == (fresh.cert, key)
     assert set(split(announced.files.bundle)) == {fresh.bundle, announced.files.next_cert}
     assert look(announced.files, now + DAY).changes == ()
     switched = look(announced.files, now + PROPAGATION, since=now)
-    assert deeds(switched) == [Action.SWITCHED, Action.NEW_LEAF]
+    assert deeds(switched) == [RotationAction.SWITCHED, RotationAction.NEW_LEAF]
     assert set(split(switched.files.bundle)) == set(split(announced.files.bundle))
 
 
@@ -155,7 +155,7 @@ def test_a_lost_ca_key_with_a_certificate_that_no_client_accepts_causes_no_wait(
 ) -> None:
     """Nothing that works can break; the old CA stays trusted, for replicas that serve from memory."""
     step = look(replace(fresh, authority_key=b"", cert=b"nonsense"), now)
-    assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert len(split(step.files.bundle)) == 2
     assert split(step.files.bundle)[1] == fresh.bundle
 
@@ -166,14 +166,14 @@ def test_a_next_ca_that_was_announced_is_preferred_in_an_emergency(
     """Some clients may know it already, and none knows one that is created now."""
     announced = begin_change(fresh, now=now).files
     step = look(replace(announced, authority_key=b"", key=b""), now)
-    assert deeds(step) == [Action.SWITCHED, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.SWITCHED, RotationAction.NEW_LEAF]
     assert split(step.files.bundle) == (announced.next_cert, fresh.bundle)
 
 
 def test_an_expired_ca_is_replaced_at_once(fresh: CertificateFiles, now: datetime) -> None:
     """After a year without any controller nothing is trusted, so there is nothing to wait for."""
     step = look(fresh, now + 400 * DAY)
-    assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert step.changes[0].reasons == (RenewalReason.EXPIRED,)
     assert len(split(step.files.bundle)) == 1
 
@@ -182,7 +182,7 @@ def test_an_expired_ca_with_a_next_one_switches_at_once(fresh: CertificateFiles,
     """A change that stood still for months, because no configuration could be written, ends here."""
     announced = look(look(fresh, now + 200 * DAY).files, now + 250 * DAY).files
     step = look(announced, now + 366 * DAY)
-    assert deeds(step) == [Action.SWITCHED, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.SWITCHED, RotationAction.NEW_LEAF]
     assert split(step.files.bundle) == (announced.next_cert,)
 
 
@@ -201,7 +201,7 @@ def test_a_corrupt_pair_is_replaced_by_the_same_ca(
 ) -> None:
     """Whichever half is missing."""
     step = look(replace(fresh, **{part: content}), now)
-    assert deeds(step) == [Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_LEAF]
     assert step.files.bundle == fresh.bundle
 
 
@@ -218,18 +218,18 @@ def test_a_certificate_of_another_ca_is_replaced(
 def test_a_lost_bundle_is_put_back_from_memory(fresh: CertificateFiles, now: datetime, bundle: bytes) -> None:
     """The key knows its certificate again, and nothing has to be created again."""
     step = look(replace(fresh, bundle=bundle), now, former=fresh.bundle)
-    assert deeds(step) == [Action.REPAIRED]
+    assert deeds(step) == [RotationAction.REPAIRED]
     assert step.files == fresh
 
 
 def test_all_lost_with_a_memory_leaves_the_old_ca_trusted(fresh: CertificateFiles, now: datetime) -> None:
     """A Secret that was deleted: replicas go on with the old certificate until they have read the new one."""
     step = look(NOTHING, now, former=fresh.bundle)
-    assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert split(step.files.bundle)[1:] == (fresh.bundle,)
     assert is_accepted(fresh.cert, split(step.files.bundle), now=now)
     later = look(step.files, now + OVERLAP)
-    assert deeds(later) == [Action.RETIRED]
+    assert deeds(later) == [RotationAction.RETIRED]
 
 
 def test_memory_changes_nothing_in_a_bundle_that_exists(
@@ -242,8 +242,8 @@ def test_memory_changes_nothing_in_a_bundle_that_exists(
 def test_a_lost_bundle_without_a_memory_starts_over(fresh: CertificateFiles, now: datetime) -> None:
     """The certificate can be read, but its signer is unknown."""
     assert deeds(look(replace(fresh, bundle=b"nonsense"), now)) == [
-        Action.NEW_AUTHORITY,
-        Action.NEW_LEAF,
+        RotationAction.NEW_AUTHORITY,
+        RotationAction.NEW_LEAF,
     ]
 
 
@@ -264,7 +264,7 @@ def test_a_half_lost_next_ca_is_dropped(fresh: CertificateFiles, now: datetime) 
     assert look(replace(announced, next_key=b""), now, since=now - DAY).files.next_cert == b""
     due = look(look(fresh, now + 200 * DAY).files, now + 250 * DAY).files
     again = look(replace(due, next_key=b"nonsense"), now + 250 * DAY)
-    assert deeds(again) == [Action.ANNOUNCED, Action.RETIRED]
+    assert deeds(again) == [RotationAction.ANNOUNCED, RotationAction.RETIRED]
     assert split(again.files.bundle) == (fresh.bundle, again.files.next_cert)
     assert again.files.next_cert != due.next_cert
 
@@ -282,7 +282,7 @@ def test_a_clock_that_was_set_back_starts_over_and_trusts_the_old_ca(
 ) -> None:
     """Whose clock is wrong cannot be known: those who find the old one valid go on with it."""
     step = look(fresh, now - DAY)
-    assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert fresh.bundle in split(step.files.bundle)
 
 
@@ -310,15 +310,15 @@ def test_a_change_on_demand_begins_once(fresh: CertificateFiles, now: datetime) 
     assert begun.files.cert == fresh.cert
     assert begin_change(begun.files, now=now) == CertificateStep(begun.files)
     assert deeds(look(begun.files, now + PROPAGATION, since=now)) == [
-        Action.SWITCHED,
-        Action.NEW_LEAF,
+        RotationAction.SWITCHED,
+        RotationAction.NEW_LEAF,
     ]
 
 
 def test_a_change_at_once_leaves_nothing_of_the_old(fresh: CertificateFiles, now: datetime) -> None:
     """For a folder, whose clients read the CA beside the certificate."""
     step = change_at_once(begin_change(fresh, now=now).files, now=now, names=NAMES)
-    assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert deeds(step) == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert is_whole(step.files, now)
     assert len(split(step.files.bundle)) == 1
     assert (step.files.next_cert, step.files.next_key) == (b"", b"")
@@ -340,7 +340,7 @@ def test_a_ca_key_of_a_kind_that_cannot_sign_is_an_error(now: datetime) -> None:
         names=NAMES,
         in_place_since=None,
     )
-    assert deeds(step) == [Action.NEW_LEAF], "an own CA is taken, and signs"
+    assert deeds(step) == [RotationAction.NEW_LEAF], "an own CA is taken, and signs"
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -7,8 +7,8 @@ import pytest
 from policy.core.values.budget import Part
 from tests.webhook.calling import Webhook
 from tests.webhook.reviews import admission_review, encoded, workflow
-from webhook import failure
-from webhook.failure import (
+from webhook import http_errors
+from webhook.http_errors import (
     BadRequest,
     LedgerUnavailable,
     OutOfTime,
@@ -18,7 +18,7 @@ from webhook.failure import (
 
 EVERY = [
     each
-    for _, each in inspect.getmembers(failure, inspect.isclass)
+    for _, each in inspect.getmembers(http_errors, inspect.isclass)
     if issubclass(each, ReviewError) and each is not ReviewError
 ]
 
@@ -37,7 +37,7 @@ def test_the_status_shows_who_has_to_correct_it(error: type[ReviewError]) -> Non
 
 def test_the_limit_is_two_objects_and_an_envelope() -> None:
     """The API server sends objects of 3 MiB at most, the old one beside the new one."""
-    assert failure.MAX_BODY == (2 * 3 + 1) * 1024 * 1024
+    assert http_errors.MAX_BODY == (2 * 3 + 1) * 1024 * 1024
 
 
 @pytest.mark.parametrize(

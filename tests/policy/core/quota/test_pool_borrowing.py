@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policy.core.quota.pool_tree import Member, PoolUsage, compile_tree
+from policy.core.quota.pool_borrowing import Member, PoolUsage, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import limits
 from tests.policy.core.quota.tree_oracle import PlainPool, guarantees, usage_in, would_exceed

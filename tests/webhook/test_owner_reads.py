@@ -11,8 +11,8 @@ from policy.core.objects.owners import UNRELATED, Related
 from policy.core.objects.workflow import OwnerReference
 from tests.policy.core.admission.attempts import ARGO
 from tests.policy.core.builders import decoded, quota, review, snapshot, workflow
-from webhook.failure import LedgerUnavailable
-from webhook.owners import NoOwners, with_owner
+from webhook.http_errors import LedgerUnavailable
+from webhook.owner_reads import NoOwners, with_owner
 
 CRON: JsonObject = {
     "apiVersion": "argoproj.io/v1alpha1",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockkeeper.secret_paths.rotation import (
+from lockkeeper.secret_paths.secret_rotation import (
     USUAL,
     FormerSecret,
     PathSecrets,

@@ -10,8 +10,9 @@ ReviewError
 ├── NotSynced            503: the policies were not all read yet
 └── LedgerUnavailable    503: a slot could not be reserved in time
 
-A user's fault is none of these: it is a decision, answered with 200 and `allowed: false`. Whatever is not 200
-is a failed call to the API server, and the webhook's failurePolicy decides (admission-webhooks 1.11).
+Any other exception is our fault: `webhook.routes` answers 500. A user's fault is none of these: it is a
+decision, answered with 200 and `allowed: false`. Whatever is not 200 is a failed call to the API server, and
+the webhook's failurePolicy decides (admission-webhooks 1.11).
 """
 
 from typing import Final

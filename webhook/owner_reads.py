@@ -14,7 +14,7 @@ from policy.core.decision.decision import Operation, Review
 from policy.core.objects.owners import UNRELATED, Related, owner_of, scheduled_by
 from policy.core.objects.workflow import Metadata, OwnerReference
 from policy.core.policies.snapshot import Snapshot
-from webhook.failure import LedgerUnavailable
+from webhook.http_errors import LedgerUnavailable
 
 
 class OwnerReader(Protocol):

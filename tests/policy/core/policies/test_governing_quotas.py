@@ -3,7 +3,7 @@
 import pytest
 
 from policy.core.objects.json_patch import JsonValue
-from policy.core.policies.governing import accounts_of, demands, governing
+from policy.core.policies.governing_quotas import accounts_of, demands, governing
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from certs.bundle import joined, split
 from certs.files import NOTHING, CertificateFiles
-from certs.life_cycle import CertificateStep, advance
+from certs.rotation import CertificateStep, advance
 from certs.rotation_steps import USUAL, Timing
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.ca_bundle import BundlePlacement, Configurations
@@ -32,7 +32,7 @@ from lockkeeper.certificates.metrics import (
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, NamespacedName
 from lockkeeper.process.liveness import NOT_SEEN, CachedReadiness
-from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
+from lockkeeper.process.upkeep_loop import PASS_SECONDS, Upkeep, WatchedObject
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log

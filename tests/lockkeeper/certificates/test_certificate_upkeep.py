@@ -12,17 +12,17 @@ import pytest
 from certs.authority import create_authority
 from certs.bundle import is_accepted, split
 from certs.files import NOTHING, CertificateFiles
-from certs.life_cycle import begin_change
-from certs.rotation_steps import OVERLAP, PROPAGATION, Action
-from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
-from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.certificates.upkeep import (
+from certs.rotation import begin_change
+from certs.rotation_steps import OVERLAP, PROPAGATION, RotationAction
+from lockkeeper.certificates.certificate_upkeep import (
     NO_BUNDLE,
     CertificateUpkeep,
     GivenCertificates,
     OwnCertificates,
     missing_bundles,
 )
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
+from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from lockkeeper.process.liveness import LOOK_SECONDS, CachedReadiness
 from policy.cluster.errors import Forbidden, Unavailable
@@ -109,7 +109,7 @@ def stage() -> Stage:
 def test_the_first_pass_makes_certificates_and_puts_the_bundle_in_place(stage: Stage) -> None:
     """In both configurations, and only in webhooks of ours."""
     assert stage.upkeep.make_pass()
-    assert stage.told.deeds == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
+    assert stage.told.deeds == [RotationAction.NEW_AUTHORITY, RotationAction.NEW_LEAF]
     assert stage.ours == {stage.files.bundle}
     assert ca_bundles(stage.cluster)[FOREIGN] is None
     assert stage.told.places == [
@@ -155,9 +155,9 @@ def test_a_change_of_ca_ends_with_the_new_one_alone(stage: Stage) -> None:
     assert stage.files.bundle == announced.next_cert
     assert stage.ours == {stage.files.bundle}
     assert stage.told.deeds[2:] == [
-        Action.SWITCHED,
-        Action.NEW_LEAF,
-        Action.RETIRED,
+        RotationAction.SWITCHED,
+        RotationAction.NEW_LEAF,
+        RotationAction.RETIRED,
     ]
 
 

@@ -32,9 +32,9 @@ from certs.files import CertificateFiles
 from certs.renewal import RenewalReason
 from certs.rotation_steps import (
     USUAL,
-    Action,
     CertificateChange,
     Rotation,
+    RotationAction,
     Timing,
     announce,
     files_of,
@@ -144,5 +144,5 @@ def _step(before: CertificateFiles, rotation: Rotation) -> CertificateStep:
     if after == before:
         return CertificateStep(before)
     return CertificateStep(
-        after, rotation.changes or (CertificateChange(Action.REPAIRED, (RenewalReason.CORRUPT,)),)
+        after, rotation.changes or (CertificateChange(RotationAction.REPAIRED, (RenewalReason.CORRUPT,)),)
     )

@@ -16,7 +16,7 @@ from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.owners import owner_of, scheduled_by
 from policy.core.objects.well_known import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow, WorkflowSpec
-from policy.core.policies.governing import accounts_of, borrowed_from, demands
+from policy.core.policies.governing_quotas import accounts_of, borrowed_from, demands
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue import wait_messages

@@ -14,7 +14,7 @@ from gunicorn.http.errors import ParseException
 from policy.core.decision.decision import Side
 from policy.core.values.prepared import prepare
 from webhook.callers import Callers, UnknownCallers, WebhookCall, call_of
-from webhook.failure import (
+from webhook.http_errors import (
     MAX_BODY,
     BadRequest,
     NotAllowed,
