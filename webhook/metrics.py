@@ -73,7 +73,7 @@ class SnapshotState(Collector):
         )
         queued = GaugeMetricFamily(
             "lockkeeper_queued_workflows",
-            "Workflows that wait their turn, by namespace.",
+            "Workflows that wait in the queue, by namespace.",
             labels=["namespace"],
         )
         view = snapshot.usage
@@ -83,7 +83,7 @@ class SnapshotState(Collector):
             queued.add_metric([namespace], view.queues.get(namespace, EMPTY_QUEUE).depth)
         passed = GaugeMetricFamily(
             "lockkeeper_not_admitted_workflows",
-            "Workflows that came past admission and are not over, by namespace.",
+            "Workflows that bypassed admission and are not completed, by namespace.",
             labels=["namespace"],
         )
         for namespace, count in sorted(view.not_admitted.items()):

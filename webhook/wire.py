@@ -228,7 +228,7 @@ def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decisio
     if request.operation is Operation.UPDATE and _type_errors(request.old_object, expected, budget):
         return None
     # A field that is given twice may be wrong where it is given first, which nothing else sees.
-    unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
+    unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may be given twice"),)
     return Decision(Outcome.DENIED, _type_errors(request.object, expected, budget) or unclear)
 
 

@@ -144,7 +144,7 @@ def _leaf_problems(
             f"serving certificate: {each}" for each in reasons if each is not RenewalReason.TWO_THIRDS_OVER
         ]
     if not is_accepted(kept.cert, bundle, now=now):
-        problems.append("serving certificate: nobody who trusts the bundle accepts it")
+        problems.append("serving certificate: no client that trusts the bundle accepts it")
     return problems
 
 

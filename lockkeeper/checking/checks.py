@@ -239,7 +239,7 @@ def _not_asked(
     )
     match trouble:
         case ProbeTrouble.NO_BUNDLE:
-            message = f"the registration has no caBundle, so the API server trusts nobody at {place}"
+            message = f"the registration has no caBundle, so the API server trusts no certificate at {place}"
             return CheckResult(check, State.FAILED, message, keeper)
         case ProbeTrouble.BAD_BUNDLE:
             message = f"the caBundle for {place} is of no use: {probe.error}"
@@ -261,7 +261,7 @@ def _certificate(probe: ProbeResult, place: str, facts: InstallationFacts) -> Ch
     if probe.expires is None:
         raise AssertionError("a target without trouble has shown its certificate")
     left = probe.expires - facts.now
-    message = f"the caBundle vouches for the certificate of {place}, for {left.days} more days"
+    message = f"the caBundle is right for the certificate of {place}, for {left.days} more days"
     if left > _EXPIRY_WARNING:
         return CheckResult(Check.CERTIFICATE, State.OK, message)
     advice = "it should have been renewed: see lockkeeper certs status, or the Certificate of cert-manager"
@@ -280,7 +280,7 @@ def _callers(probe: ProbeResult, place: str) -> CheckResult:
     if all(call is not None and call.secret for call in calls):
         message = f"{place} answers only who knows the paths in the webhook configurations"
     else:
-        message = f"{place} answers whoever reaches it: the paths in the webhook configurations are plain"
+        message = f"{place} answers every caller: the paths in the webhook configurations are plain"
     return CheckResult(Check.CALLERS, State.OK, message)
 
 
@@ -298,9 +298,7 @@ def _check_leader(facts: InstallationFacts) -> CheckResults:
         return
     spec = seen.lease.spec
     age = lease_age(seen.lease, facts.now)
-    ago = (
-        "at a time that it does not tell" if age is None else f"{age.total_seconds():.0f} s ago by our clock"
-    )
+    ago = "at an unknown time" if age is None else f"{age.total_seconds():.0f} s ago by our clock"
     if not spec.holder_identity:
         message = f"nobody leads: the Lease {name} was given up {ago}, and queued Workflows wait"
         yield CheckResult(check, State.FAILED, message, logs)
@@ -335,8 +333,8 @@ def _policy(kind: str, policy: CheckedPolicy) -> CheckResults:
     conditions = {each.type: each for each in policy.status.conditions or ()}
     ready = conditions.get("Ready")
     if ready is None or ready.observed_generation < meta.generation:
-        message = f"{name} was not judged yet since it was written"
-        advice = "the leading controller judges within a second: see whether one leads"
+        message = f"{name} was not checked yet since it was written"
+        advice = "the leading controller checks it within a second: see whether one leads"
         yield CheckResult(Check.POLICIES, State.WARNING, message, advice)
     elif ready.status != "True":
         yield _condition(name, "is not in force as it stands", ready)

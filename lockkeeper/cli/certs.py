@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     for name, summary, act in (
         ("status", "show all certificates, and what is wrong with them", _status),
-        ("init", "make what is missing, and mend what is spoilt or due", _init),
+        ("init", "make what is missing, and repair what is damaged or due", _init),
         ("rotate", "make a new serving certificate, or begin a change of CA", _rotate),
     ):
         action = actions.add_parser(name, help=summary, description=f"Will {summary}.")
@@ -157,7 +157,7 @@ def _new_leaf(kept: CertificateFiles, names: Sequence[str]) -> CertificateStep:
         return whole
     renewed = renew_leaf(whole.files, now=utc_now(), names=names)
     if not renewed.changes:
-        raise UsageError("the CA's key is spoilt: the controller waits until the next CA is trusted")
+        raise UsageError("the CA's key is damaged: the controller waits until the next CA is trusted")
     return CertificateStep(renewed.files, (*whole.changes, *renewed.changes))
 
 

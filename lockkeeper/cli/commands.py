@@ -36,7 +36,7 @@ COMMANDS: Final = (
         "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",
     ),
     _Command(
-        "check", "Check whether an installation on a cluster is healthy, and tell what to do where it is not."
+        "check", "Check whether an installation on a cluster is healthy, and what to do where it is not."
     ),
     _Command(
         "certs", "Show the webhook's certificates, make them where they are missing, or change them now."

@@ -90,13 +90,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--webhook-configurations",
         metavar="NAME",
         help="name of both webhook configurations: only callers of the paths that stand there are answered "
-        "(default: whoever calls the plain paths)",
+        "(default: every caller of the plain paths)",
     )
     parser.add_argument(
         "--certs-mounted",
         type=Path,
         metavar="DIR",
-        help="folder with tls.crt and tls.key that somebody else makes and renews, a mounted Secret for one",
+        help="folder with tls.crt and tls.key that others make and renew, a mounted Secret for one",
     )
     add_certificate_secret(parser)
 

@@ -68,7 +68,7 @@ def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
         "--certs-secret",
         type=secret_name,
         metavar="NAMESPACE/NAME",
-        help="Secret to keep our own CA and serving certificate in; whoever comes first makes them",
+        help="Secret to keep our own CA and serving certificate in; the first process makes them",
     )
     parser.add_argument(
         "--certs-names",

@@ -211,7 +211,8 @@ def closing(failures: Sequence[str], printer: EventPrinter, argo: SimulatedArgo,
     if limits:
         parts += ["", lock_table(limits, argo.locks.most)]
     parts += [
-        f"{story.namespace}/{story.name} still waits: no slot came free for it" for story in printer.waiting()
+        f"{story.namespace}/{story.name} still waits: no slot became free for it"
+        for story in printer.waiting()
     ]
     return "\n".join([*parts, *failures])
 

@@ -51,7 +51,7 @@ class Liveness:
         name = ended.thread.name if ended.thread is not None else "unknown"
         error = ended.exc_value or ended.exc_type()
         if name in self._restarted:
-            self._log.event("thread", f"{name} ended and begins anew: {error}", level="warning")
+            self._log.event("thread", f"{name} ended and starts again: {error}", level="warning")
             return
         self._log.bug("", error)
         with self._lock:

@@ -280,7 +280,7 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     try:
         ledger = msgspec.convert(obj, LedgerObject)
     except msgspec.ValidationError as error:
-        raise Unavailable(f"a ledger cannot be read: {error}; delete it, and it is made anew") from error
+        raise Unavailable(f"a ledger cannot be read: {error}; delete it, and it is created again") from error
     status = ledger.status
     used: Mapping[Account, Usage] = {each.account: each.usage for each in status.accounts}
     reservations = {reservation.id: reservation for reservation in status.reservations}

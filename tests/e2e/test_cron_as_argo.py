@@ -78,7 +78,7 @@ def _answered(case: Case, moments: int) -> str:
     try:
         cron = Cron(case.schedule, zone_named(case.zone))
     except ValueError as error:
-        return "-" if "never comes" in str(error) else "refused"
+        return "-" if "never occurs" in str(error) else "refused"
     return " ".join(_following(cron, case.after, moments))
 
 

@@ -268,7 +268,8 @@ def test_what_passed_unasked_is_told_of_and_left_alone(down: Installed) -> None:
     assert create(down, QUEUE, "passed").returncode == 0
     before = down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE)
     until(lambda: bool(told(down)), "nobody tells of it")
-    asked = f"Lockkeeper was not asked when it was created, though WorkflowQuota {QUEUE}/{QUOTA} governs it: "
+    quota = f"WorkflowQuota {QUEUE}/{QUOTA}"
+    asked = f"Lockkeeper did not review it when it was created, though {quota} governs it: "
     assert told(down).keys() == {"passed"}
     assert told(down)["passed"].startswith(asked)
     assert down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE) == before

@@ -218,7 +218,7 @@ def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Instal
             ("clustersynchronizationpolicy/locks", "", '{"spec": {"validate": {"keyPattern": "^[a-y]+$"}}}'),
         ):
             edit(installed, what, namespace, change)
-        checked(installed, "was not judged yet since it was written")
+        checked(installed, "was not checked yet since it was written")
         break_bundles(installed)
         told()
         assert metric(installed, CONTROLLER, 'lockkeeper_release_failures_total{reason="Forbidden"}') > 0

@@ -179,7 +179,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
             "reserve": [{"abovePriority": 9, "workflows": 1}, {"abovePriority": 10, "workflows": 1}],
         },
         "spec.reserve",
-        "leaves the reserve to nobody",
+        "leaves the reserve to no Workflow",
     ),
     (
         POOL,
@@ -191,7 +191,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
             }
         ),
         "spec.namespaceDefaults.reserve",
-        "leaves the reserve to nobody",
+        "leaves the reserve to no Workflow",
     ),
     (
         POOL,

@@ -123,7 +123,7 @@ def _why_no_child(child: ChildCandidate, parent: Workflow | None, owner: OwnerRe
     if child.user not in accounts:
         return "who created this one is not a ServiceAccount of its Pods: let a step of it create this one"
     if _depth_of(above) >= MAX_DEPTH:
-        return f"it is the {MAX_DEPTH}th in a line already: do not wait for this one"
+        return f"it is the {MAX_DEPTH}th in a chain of Workflows already: do not wait for this one"
     return ""
 
 

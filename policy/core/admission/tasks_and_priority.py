@@ -78,8 +78,8 @@ _OWN_FIELD: Final = _ParallelismField(PARALLELISM, "is not set", "set it to", "l
 _STORED_FIELD: Final = _ParallelismField(
     f"status.{STORED_SPEC}",
     "has no parallelism, and a retry goes on with it",
-    "submit the Workflow anew (argo resubmit) with",
-    "submit the Workflow anew (argo resubmit), as a retry goes on with what Argo stored",
+    "submit the Workflow again (argo resubmit) with",
+    "submit the Workflow again (argo resubmit), as a retry goes on with what Argo stored",
 )
 
 

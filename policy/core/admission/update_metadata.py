@@ -44,12 +44,14 @@ def visibility_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reas
     ):
         if hold.is_held(before):
             message = (
-                "holds the Workflow until it is its turn, and Lockkeeper alone removes it: wait, or delete "
+                "holds the Workflow in the queue, and only Lockkeeper removes it: wait, or delete "
                 "the Workflow"
             )
             yield Reason(Code.HOLD_REMOVED, field, message)
         else:
-            message = "may not change while the Workflow is not over: nobody would see it to its end"
+            message = (
+                "may not change while the Workflow is not completed: the controller would not see its end"
+            )
             yield Reason(Code.OUT_OF_SIGHT, field, message)
     if is_completed(new) and not is_completed(old) and phase not in TERMINAL:
         message = "says that the Workflow is over and it is not: stop it with spec.shutdown, or delete it"

@@ -129,11 +129,12 @@ class ForeignCalls:
             if copied:
                 if why and not clone:
                     self._outcome.warnings.append(
-                        f"lockkeeper: {ref.template}: nothing can stand around it ({why}), so it is copied"
+                        f"lockkeeper: {ref.template}: no wrapper can be put around it ({why}), so it is "
+                        "copied"
                     )
                 return copied
         if why or body is None:
-            raise Refused(f"it is a template of {described(ref)}, and nothing can stand around it: {why}")
+            raise Refused(f"it is a template of {described(ref)}, and no wrapper can be put around it: {why}")
         key = (described(ref), ref.template or "", tuple(rule.names for rule in needed))
         if key not in self._layers:
             plain = tuple(rule for rule in needed if rule.choice is None)

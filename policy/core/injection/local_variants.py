@@ -65,7 +65,7 @@ def _allowed(
             f"Argo before 3.6 holds one lock a template, and there can be none around it: {why}. "
             "Split the template, or remove its own lock"
         )
-    remarks.append(f"nothing can stand around it ({why})")
+    remarks.append(f"no wrapper can be put around it ({why})")
     return LockPlacement((*placement.direct, *placement.wraps), (), placement.choices)
 
 

@@ -178,13 +178,13 @@ def _unpassed_values(body: RawTemplate) -> Iterator[str]:
         if each.get("optional"):
             yield f'its input artifact "{each.get("name")}" is optional, and only what is there is passed on'
         elif not each.keys() <= _ARTIFACT_FIELDS:
-            yield f'its input artifact "{each.get("name")}" says itself where it comes from'
+            yield f'its input artifact "{each.get("name")}" has a source of its own'
     for each in _named_parts(body, "inputs", "parameters"):
         if not (each.get("valueFrom") or {}).keys() <= {"configMapKeyRef", "default"}:
             yield f'its input "{each.get("name")}" is filled in from outside'
     for each in _named_parts(body, "outputs", "parameters"):
         if "supplied" in (each.get("valueFrom") or {}):
-            yield f'its output "{each.get("name")}" is given by whoever resumes it'
+            yield f'its output "{each.get("name")}" is given by the user who resumes it'
 
 
 class TaskUses(msgspec.Struct, frozen=True):

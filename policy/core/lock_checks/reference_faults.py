@@ -307,7 +307,7 @@ def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
     """Return which key of the own namespace was probably meant, or where to define this one."""
     definitions, namespace = rulebook.locks.definitions, rulebook.locks.namespace
     if (beyond := definitions.extent.beyond_config_maps(namespace)) is not None:
-        return f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"
+        return f"It may be among those left out: {beyond}. Delete ConfigMaps that are not needed"
     known = definitions.keys_beside(namespace, config_map)
     near = rulebook.hints.near(config_map, key, known)
     if near:

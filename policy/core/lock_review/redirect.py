@@ -100,8 +100,8 @@ def redirect_faults(
     if not (redirect.patch or redirect.reasons):
         return ()
     message = (
-        f'"{has.name}" lacks locks that policies want, and a Workflow that is not over is not led elsewhere: '
-        "keep the template that it has, or delete the Workflow and create it anew"
+        f'"{has.name}" lacks locks that policies want, and a Workflow that is not completed is not '
+        "redirected: keep the template that it has, or delete the Workflow and create it again"
     )
     return (Reason(Code.LOCK_DROPPED, FIELD, message),)
 

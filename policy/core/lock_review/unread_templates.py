@@ -38,8 +38,8 @@ def left_out_faults(
             key, why = missing
             name = f"{why.kind} {key.name}"
             message = (
-                f"leads to {name}, which is not known: {why}. Delete {why.kind}s that nobody needs, or ask "
-                "for fewer in one namespace"
+                f"leads to {name}, which is not known: {why}. Delete {why.kind}s that are not needed, or "
+                "ask for fewer in one namespace"
             )
             yield Reason(Code.UNKNOWN_REFERENCE, where, message)
 

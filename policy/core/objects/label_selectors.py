@@ -111,7 +111,7 @@ def why_nothing(selector: LabelSelector) -> str:
         tried = min(lists, key=len) if lists else (unnamed,)
         candidates: list[Labels] = [{}, *({key: value} for value in tried)]
         if not any(all(each.matches(labels) for each in required) for labels in candidates):
-            return f"nothing can satisfy all that it asks of the label {key}"
+            return f"no object can match all that it requires of the label {key}"
     return ""
 
 

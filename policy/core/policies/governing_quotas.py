@@ -157,7 +157,7 @@ def bypass_message(quota: CompiledQuota) -> str:
     """Return the message that a Workflow bypassed a quota: what follows, and what to do."""
     unbounded = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
     return (
-        f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "
-        f"away or passed over. It goes on and counts as running{unbounded}, so the limit may be exceeded and "
-        "others wait until it ends. To have it wait its turn, delete it and create it anew"
+        f"Lockkeeper did not review it when it was created, though {quota.source} governs it: the webhook "
+        f"was unavailable or bypassed. It continues and counts as running{unbounded}, so the limit may be "
+        "exceeded and others wait until it ends. To have it wait in the queue, delete it and create it again"
     )

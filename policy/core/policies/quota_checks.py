@@ -136,7 +136,7 @@ def _reserved_above_cap(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]
     for index, each in enumerate(spec.reserve[:MAX_RESERVES]):
         if each.above_priority >= most:
             message = (
-                f"leaves the reserve to nobody, since perWorkflow.maxPriority is {most}: lower this, or "
+                f"leaves the reserve to no Workflow, since perWorkflow.maxPriority is {most}: lower this, or "
                 f"raise that; got {each.above_priority}"
             )
             yield Problem(f"{path}[{index}].abovePriority", message)

@@ -12,7 +12,7 @@ from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Shortfall
 from policy.core.values.durations import written
 
-NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
+NOT_LOOKED_AT: Final = "it bypassed the webhook, and was not checked yet"
 _RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
 
 
@@ -21,7 +21,7 @@ def reason(position: Position, rules: QueueRules) -> str:
     waiter, short = position.waiter, position.short
     match position.reason:
         case WaitReason.MISCONFIGURED:
-            text = f"it is not let go: {waiter.fault}"
+            text = f"it is not released: {waiter.fault}"
         case WaitReason.ON_HOLD:
             text = _on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:

@@ -114,7 +114,7 @@ class Cron:
         self._zone = zone if named is None else _only_zone(named, zone)
         self._fields = _parse(rest)
         if not self._fields.ever_matches():
-            raise ValueError(f"{expression!r} never comes: there is no such day")
+            raise ValueError(f"{expression!r} never occurs: there is no such day")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Cron):

@@ -34,7 +34,7 @@ class LockMetrics(Collector):
             registry=registry,
         )
         self._deadlocks = Counter(
-            "lockkeeper_lock_deadlocks", "Deadlocks of Workflows that were told.", registry=registry
+            "lockkeeper_lock_deadlocks", "Deadlocks of Workflows that were reported.", registry=registry
         )
         registry.register(self)
 

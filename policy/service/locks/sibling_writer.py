@@ -127,7 +127,7 @@ class SiblingWriter(Passes):
         """
         present = snapshot.headers.get(sibling.key)
         if present is not None and not is_sibling(present):
-            raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
+            raise Conflict(f"WorkflowTemplate {sibling.name} belongs to another owner: delete it")
         if present is not None:
             self._delete(sibling.key, present)
         uid = snapshot.header(sibling.origin).uid or ""
@@ -143,7 +143,7 @@ class SiblingWriter(Passes):
         self._written[sibling.key] = self._stopwatch()
         if present is not None:
             raise Conflict(
-                f"WorkflowTemplate {sibling.name} was not as it had been made, and is made anew: look for "
+                f"WorkflowTemplate {sibling.name} was changed, and is written again: look for "
                 "who edits it, or for a webhook that changes it"
             )
 

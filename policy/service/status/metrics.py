@@ -127,7 +127,7 @@ class ControllerMetrics:
             "lockkeeper_leader_terms", "Terms that this process began to lead.", registry=self.registry
         )
         self._releases = Counter(
-            "lockkeeper_releases", "Workflows let go, by namespace.", ["namespace"], registry=self.registry
+            "lockkeeper_releases", "Workflows released, by namespace.", ["namespace"], registry=self.registry
         )
         self._waits = Histogram(
             "lockkeeper_release_wait_seconds",

@@ -268,7 +268,7 @@ def test_a_url_says_where_its_webhook_is_served(url: str, expected: Target) -> N
         (
             ProbeTrouble.NO_BUNDLE,
             "",
-            f"the registration has no caBundle, so the API server trusts nobody at {PLACE}",
+            f"the registration has no caBundle, so the API server trusts no certificate at {PLACE}",
         ),
         (ProbeTrouble.BAD_BUNDLE, "not PEM", f"the caBundle for {PLACE} is of no use: not PEM"),
         (ProbeTrouble.UNTRUSTED, "expired", f"the API server refuses the certificate of {PLACE}: expired"),
@@ -304,7 +304,7 @@ def test_a_certificate_that_is_about_to_end_is_a_warning(
     """Its renewal was due long before."""
     expires = installation.clock() + timedelta(days=days)
     installation.answer = msgspec.structs.replace(installation.answer, expires=expires)
-    message = f"the caBundle vouches for the certificate of {PLACE}, for {days} more days"
+    message = f"the caBundle is right for the certificate of {PLACE}, for {days} more days"
     assert installation.judged(Check.CERTIFICATE) == [(state, message)]
 
 
@@ -320,7 +320,7 @@ def test_a_webhook_that_is_not_ready_is_a_failure(installation: Installation, sa
 @pytest.mark.parametrize(
     ("secret", "said"),
     [
-        ("", "answers whoever reaches it: the paths in the webhook configurations are plain"),
+        ("", "answers every caller: the paths in the webhook configurations are plain"),
         ("/5e5e", "answers only who knows the paths in the webhook configurations"),
     ],
 )
@@ -418,8 +418,8 @@ def test_policies_that_are_not_in_force_are_listed_with_their_reason(installatio
     start = "WorkflowQuota etl/"
     assert installation.judged(Check.POLICIES) == [
         (State.WARNING, f"{start}against stands against another policy: because of Conflicting"),
-        (State.WARNING, f"{start}edited was not judged yet since it was written"),
-        (State.WARNING, f"{start}new was not judged yet since it was written"),
+        (State.WARNING, f"{start}edited was not checked yet since it was written"),
+        (State.WARNING, f"{start}new was not checked yet since it was written"),
         (State.WARNING, f"{start}wrong is not in force as it stands: because of Ready"),
     ]
 

@@ -194,5 +194,5 @@ def test_a_certificate_of_an_unknown_ca_is_not_trusted(kept: CertificateFiles) -
     """Whoever trusts the bundle refuses it."""
     pair = issue_serving_pair(create_authority(now=NOW), names=NAMES, now=NOW)
     report = report_on(replace(kept, cert=pair.cert_pem, key=pair.key_pem), now=NOW)
-    assert report.problems == ("serving certificate: nobody who trusts the bundle accepts it",)
+    assert report.problems == ("serving certificate: no client that trusts the bundle accepts it",)
     assert table(report)[2][6:8] == ("nobody in the bundle", "no")

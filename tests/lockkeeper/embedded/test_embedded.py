@@ -67,5 +67,5 @@ def test_the_closing_words_name_who_never_ran_and_what_failed(printed: PrintedCl
     text = closing(
         ["f.yaml: failed"], printed.printer, argo, take_snapshot((), version="v", argo=DEFAULT_VERSION)
     )
-    assert text.splitlines()[-2:] == ["here/a still waits: no slot came free for it", "f.yaml: failed"]
+    assert text.splitlines()[-2:] == ["here/a still waits: no slot became free for it", "f.yaml: failed"]
     assert "LOCK" not in text

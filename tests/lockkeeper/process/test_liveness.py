@@ -80,7 +80,7 @@ def test_a_thread_that_is_restarted_is_no_fault(watched: Watched) -> None:
     """A leader that was deposed ends by an error, and the election goes on."""
     end_by(Deposed("ledger a is at epoch 3, ours is 2"), name="leader")
     assert watched.liveness.faults() == []
-    message = "leader ended and begins anew: ledger a is at epoch 3, ours is 2"
+    message = "leader ended and starts again: ledger a is at epoch 3, ours is 2"
     assert watched.logged() == [("warning", "thread", message)]
 
 

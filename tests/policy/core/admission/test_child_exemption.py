@@ -122,7 +122,7 @@ NOT_RUNNING: Final = "parent does not run, and has no slot to share"
         (_parent({well_known.INSTANCE_ID: well_known.HOLD_VALUE}), NOT_RUNNING),
         (
             _parent(annotations={well_known.DEPTH: str(MAX_DEPTH)}),
-            f"it is the {MAX_DEPTH}th in a line already: do not wait for this one",
+            f"it is the {MAX_DEPTH}th in a chain of Workflows already: do not wait for this one",
         ),
     ],
 )

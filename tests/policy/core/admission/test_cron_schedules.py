@@ -78,7 +78,7 @@ def test_one_without_a_schedule_never_runs(argo: ArgoVersion, path: str) -> None
         ("61 * * * *", "minute '61' is not within 0 to 59"),
         ("0 3 * * 7", "write 0 or sun for Sunday"),
         ("0 3 L * *", "L, W and # are not known"),
-        ("0 0 30 2 *", "never comes"),
+        ("0 0 30 2 *", "never occurs"),
         ("0 3 * *", "is no schedule"),
         ("@every day", "names no duration"),
         ("@nightly", "is no schedule"),

@@ -206,7 +206,7 @@ def test_its_own_number_lowered_before_a_retry_does_not_count() -> None:
             1000,
             Code.TASKS_ABOVE_CAP,
             (
-                "1000 is above the cap of 10 tasks of one Workflow: submit the Workflow anew (argo "
+                "1000 is above the cap of 10 tasks of one Workflow: submit the Workflow again (argo "
                 "resubmit), as a retry goes on with what Argo stored"
             ),
         ),
@@ -215,7 +215,7 @@ def test_its_own_number_lowered_before_a_retry_does_not_count() -> None:
             Code.UNBOUNDED_TASKS,
             (
                 "has no parallelism, and a retry goes on with it, and WorkflowQuota team-a/main limits tasks "
-                "to 20: submit the Workflow anew (argo resubmit) with the number of tasks that may run at "
+                "to 20: submit the Workflow again (argo resubmit) with the number of tasks that may run at "
                 "once, at most 10"
             ),
         ),

@@ -44,7 +44,7 @@ def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> No
         (
             _with(inputs={"artifacts": [{"name": "a", "s3": {"key": "k"}}]}),
             {},
-            '"a" says itself where it comes from',
+            '"a" has a source of its own',
         ),
         (
             _with(inputs={"parameters": [{"name": "p", "valueFrom": {"supplied": {}}}]}),
@@ -54,7 +54,7 @@ def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> No
         (
             _with(suspend={}, outputs={"parameters": [{"name": "o", "valueFrom": {"supplied": {}}}]}),
             {},
-            'output "o" is given by whoever resumes it',
+            'output "o" is given by the user who resumes it',
         ),
         (PLAIN, {"templateDefaults": {"timeout": "5m"}}, "templateDefaults.timeout would act on the layer"),
     ],

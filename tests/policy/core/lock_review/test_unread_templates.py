@@ -93,7 +93,7 @@ def test_a_workflow_that_leads_to_a_template_left_out_is_refused(field: str, spe
     assert said.endswith(
         "leads to WorkflowTemplate hidden, which is not known: namespace team-a has more WorkflowTemplates "
         "than are read (2000 objects, 4 MiB): the oldest 2000 are known, and the newest 40 are left out. "
-        "Delete WorkflowTemplates that nobody needs, or ask for fewer in one namespace"
+        "Delete WorkflowTemplates that are not needed, or ask for fewer in one namespace"
     )
 
 
@@ -166,7 +166,8 @@ def test_a_key_that_may_be_left_out_is_not_just_called_undefined() -> None:
     assert said.startswith("LockUndefined: ")
     assert said.endswith(
         "It may be among those left out: namespace team-a has more ConfigMaps than are read (10000 keys, "
-        "1 MiB): the oldest 900 are known, and the newest 3 are left out. Delete ConfigMaps that nobody needs"
+        "1 MiB): the oldest 900 are known, and the newest 3 are left out. Delete ConfigMaps that are "
+        "not needed"
     )
 
 

@@ -221,22 +221,22 @@ def test_a_policy_for_some_workflows_only_does_not_refuse_a_rule_for_certain() -
         (
             cluster_lock_policy(namespaceSelector=NEVER),
             "spec.namespaceSelector",
-            "selects no namespace: nothing can satisfy all that it asks of the label team",
+            "selects no namespace: no object can match all that it requires of the label team",
         ),
         (
             quota(selector=NEVER),
             "spec.selector",
-            "selects no Workflow: nothing can satisfy all that it asks of the label team",
+            "selects no Workflow: no object can match all that it requires of the label team",
         ),
         (
             pool(namespaceDefaults={"selector": NEVER}),
             "spec.namespaceDefaults.selector",
-            "selects no Workflow: nothing can satisfy all that it asks of the label team",
+            "selects no Workflow: no object can match all that it requires of the label team",
         ),
         (
             lock_policy(match={"workflows": NEVER}),
             "spec.match.workflows",
-            "selects no Workflow: nothing can satisfy all that it asks of the label team",
+            "selects no Workflow: no object can match all that it requires of the label team",
         ),
     ],
 )

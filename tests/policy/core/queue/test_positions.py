@@ -98,7 +98,7 @@ def test_a_fault_is_reported_as_it_is() -> None:
     found = _only(queue)
     assert found.reason is WaitReason.MISCONFIGURED
     assert (
-        reason(found, DEFAULT_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
+        reason(found, DEFAULT_RULES) == "it is not released: WorkflowQuota team-a/main: spec.limits is no map"
     )
 
 

@@ -301,7 +301,7 @@ def test_a_sibling_that_was_edited_is_replaced_and_reported(term: Term) -> None:
     assert at(after, "spec", "templates", 0, "synchronization") is not None
     assert field(after, "metadata", "uid") != field(before, "metadata", "uid")
     (said,) = term.said()
-    assert "was not as it had been made" in said
+    assert "was changed, and is written again" in said
     term.passes()
     assert term.said() == []
 
@@ -325,7 +325,7 @@ def test_a_template_of_another_writer_under_the_name_is_left_alone_and_reported(
     term.passes(seconds=SEEN_WITHIN)
     assert term.names() != []  # That of the other one: it lacks locks as well.
     (said,) = term.said()
-    assert said.endswith(f"WorkflowTemplate {name} is somebody else's: delete it")
+    assert said.endswith(f"WorkflowTemplate {name} belongs to another owner: delete it")
 
 
 def test_one_that_is_lost_is_made_again(term: Term) -> None:

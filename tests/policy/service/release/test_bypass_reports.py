@@ -67,9 +67,9 @@ def test_one_that_bypassed_admission_is_reported_once_and_left_alone(spy: Spy, c
     assert spy.get(WORKFLOWS, "sly", namespace="etl") == before
     assert leader.ledgers.read(Root.of_namespace("etl")).used[Account("etl", "q")].workflows == 1
     assert leader.told.passed[0][1] == (
-        "Lockkeeper was not asked when it was created, though WorkflowQuota etl/q governs it: the webhook "
-        "was away or passed over. It goes on and counts as running, so the limit may be exceeded and others "
-        "wait until it ends. To have it wait its turn, delete it and create it anew"
+        "Lockkeeper did not review it when it was created, though WorkflowQuota etl/q governs it: the "
+        "webhook was unavailable or bypassed. It continues and counts as running, so the limit may be "
+        "exceeded and others wait until it ends. To have it wait in the queue, delete it and create it again"
     )
 
 

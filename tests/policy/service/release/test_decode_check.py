@@ -59,7 +59,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
     assert leader.ledgers.read(Root.of_namespace("etl")).total_usage()[Account("etl", "q")].workflows == 2
     message = str(part(spy.get(WORKFLOWS, "bad1", namespace="etl"), "status", "message"))
     place = "queued by lockkeeper: position 2 of 4 in etl (2/2 running)"
-    assert message == f"{place}; it is not let go: {WHY}"
+    assert message == f"{place}; it is not released: {WHY}"
     told = {(name, reason) for name, reason, _ in leader.told.reasons}
     assert {(name, WaitReason.MISCONFIGURED) for name in ("bad1", "bad2", "bad3")} <= told
 

@@ -127,7 +127,7 @@ def test_one_above_the_cap_is_not_released_and_shows_why(leader: Leader) -> None
     assert ("second", WaitReason.MISCONFIGURED) in told
     message = part(leader.cluster.get(WORKFLOWS, "second", namespace="etl"), "status", "message")
     assert (
-        "it is not let go: WorkflowTemplate/base says 1000 tasks now, above the cap of 10 tasks of one "
+        "it is not released: WorkflowTemplate/base says 1000 tasks now, above the cap of 10 tasks of one "
         "Workflow: lower its spec.parallelism, or delete the Workflow"
     ) in str(message)
     leader.snapshot = strict(QUOTA, template(4))
