@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(name: str, shape: str, tasks: int, below: object) -> Plan:
-    """Return a root: with children side by side, none larger than itself, or with a line of small ones."""
+    """Return a root: with children side by side, none larger than itself, or with a chain of small ones."""
     if isinstance(below, list):
         return Plan(name, tasks, tuple(Plan(f"{name}-{n}", 1 + each % tasks) for n, each in enumerate(below)))
     found: tuple[Plan, ...] = ()
