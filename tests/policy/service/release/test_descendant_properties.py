@@ -127,6 +127,7 @@ class Play:
     st.randoms(use_true_random=False),
 )
 @example([("fan", 2, [0, 1, 1, 0, 0])], 2, OnExceed.QUEUE, Random(1))
+@example([("fan", 5, [0, 4, 0, 0])], 2, OnExceed.QUEUE, Random(2))
 @settings(max_examples=60)
 def test_all_complete_within_the_limit_whatever_waits_for_what(
     drawn: list[tuple[str, int, object]], limit: int, on_exceed: OnExceed, rng: Random
