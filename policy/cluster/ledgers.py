@@ -230,8 +230,8 @@ class Ledgers:
     def cancel(self, request: ReservationRequest) -> None:
         """Cancel a reservation whose create was refused (protocol rule 4d).
 
-        One for another create, or for another user, stays: the id comes from a label, which
-        any user may have written.
+        One for another create, or for another user, stays: the id comes from a label, which any user may have
+        written.
         """
 
         def change(ledger: Ledger) -> Ledger:

@@ -23,8 +23,6 @@ _NO_NUMBER: Final = ""
 """Replaces every value that is no number."""
 _OURS: Final = "/"
 """Part of the keys that Lockkeeper adds to those of Argo's ConfigMap; no key of a ConfigMap has it."""
-
-
 _ABSENT: Final = msgspec.Raw(b"null")
 
 
@@ -54,8 +52,6 @@ class PartialObject(msgspec.Struct, frozen=True):
 prepare(ObjectFacts, PartialObject)
 
 ConfigMapName: TypeAlias = tuple[str, str]
-
-
 Reducer: TypeAlias = Callable[[PartialObject, ObjectFacts, Scope], ReducedObject | None]
 """Returns what is stored of an object, or None where that is nothing."""
 

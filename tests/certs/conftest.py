@@ -9,7 +9,7 @@ from certs.authority import Authority, create_authority
 
 @pytest.fixture(scope="session")
 def now() -> datetime:
-    """Return the time of day of this run; handshakes judge certificates by the machine's clock."""
+    """Return the time of day of this run; handshakes check certificates by the machine's clock."""
     return datetime.now(UTC).replace(microsecond=0)
 
 

@@ -84,7 +84,7 @@ def test_a_leaf_never_outlives_its_ca(now: datetime) -> None:
 
 
 def test_the_facts_are_those_that_were_requested(authority: Authority, now: datetime) -> None:
-    """Renewal, metrics and people all judge by these facts."""
+    """Renewal, metrics and people all rely on these facts."""
     facts = describe(issue_serving_pair(authority, names=NAMES, now=now).cert_pem)
     assert (facts.subject, facts.names, facts.is_authority) == ("CN=lockkeeper", frozenset(NAMES), False)
     assert describe(authority.cert_pem).is_authority

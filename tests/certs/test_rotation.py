@@ -235,7 +235,7 @@ def test_all_lost_with_a_memory_leaves_the_old_ca_trusted(fresh: CertificateFile
 def test_memory_changes_nothing_in_a_bundle_that_exists(
     fresh: CertificateFiles, stranger: Authority, now: datetime
 ) -> None:
-    """Else a CA that was let go would come back."""
+    """Else a CA that was retired would be trusted again."""
     assert look(fresh, now, former=stranger.cert_pem).changes == ()
 
 

@@ -33,8 +33,6 @@ _BY_CODE: Final[dict[int, type[ClusterError]]] = {
 """All other 4xx mean that the request itself is wrong; everything else, that the outcome is unknown."""
 _EXCERPT: Final = 300
 """How much of an answer that is no Status is shown, in characters."""
-
-
 _Wanted = TypeVar("_Wanted")
 
 

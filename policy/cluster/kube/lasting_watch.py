@@ -27,8 +27,6 @@ Releases wait for the leader's watch, so an API server that is back has to be fo
 """
 _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
-
-
 Item = TypeVar("Item")
 
 

@@ -20,13 +20,9 @@ _JSON: Final = "application/json"
 _METADATA: Final = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
 _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_JSON}"
 """Servers that cannot cut objects down send them whole; the decoder drops the rest then."""
-
-
 _LENIENT: Final = (("fieldValidation", "Ignore"),)
 """The API server would warn of every field that a schema does not know in a header of its own, and an answer
 with more than 100 headers cannot be read here. What we write back of others' objects is unchanged."""
-
-
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 """As a part of a path these lead to a collection, or above it; connections take the dots out of a path."""
 

@@ -1,8 +1,8 @@
 """Objects of the in-memory cluster: how they are stored and found, and how a write changes their metadata.
 
-A stored object is bytes. So no caller can change stored state through what it got or gave, what is
-returned needs no lock, and "did this write change anything" is an exact comparison
-(Python would call 1, 1.0 and True equal).
+A stored object is bytes. So no caller can change stored state through what it got or gave, what is returned
+needs no lock, and "did this write change anything" is an exact comparison (Python would call 1, 1.0 and True
+equal).
 """
 
 from collections.abc import Mapping

@@ -209,9 +209,9 @@ class SiblingWriter(Passes):
 
     def _forget(self) -> None:
         present = self._wanted.keys() | self._unwanted.keys()
-        made = {key for key, each in self._wanted.items() if each.exists}
-        self._written = {at: each for at, each in self._written.items() if at in present - made}
-        self._failed.keep(present - made)
+        existing = {key for key, each in self._wanted.items() if each.exists}
+        self._written = {at: each for at, each in self._written.items() if at in present - existing}
+        self._failed.keep(present - existing)
 
     def _until_due(self) -> float:
         now = self._stopwatch()

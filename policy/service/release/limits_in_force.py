@@ -81,9 +81,8 @@ class LimitsInForce:
         pool, lender = self.pool, self.lender
         self.until = NEVER if pool is None else pool.until(now)
         if lender is not None:
-            planner.set_pool(
-                lender.pool_at(now, self.capacity)
-            )  # The limits of which shares are computed are in it.
+            # The limits of which shares are computed are in it.
+            planner.set_pool(lender.pool_at(now, self.capacity))
         else:
             planner.fair.limits = self._total_limits(now)
         for namespace in self.namespaces:

@@ -65,7 +65,7 @@ def _owner(obj: JsonObject) -> OwnerReference:
 def _below(
     cluster: MemoryCluster, name: str, above: JsonObject, *, root: JsonObject | None = None
 ) -> JsonObject:
-    """Add a Workflow that was admitted as a child; `root` is who it is charged to, without one its owner."""
+    """Add a Workflow that was admitted as a child; it is charged to `root`, without one to its owner."""
     charged = above if root is None else root
     _add(cluster, name, {well_known.CHILD_OF: _uid(charged)})
     name_mark: JsonObject = {} if root is None else {well_known.ROOT: str(part(root, "metadata", "name"))}
@@ -183,7 +183,7 @@ def test_there_is_no_root_where_marks_form_a_circle_or_end_nowhere() -> None:
 
 
 def test_no_more_is_read_than_a_line_may_be_deep() -> None:
-    """A create waits for it: the owner, a Workflow for each level, and the line."""
+    """A create waits for it: the owner, a Workflow for each level, and the descendants."""
     cluster = memory()
     above = _add(cluster, "level-0")
     for depth in range(MAX_DEPTH + 5):

@@ -1,6 +1,6 @@
 """Many threads at once over one cluster: no limit is exceeded at any event, and all Workflows run in the end.
 
-The referee knows the limits of the scene as plain numbers and reads only what the watch shows; it shares no
+The referee knows all limits as plain numbers and reads only what the watch shows; it shares no
 arithmetic with the product.
 """
 
@@ -59,7 +59,7 @@ FAR_AWAY = NOON + timedelta(days=1)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One Workflow of the scene, by the numbers that the referee knows."""
+    """One Workflow of a soak, by the numbers that the referee knows."""
 
     name: str
     namespace: str
@@ -93,18 +93,18 @@ class Referee:
         self.most: dict[str, int] = {}
 
     def follow(self, cluster: Cluster, since: str, enough: Callable[[], bool]) -> bool:
-        """Judge every event until there were enough; False when that took too long."""
+        """Check every event until there were enough; False when that took too long."""
         end = monotonic() + LIMIT_SECONDS
         for event in cluster.watch(WORKFLOWS, since=since, timeout=LIMIT_SECONDS):
             with self.changed:
-                self._judge(event.type, event.object)
+                self._fold(event.type, event.object)
                 self.changed.notify_all()
                 if enough():
                     return True
         with self.changed:
             return enough() and monotonic() < end
 
-    def _judge(self, kind: EventType, obj: JsonObject) -> None:
+    def _fold(self, kind: EventType, obj: JsonObject) -> None:
         name = name_of(obj)
         done = kind is EventType.DELETED or labels_of(obj).get("workflows.argoproj.io/completed") == "true"
         if done:
@@ -131,8 +131,8 @@ class Referee:
                 self.broken.append(f"{bound.says}: {peak} above {bound.most}")
 
 
-def scene(seed: int, count: int) -> list[Row]:
-    """Return the Workflows of a scene, the same for the same seed."""
+def drawn_rows(seed: int, count: int) -> list[Row]:
+    """Return the Workflows of a soak, the same for the same seed."""
     luck = Random(seed)
     return [
         Row(
@@ -218,7 +218,7 @@ def finish(referee: Referee, cluster: Cluster, stop: Event, ripe: Callable[[Row]
 
 
 class Outcome(msgspec.Struct):
-    """What a soak came to."""
+    """The result of a soak."""
 
     referee: Referee
     ended: bool
@@ -264,13 +264,13 @@ def check(outcome: Outcome, rows: list[Row]) -> None:
     assert outcome.ended, f"{len(referee.finished)} of {len(rows)} ended"
     assert referee.ran == {row.name: 1 for row in rows}
     full = [bound.says for bound in BOUNDS if referee.most[bound.says] == bound.most]
-    assert len(full) >= 3, f"only {full} were ever full: the scene is tame"
+    assert len(full) >= 3, f"only {full} were ever full: the load is too light"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_queues_keep_every_limit_at_every_event_and_run_everybody_once(seed: int) -> None:
     """150 held Workflows, four threads that create, one that finishes, one controller."""
-    clock, rows = Clock(), scene(seed, 150)
+    clock, rows = Clock(), drawn_rows(seed, 150)
     base = memory(clock, seed=seed)
     stage = Stage(base, policies(OnExceed.QUEUE), clock)
 
@@ -302,7 +302,7 @@ class Unruly:
 @pytest.mark.parametrize("lost", ["requests", "answers"])
 def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     """Conflicts on ledgers, failed releases and lost answers break no limit and lose no Workflow."""
-    clock, rows = Clock(), scene(3, 100)
+    clock, rows = Clock(), drawn_rows(3, 100)
     base = memory(clock, seed=3)
     spy = Spy(base)
     unruly = Unruly(seed=4, times=60)
@@ -337,7 +337,7 @@ def nudge(stage: Stage, clock: Clock, stop: Event) -> None:
 
 def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() -> None:
     """Creates go through both sides of admission and a real ledger; one that is refused is tried again."""
-    clock, rows = Clock(), scene(7, 120)
+    clock, rows = Clock(), drawn_rows(7, 120)
     base = memory(clock, seed=7)
     stage = Stage(base, policies(OnExceed.DENY), clock)
     refusals: list[str] = []

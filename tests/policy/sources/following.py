@@ -41,14 +41,14 @@ class Following:
         self.documents: tuple[Document, ...] | None = None
         self.extent = WHOLE
         self.compiled = 0
-        self.judged: list[tuple[str, int]] = []
+        self.generations: list[tuple[str, int]] = []
         self.moves = 0
         self.verdicts: dict[str, Verdict] = {}
         self.troubles: list[str] = []
         self.source = ClusterSource(
             cluster=cluster,
             changed=self._change,
-            on_verdict=self._judge,
+            on_verdict=self._take_verdict,
             trouble=self._note,
             verdicts_changed=self._move,
             resources=RESOURCES,
@@ -63,7 +63,7 @@ class Following:
         with self._said:
             return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), 5)
 
-    def until_judged(self, name: str, *, wrong: bool) -> bool:
+    def until_verdict(self, name: str, *, wrong: bool) -> bool:
         """Wait until a policy has a verdict."""
         with self._said:
             return self._said.wait_for(
@@ -101,10 +101,10 @@ class Following:
             self.compiled += 1
             self._said.notify_all()
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _take_verdict(self, verdict: Verdict) -> None:
         with self._said:
             self.verdicts[verdict.name] = verdict
-            self.judged.append((verdict.name, verdict.generation))
+            self.generations.append((verdict.name, verdict.generation))
             self._said.notify_all()
 
     def _move(self) -> None:

@@ -1,4 +1,4 @@
-"""The defaults of Argo's controller: read from its ConfigMap, and effective in what a Workflow weighs."""
+"""The defaults of Argo's controller: read from its ConfigMap, and effective in the tasks of a Workflow."""
 
 import pytest
 import yaml
@@ -56,7 +56,7 @@ def test_what_cannot_be_read_gives_no_defaults(data: str) -> None:
 
 
 def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
-    """Anybody may call a ConfigMap of theirs like that."""
+    """Any user may give a ConfigMap of theirs that name."""
     assert snapshot(SEPARATE, namespace="team-a").argo_defaults == NO_DEFAULTS
     assert snapshot(SEPARATE, name="other").argo_defaults == NO_DEFAULTS
 

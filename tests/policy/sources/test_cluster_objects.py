@@ -63,14 +63,14 @@ def test_a_wrong_edit_leaves_the_last_good_form_in_force_and_gets_a_verdict(
     """Other policies go on changing meanwhile, and a good edit makes it right again."""
     wrong = MergePatch({"spec": {"limits": {"workflows": "many"}}})
     cluster.patch(WORKFLOW_QUOTAS, "etl", wrong, namespace="team-a")
-    assert following.until_judged("etl", wrong=True)
+    assert following.until_verdict("etl", wrong=True)
     assert following.verdicts["etl"].problems[0].path == "spec.limits.workflows"
     cluster.create(WORKFLOW_QUOTAS, quota("ml", 1), namespace="team-a")
     assert following.until(lambda documents: sorted(map(str, limits(documents))) == ["1", "3"])
     good = MergePatch({"spec": {"limits": {"workflows": 4}}})
     cluster.patch(WORKFLOW_QUOTAS, "etl", good, namespace="team-a")
     assert following.until(lambda documents: sorted(map(str, limits(documents))) == ["1", "4"])
-    assert following.until_judged("etl", wrong=False)
+    assert following.until_verdict("etl", wrong=False)
 
 
 def test_a_policy_that_was_never_good_gets_a_verdict_and_is_left_out(
@@ -78,7 +78,7 @@ def test_a_policy_that_was_never_good_gets_a_verdict_and_is_left_out(
 ) -> None:
     """A wrong policy governs nothing, and its verdict names the generation that was read."""
     cluster.create(WORKFLOW_QUOTAS, quota("bad", -1), namespace="team-a")
-    assert following.until_judged("bad", wrong=True)
+    assert following.until_verdict("bad", wrong=True)
     assert following.verdicts["bad"].generation == 1
     assert following.documents is not None
     assert limits(following.documents) == [3]
@@ -138,12 +138,12 @@ def test_a_status_write_is_seen_and_compiles_nothing(cluster: MemoryCluster, fol
     stored = cluster.patch(WORKFLOW_QUOTAS, "etl", labels, namespace="team-a")
     version = field(stored, "metadata", "resourceVersion")
     assert following.until_known("etl", lambda verdict: verdict.resource_version == version)
-    assert following.judged == [("etl", 1)]
+    assert following.generations == [("etl", 1)]
     edit = MergePatch({"spec": {"limits": {"workflows": 8}}})
     cluster.patch(WORKFLOW_QUOTAS, "etl", edit, namespace="team-a")
     assert following.until(lambda documents: limits(documents) == [8])
     assert following.compiled == before + 1, "only the edit of the spec was compiled"
-    assert following.judged == [("etl", 1), ("etl", 2)]
+    assert following.generations == [("etl", 1), ("etl", 2)]
 
 
 def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:

@@ -313,7 +313,7 @@ def test_watching_outlives_a_bug(watched: Watched, caplog: pytest.LogCaptureFixt
 
 
 def test_a_listener_that_fails_does_not_hold_back_the_snapshot(tmp_path: Path) -> None:
-    """The snapshot is in force before anybody hears of it."""
+    """The snapshot is in force before any listener is called."""
 
     def refuse(_: int) -> None:
         raise ZeroDivisionError

@@ -176,7 +176,7 @@ def test_a_namespace_that_becomes_governed_is_read_before_its_policy_is_in_force
 def test_what_is_read_follows_the_labels_of_namespaces_and_the_policies(
     cluster: Gated, following: Following
 ) -> None:
-    """It grows with a label, and what is governed no more is let go of."""
+    """It grows with a label, and what is not governed any more is dropped."""
     cluster.create(CLUSTER_WORKFLOW_QUOTAS, pool("pooled"))
     cluster.patch(NAMESPACES, "team-b", MergePatch({"metadata": {"labels": {"pooled": "yes"}}}))
     assert following.until(lambda documents: templates(documents) == ["team-a/old", "team-b/old"])

@@ -172,7 +172,7 @@ def test_paths_lead_into_lists_of_lists() -> None:
     assert list(said(text, SynchronizationPolicy)) == ["spec.inject[0].templates.names[1]"]
 
 
-def test_fields_that_kubernetes_adds_are_passed_over() -> None:
+def test_fields_that_kubernetes_adds_are_ignored() -> None:
     """What `kubectl get -o yaml` prints can be used as it is; other unknown metadata is an error."""
     text = """
     metadata: {name: a, creationTimestamp: null, managedFields: [], finalizers: [], ownerReferences: [],

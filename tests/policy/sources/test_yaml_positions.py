@@ -207,7 +207,7 @@ def test_documents_before_a_syntax_error_are_returned() -> None:
     ],
 )
 def test_text_that_is_not_yaml_is_a_fault_with_its_line(content: bytes, line: int, message: str) -> None:
-    """The line is the one where the text stops making sense."""
+    """The line is the one from which on the text cannot be parsed."""
     fault = parse(content).fault
     assert fault is not None
     assert fault.mark.line == line
@@ -268,7 +268,7 @@ def test_an_alias_of_what_is_around_it_is_a_fault(text: str) -> None:
 
 
 def test_an_alias_bomb_is_refused_before_it_grows() -> None:
-    """Twelve lines that stand for 9**12 values are one fault, and nothing is built."""
+    """Twelve lines that mean 9**12 values are one fault, and nothing is built."""
     parsed = parse(aliases(12).encode())
     assert [document.value for document in parsed.documents] == [None]
     (fault,) = parsed.documents[0].faults

@@ -125,7 +125,7 @@ def test_equal_numbers_of_another_json_type_are_a_change() -> None:
 
 
 def test_a_watch_from_a_version_older_than_the_log_raises_gone() -> None:
-    """With room for two changes, one can lag two changes behind and no more."""
+    """When two changes are stored, one can lag two changes behind and no more."""
     cluster = _cluster(log_size=2)
     since = [cluster.list(CONFIG_MAPS).resource_version]
     for name in ("a", "b", "c"):

@@ -195,8 +195,8 @@ def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
     except SystemExit:
         died = True
     spy.before = lambda _: None
-    standing = [leader.ledgers.read(root).reservations for root in (Root.of_pool("old"), Root.of_pool("new"))]
-    assert any("c1" in each for each in standing)
+    reserved = [leader.ledgers.read(root).reservations for root in (Root.of_pool("old"), Root.of_pool("new"))]
+    assert any("c1" in each for each in reserved)
     heir = Leader(cluster, after, clock)
     heir.work()
     heir.work()
@@ -210,11 +210,11 @@ def test_a_namespace_that_leaves_and_returns_has_what_it_had(leader: Leader) -> 
     for name in ("a", "b"):
         submit(leader.cluster, leader.snapshot, draft(name), namespace="etl")
     leader.work()
-    for home, other in (("new", "old"), ("old", "new")):
-        leader.snapshot = belongs(home)
+    for joined, other in (("new", "old"), ("old", "new")):
+        leader.snapshot = belongs(joined)
         leader.work()
         leader.work()
-        assert (taken(leader.ledgers, home), taken(leader.ledgers, other)) == (Usage(2, 2), ZERO)
+        assert (taken(leader.ledgers, joined), taken(leader.ledgers, other)) == (Usage(2, 2), ZERO)
     complete(leader.cluster, "a", namespace="etl")
     leader.work()
     assert taken(leader.ledgers, "old") == Usage(1, 1)

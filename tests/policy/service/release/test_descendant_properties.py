@@ -41,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(name: str, shape: str, tasks: int, below: object) -> Plan:
-    """Return a root: with children side by side, none larger than itself, or with a line of small ones."""
+    """Return a root: with children side by side, none larger than itself, or with a chain of small ones."""
     if isinstance(below, list):
         return Plan(name, tasks, tuple(Plan(f"{name}-{n}", 1 + each % tasks) for n, each in enumerate(below)))
     found: tuple[Plan, ...] = ()
@@ -127,6 +127,7 @@ class Play:
     st.randoms(use_true_random=False),
 )
 @example([("fan", 2, [0, 1, 1, 0, 0])], 2, OnExceed.QUEUE, Random(1))
+@example([("fan", 5, [0, 4, 0, 0])], 2, OnExceed.QUEUE, Random(2))
 @settings(max_examples=60)
 def test_all_complete_within_the_limit_whatever_waits_for_what(
     drawn: list[tuple[str, int, object]], limit: int, on_exceed: OnExceed, rng: Random

@@ -38,7 +38,7 @@ def queue_up(leader: Leader, *names: str, namespace: str = "etl", tasks: int | N
         submit(leader.cluster, leader.snapshot, draft(name, tasks=tasks), namespace=namespace)
 
 
-def told(leader: Leader) -> list[tuple[str, str]]:
+def newly_written(leader: Leader) -> list[tuple[str, str]]:
     """Return what was written since the last call, without the common prefix."""
     found = [(name, text.removeprefix("queued by lockkeeper: ")) for name, text in leader.told.messages]
     leader.told.messages.clear()
@@ -52,16 +52,16 @@ def test_messages_of_a_namespace_are_written_again_after_a_second_at_the_earlies
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b", "c")
     leader.work()
-    assert [name for name, _ in told(leader)] == ["b", "c"]
+    assert [name for name, _ in newly_written(leader)] == ["b", "c"]
     complete(spy, "a", namespace="etl")
     queue_up(leader, "x", "y", namespace="ml")
     clock.advance(HALF)
     leader.work()
-    assert [name for name, _ in told(leader)] == ["y"]
+    assert [name for name, _ in newly_written(leader)] == ["y"]
     assert leader.release_pass.next_event() == NOON + WRITE_EVERY
     clock.advance(HALF)
     leader.work()
-    assert told(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
+    assert newly_written(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
 
 
 def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
@@ -70,14 +70,14 @@ def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock
     names = [f"w{number}" for number in range(5)]
     queue_up(leader, *names)
     leader.work()
-    told(leader)
+    newly_written(leader)
     for name in names[:3]:
         complete(spy, name, namespace="etl")
         leader.work()
-    assert told(leader) == []
+    assert newly_written(leader) == []
     clock.advance(WRITE_EVERY)
     leader.work()
-    assert told(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
+    assert newly_written(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
 
 
 def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock: Clock) -> None:
@@ -91,13 +91,13 @@ def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock
     queue_up(leader, *names)
     queue_up(leader, "wide", tasks=4)
     leader.work()
-    found = dict(told(leader))
+    found = dict(newly_written(leader))
     assert set(found) == {*names[1 : 1 + REFRESHED_POSITIONS], "wide"}
     assert "it can never start: it needs tasks=4" in found["wide"]
     complete(spy, "w00", namespace="etl")
     clock.advance(WRITE_EVERY)
     leader.work()
-    assert "wide" not in dict(told(leader))
+    assert "wide" not in dict(newly_written(leader))
 
 
 def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
@@ -105,7 +105,7 @@ def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
     leader = Leader(spy, policies(1, stopPolicy="Hold"), clock)
     queue_up(leader, "a")
     assert leader.work() == 0
-    ((_, text),) = told(leader)
+    ((_, text),) = newly_written(leader)
     assert text == (
         "position 1 of 1 in etl (0/1 running); "
         "etl is on hold (Hold): nothing starts until spec.stopPolicy is None"
@@ -123,12 +123,12 @@ def test_a_message_that_could_not_be_written_is_not_taken_for_written(spy: Spy, 
 
     spy.before = fail
     leader.work()
-    assert told(leader) == []
+    assert newly_written(leader) == []
     spy.before = lambda _: None
     clock.advance(WRITE_EVERY)
     queue_up(leader, "c")
     leader.work()
-    assert [name for name, _ in told(leader)] == ["b", "c"]
+    assert [name for name, _ in newly_written(leader)] == ["b", "c"]
 
 
 def test_a_leader_that_is_stopped_writes_no_message(spy: Spy, clock: Clock) -> None:
@@ -137,7 +137,7 @@ def test_a_leader_that_is_stopped_writes_no_message(spy: Spy, clock: Clock) -> N
     queue_up(leader, "a")
     leader.lead()
     leader.release_pass.run_pass(leader.tracker, stopping=lambda: True)
-    assert told(leader) == []
+    assert newly_written(leader) == []
     assert not leader.release_pass.unwritten
 
 
@@ -148,7 +148,7 @@ def test_one_that_waits_for_a_window_shows_it(spy: Spy, clock: Clock) -> None:
     queue_up(leader, "wide", tasks=5)
     leader.work()
     why = "it needs tasks=5 and WorkflowQuota etl/q allows tasks=2 now: it starts only when its windows allow"
-    assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
+    assert newly_written(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
 
 
 def test_the_reason_after_the_limit_of_a_pool_fell_is_that_nothing_is_left(spy: Spy, clock: Clock) -> None:

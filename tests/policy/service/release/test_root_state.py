@@ -162,7 +162,7 @@ def test_a_queue_drains_when_what_runs_ends(driven: DrivenState) -> None:
 
 
 def test_the_cap_of_a_quota_that_only_warns_keeps_from_a_reserve_above_it() -> None:
-    """The limits of such a quota bind nobody; a cap of priorities is none of them, and counts as any."""
+    """The limits of such a quota limit nothing; a cap of priorities is none of them, and counts as any."""
     reserve: JsonValue = [{"abovePriority": -1, "workflows": 1}]
     cap = quota("cap", namespace="a", onExceed="Warn", perWorkflow={"maxPriority": -1})
     policies_there = one_pool(None, cap, elastic=ELASTIC, reserve=reserve)
@@ -241,7 +241,7 @@ def take(driven: DrivenState, what: str, found: list[Tracked] | list[str]) -> No
 def may_become(driven: DrivenState, after: Tracked) -> bool:
     """Return whether one may look so now: admission sees to it that a hold has a number of its own.
 
-    Nobody changes what a held Workflow weighs and whom it counts for, and no uid comes twice.
+    No one changes the tasks of a held Workflow or the user that it counts for, and no uid is used twice.
     """
     before = driven.live.get(after.uid)
     if before is None:
@@ -674,7 +674,7 @@ def test_an_edit_of_the_shares_of_a_pool_reads_no_queue_again() -> None:
 
 
 def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
-    """Fair share goes on where it stood, and no write is made for it alone."""
+    """Fair share continues where it was, and no write is made for it alone."""
     driven = DrivenState(one_pool(4), live("r", held=False))
     assert driven.settled().history == {}
     driven.later(timedelta(minutes=2), None)

@@ -103,7 +103,7 @@ def test_one_that_waits_already_is_recounted(leader: Leader) -> None:
 
 
 def test_it_is_seen_by_one_whose_release_could_not_be_written(leader: Leader, spy: Spy) -> None:
-    """It is planned and waits again: with what it weighs by then, and not what it did."""
+    """It is planned and waits again: with the tasks that it has by then, and not those it had."""
 
     def fail(call: Call) -> None:
         if call.writes_ledger:
@@ -123,8 +123,8 @@ def test_one_above_the_cap_is_not_released_and_shows_why(leader: Leader) -> None
     leader.snapshot = strict(QUOTA, template(1000))
     complete(leader.cluster, "first", namespace="etl")
     assert leader.work() == 0
-    told = [(name, reason) for name, reason, _ in leader.told.reasons]
-    assert ("second", WaitReason.MISCONFIGURED) in told
+    reasons = [(name, reason) for name, reason, _ in leader.told.reasons]
+    assert ("second", WaitReason.MISCONFIGURED) in reasons
     message = part(leader.cluster.get(WORKFLOWS, "second", namespace="etl"), "status", "message")
     assert (
         "it is not released: WorkflowTemplate/base says 1000 tasks now, above the cap of 10 tasks of one "
@@ -143,7 +143,7 @@ def test_what_runs_keeps_what_it_was_released_with(leader: Leader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "admitted", "default", "weighs"),
+    ("says", "admitted", "default", "counted"),
     [
         (7, 5, None, 7),
         (3, 5, None, 5),
@@ -154,13 +154,13 @@ def test_what_runs_keeps_what_it_was_released_with(leader: Leader) -> None:
     ],
 )
 def test_its_tasks_are_those_of_its_template_and_never_less_than_it_was_admitted_with(
-    says: int | None, admitted: int | None, default: int | None, weighs: int | None
+    says: int | None, admitted: int | None, default: int | None, counted: int | None
 ) -> None:
     """Some versions of Argo take a number of its own; where there was none the template decides."""
     policies = strict(QUOTA, template(says), default=default)
     quotas = policies.policies("etl").quotas
     found = recounted(BY, Amount(admitted), "etl", quotas, policies)
-    assert found == TaskRecount(Amount(weighs))
+    assert found == TaskRecount(Amount(counted))
 
 
 @pytest.mark.parametrize("by", [BY, "WorkflowTemplate/", "Secret/base", "ClusterWorkflowTemplate/base"])

@@ -42,14 +42,14 @@ def verdict(*problems: Problem, generation: int = 4, in_force: int = 4, status: 
     )
 
 
-def said(judged: Verdict, *findings: Finding) -> dict[str, tuple[str, str, str]]:
+def shown_conditions(given: Verdict, *findings: Finding) -> dict[str, tuple[str, str, str]]:
     """Return status, reason and message of each condition."""
-    return {each.type: (each.status, each.reason, each.message) for each in conditions_of(judged, findings)}
+    return {each.type: (each.status, each.reason, each.message) for each in conditions_of(given, findings)}
 
 
-def written(judged: Verdict, *findings: Finding, now: datetime = NOON) -> JsonObject:
+def written(given: Verdict, *findings: Finding, now: datetime = NOON) -> JsonObject:
     """Return the status that is to be written; there must be something."""
-    found = status_to_write(judged, findings, now=now)
+    found = status_to_write(given, findings, now=now)
     assert found is not None
     assert found.urgent
     return found.status
@@ -63,7 +63,7 @@ def times(status: JsonObject) -> dict[str, str]:
 
 def test_a_policy_that_is_right_is_ready() -> None:
     """All three conditions are there, so that no user has to guess what an absent one means."""
-    assert said(verdict()) == {
+    assert shown_conditions(verdict()) == {
         "Ready": ("True", "InForce", "it is in force"),
         "Invalid": ("False", "NoProblems", "nothing is wrong with it"),
         "Conflicting": ("False", "NoConflict", "no other policy counts instead of it"),
@@ -73,7 +73,7 @@ def test_a_policy_that_is_right_is_ready() -> None:
 def test_a_wrong_policy_tells_all_problems_and_what_stays_in_force() -> None:
     """The author learns what holds meanwhile."""
     faults = "spec.limits.workflows: must be 0 or more; is no map"
-    found = said(verdict(*WRONG, in_force=3))
+    found = shown_conditions(verdict(*WRONG, in_force=3))
     assert found["Ready"] == (
         "False",
         "LastGoodInForce",
@@ -84,21 +84,21 @@ def test_a_wrong_policy_tells_all_problems_and_what_stays_in_force() -> None:
 
 def test_a_policy_that_was_never_good_shows_that_nothing_of_it_is_in_force() -> None:
     """The most dangerous state: its author believes that there is a limit."""
-    status, reason, message = said(verdict(*WRONG, in_force=0))["Ready"]
+    status, reason, message = shown_conditions(verdict(*WRONG, in_force=0))["Ready"]
     assert (status, reason) == ("False", "NotInForce")
     assert message.startswith("it is wrong, and nothing of it is in force: spec.limits")
 
 
 def test_what_other_policies_do_to_it_is_a_condition_of_its_own() -> None:
     """It is in force all the same, so it is ready."""
-    found = said(verdict(), OVERLAP)
+    found = shown_conditions(verdict(), OVERLAP)
     assert found["Ready"][:2] == ("True", "InForce")
     assert found["Conflicting"] == ("True", "OlderPool", "spec.namespaceSelector: another has them")
 
 
 def test_a_policy_that_selects_nothing_is_ready_and_shows_it() -> None:
     """Its namespaces may be made after it, and a client that waits for Ready must not wait for them."""
-    found = said(verdict(), IDLE)
+    found = shown_conditions(verdict(), IDLE)
     assert found["Ready"] == (
         "True",
         "SelectsNothing",
@@ -111,7 +111,7 @@ def test_a_policy_that_selects_nothing_is_ready_and_shows_it() -> None:
 def test_a_message_is_bounded_and_counts_what_it_leaves_out(length: int, count: int) -> None:
     """A path can be as long as any key of an object."""
     problems = [Problem("spec." + "x" * length, f"unknown field {index}") for index in range(count)]
-    message = said(verdict(*problems))["Invalid"][2]
+    message = shown_conditions(verdict(*problems))["Invalid"][2]
     assert len(message) < MAX_MESSAGE + len("; and 5000 more")
     shown = message.count("spec.")
     assert message.endswith(f"; and {count - shown} more")
@@ -128,9 +128,9 @@ def test_every_condition_names_the_generation_that_was_checked() -> None:
 
 def test_what_is_there_already_is_not_written() -> None:
     """Whichever replica checked it."""
-    judged = verdict(*WRONG)
-    status = written(judged)
-    assert status_to_write(msgspec.structs.replace(judged, status=status), (), now=LATER) is None
+    given = verdict(*WRONG)
+    status = written(given)
+    assert status_to_write(msgspec.structs.replace(given, status=status), (), now=LATER) is None
 
 
 def test_a_time_of_transition_moves_only_with_its_status() -> None:
@@ -175,13 +175,13 @@ def test_a_status_that_another_client_changed_is_written_again(change: JsonObjec
 def test_a_condition_of_another_writer_is_left_as_it_is() -> None:
     """And other fields of the status are not written at all."""
     foreign: JsonObject = {"type": "Billed", "status": "True", "reason": "Paid", "message": "", "other": [1]}
-    standing: JsonObject = {"running": 5, "conditions": [foreign]}
-    status = written(verdict(status=standing))
+    present: JsonObject = {"running": 5, "conditions": [foreign]}
+    status = written(verdict(status=present))
     conditions = status["conditions"]
     assert isinstance(conditions, list)
     assert conditions[-1] == foreign
     assert set(status) == {"observedGeneration", "conditions"}
-    assert status_to_write(verdict(status={**standing, **status}), (), now=LATER) is None
+    assert status_to_write(verdict(status={**present, **status}), (), now=LATER) is None
 
 
 def test_a_verdict_names_its_policy() -> None:
@@ -194,10 +194,10 @@ def test_a_verdict_names_its_policy() -> None:
 def test_a_bound_that_is_reached_is_a_condition_of_its_own_until_it_is_not() -> None:
     """The policy is in force and no other counts instead of it; when all is known again, nothing is said."""
     beyond = Finding(FindingKind.BOUND_REACHED, "metadata.namespace", "40 are left out")
-    found = said(verdict(), beyond)
+    found = shown_conditions(verdict(), beyond)
     assert found["Incomplete"] == ("True", "BoundReached", "metadata.namespace: 40 are left out")
     assert (found["Ready"][0], found["Conflicting"][0]) == ("True", "False")
-    standing = written(verdict(), beyond)
-    after = written(verdict(status=standing))
+    present = written(verdict(), beyond)
+    after = written(verdict(status=present))
     assert "Incomplete" not in times(after)
     assert status_to_write(verdict(status=after), (), now=LATER) is None

@@ -16,8 +16,8 @@ def workflow(spy: Spy, name: str) -> Tracked:
     return track(spy.create(WORKFLOWS, draft(name), namespace="etl"))
 
 
-def told(spy: Spy, event_writer: EventWriter, count: int) -> list[tuple[str, str]]:
-    """Run the event_writer until so many events are written; returns reason and type of each."""
+def written_events(spy: Spy, event_writer: EventWriter, count: int) -> list[tuple[str, str]]:
+    """Run the writer until so many events are written; returns reason and type of each."""
     thread = Thread(target=event_writer.run)
     thread.start()
     since = spy.list(EVENTS).resource_version
@@ -41,7 +41,10 @@ def test_an_event_names_its_workflow_the_reason_and_its_reporter() -> None:
     first = workflow(spy, "a")
     event_writer.report(first, "WaitingForQuota", "waits for room", EventSeverity.NORMAL)
     event_writer.report(first, "ExceedsMaxQuota", "x" * 5000, EventSeverity.WARNING)
-    assert told(spy, event_writer, 2) == [("WaitingForQuota", "Normal"), ("ExceedsMaxQuota", "Warning")]
+    assert written_events(spy, event_writer, 2) == [
+        ("WaitingForQuota", "Normal"),
+        ("ExceedsMaxQuota", "Warning"),
+    ]
     one, other = spy.list(EVENTS).items
     assert part(one, "regarding", "uid") == first.uid
     assert part(one, "reportingInstance") == "controller-1"
@@ -59,7 +62,7 @@ def test_the_same_reported_later_is_another_event() -> None:
     event_writer.report(first, "OnHold", "on hold")
     clock.advance(timedelta(minutes=1))
     event_writer.report(first, "OnHold", "on hold")
-    assert told(spy, event_writer, 2) == [("OnHold", "Normal")] * 2
+    assert written_events(spy, event_writer, 2) == [("OnHold", "Normal")] * 2
 
 
 def test_what_is_reported_once_is_not_reported_again_by_the_next_leader() -> None:
@@ -69,11 +72,11 @@ def test_what_is_reported_once_is_not_reported_again_by_the_next_leader() -> Non
     first, other = workflow(spy, "a"), workflow(spy, "b")
     leader, heir = (EventWriter(cluster=spy, clock=clock, me=each) for each in ("leader", "heir"))
     leader.report(first, "NotAdmitted", "as it was", EventSeverity.WARNING, once=True)
-    assert told(spy, leader, 1) == [("NotAdmitted", "Warning")]
+    assert written_events(spy, leader, 1) == [("NotAdmitted", "Warning")]
     clock.advance(timedelta(minutes=1))
     heir.report(first, "NotAdmitted", "as it is", EventSeverity.WARNING, once=True)
     heir.report(other, "NotAdmitted", "as it is", EventSeverity.WARNING, once=True)
-    assert told(spy, heir, 2) == [("NotAdmitted", "Warning")] * 2
+    assert written_events(spy, heir, 2) == [("NotAdmitted", "Warning")] * 2
     assert [part(each, "regarding", "name") for each in spy.list(EVENTS).items] == ["a", "b"]
 
 

@@ -222,19 +222,19 @@ def test_one_policy_that_cannot_be_written_stops_no_other_and_is_tried_ever_more
 
     term.spy.before = refuse
     assert term.writes() == ["a", "z"]
-    told = len(term.troubles)
-    assert told == (0 if isinstance(error, Conflict | NotFound) else 1)
+    reported = len(term.troubles)
+    assert reported == (0 if isinstance(error, Conflict | NotFound) else 1)
     delay = FIRST_DELAY
     while delay < LAST_DELAY:
         waits = term.writer.run_pass()
         assert waits == pytest.approx(delay)
         term.stopwatch.seconds += delay - 0.01
-        assert len(term.troubles) == told
+        assert len(term.troubles) == reported
         term.writer.run_pass()
-        assert len(term.troubles) == told, "tried again too early"
+        assert len(term.troubles) == reported, "tried again too early"
         term.stopwatch.seconds += 0.02
         term.writer.run_pass()
-        told += 1
+        reported += 1
         assert term.troubles[-1] == f"writing the status of WorkflowQuota team-a/bad: {error.message}"
         delay = min(LAST_DELAY, delay * 2)
     term.spy.before = lambda _: None
@@ -338,7 +338,7 @@ def test_policies_checked_before_a_term_are_written_in_it(cluster: MemoryCluster
     add(cluster, "a")
     add(cluster, "bad", -1)
     before = version(cluster, "a")
-    for verdict in _judged(running, 2):
+    for verdict in _verdicts_on(running, 2):
         assert verdict.status is None
     assert version(cluster, "a") == before
     with running.leading():
@@ -399,7 +399,7 @@ def test_a_wrong_policy_is_logged_once_with_what_stays_in_force(
 ) -> None:
     """Also in replicas that do not lead; a status write says nothing new."""
     add(cluster, "a")
-    _judged(running, 1)
+    _verdicts_on(running, 1)
     edit(cluster, "a", -1)
     with running.leading():
         until(cluster, WORKFLOW_QUOTAS, lambda: bool(stands(cluster, "a")))
@@ -425,7 +425,7 @@ def test_a_stopped_writer_does_not_begin(cluster: MemoryCluster) -> None:
     writer.run()
 
 
-def _judged(running: Running, count: int) -> tuple[Verdict, ...]:
+def _verdicts_on(running: Running, count: int) -> tuple[Verdict, ...]:
     """Wait until this many policies were checked."""
     enough = Event()
 
