@@ -1,7 +1,7 @@
 """Many threads at once over one cluster: no limit is exceeded at any event, and all Workflows run in the end.
 
-The referee knows the limits of the scene as plain numbers and reads only what the watch shows; it shares no
-arithmetic with the product.
+The referee knows the limits of the scenario as plain numbers and reads only what the watch shows; it shares
+no arithmetic with the product.
 """
 
 from collections.abc import Callable, Iterable
@@ -59,7 +59,7 @@ FAR_AWAY = NOON + timedelta(days=1)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One Workflow of the scene, by the numbers that the referee knows."""
+    """One Workflow of the scenario, by the numbers that the referee knows."""
 
     name: str
     namespace: str
@@ -131,8 +131,8 @@ class Referee:
                 self.broken.append(f"{bound.says}: {peak} above {bound.most}")
 
 
-def scene(seed: int, count: int) -> list[Row]:
-    """Return the Workflows of a scene, the same for the same seed."""
+def scenario(seed: int, count: int) -> list[Row]:
+    """Return the Workflows of a scenario, the same for the same seed."""
     luck = Random(seed)
     return [
         Row(
@@ -264,13 +264,13 @@ def check(outcome: Outcome, rows: list[Row]) -> None:
     assert outcome.ended, f"{len(referee.finished)} of {len(rows)} ended"
     assert referee.ran == {row.name: 1 for row in rows}
     full = [bound.says for bound in BOUNDS if referee.most[bound.says] == bound.most]
-    assert len(full) >= 3, f"only {full} were ever full: the scene is tame"
+    assert len(full) >= 3, f"only {full} were ever full: the scenario is tame"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_queues_keep_every_limit_at_every_event_and_run_everybody_once(seed: int) -> None:
     """150 held Workflows, four threads that create, one that finishes, one controller."""
-    clock, rows = Clock(), scene(seed, 150)
+    clock, rows = Clock(), scenario(seed, 150)
     base = memory(clock, seed=seed)
     stage = Stage(base, policies(OnExceed.QUEUE), clock)
 
@@ -302,7 +302,7 @@ class Unruly:
 @pytest.mark.parametrize("lost", ["requests", "answers"])
 def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     """Conflicts on ledgers, failed releases and lost answers break no limit and lose no Workflow."""
-    clock, rows = Clock(), scene(3, 100)
+    clock, rows = Clock(), scenario(3, 100)
     base = memory(clock, seed=3)
     spy = Spy(base)
     unruly = Unruly(seed=4, times=60)
@@ -337,7 +337,7 @@ def nudge(stage: Stage, clock: Clock, stop: Event) -> None:
 
 def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() -> None:
     """Creates go through both sides of admission and a real ledger; one that is refused is tried again."""
-    clock, rows = Clock(), scene(7, 120)
+    clock, rows = Clock(), scenario(7, 120)
     base = memory(clock, seed=7)
     stage = Stage(base, policies(OnExceed.DENY), clock)
     refusals: list[str] = []

@@ -103,7 +103,7 @@ def test_one_that_waits_already_is_recounted(leader: Leader) -> None:
 
 
 def test_it_is_seen_by_one_whose_release_could_not_be_written(leader: Leader, spy: Spy) -> None:
-    """It is planned and waits again: with what it weighs by then, and not what it did."""
+    """It is planned and waits again: with the tasks that it has by then, not with those it had."""
 
     def fail(call: Call) -> None:
         if call.writes_ledger:

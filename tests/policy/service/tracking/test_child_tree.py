@@ -54,15 +54,15 @@ def under(tracker: Tracker) -> dict[str, str]:
     return {each.uid: (each.root_labels or {}).get("team", "") for each in tracker}
 
 
-def lines(live: Mapping[str, JsonObject]) -> dict[str, str]:
-    """Return under whom everybody would run if there were room for all, by a listing alone."""
-    roomy = tracker()
-    roomy.reset(Listing(tuple(live.values()), "1"))
-    for each in roomy:
+def roots(live: Mapping[str, JsonObject]) -> dict[str, str]:
+    """Return the root of each if there were capacity for all, by a listing alone."""
+    unlimited = tracker()
+    unlimited.reset(Listing(tuple(live.values()), "1"))
+    for each in unlimited:
         tasks: JsonObject = {well_known.TASKS: well_known.UNBOUNDED} if each.admitted else {}
         obj = merge(live[each.uid], {"metadata": {"annotations": tasks}})
-        roomy.apply(WatchEvent(EventType.MODIFIED, obj, "1"))
-    return under(roomy)
+        unlimited.apply(WatchEvent(EventType.MODIFIED, obj, "1"))
+    return under(unlimited)
 
 
 @given(st.lists(changes, max_size=25))
@@ -71,7 +71,7 @@ def test_what_runs_under_which_root_follows_from_what_is_live(
 ) -> None:
     """Every change of it is returned. One that is left out has no capacity, by events or by a listing."""
     followed, live = tracker(), dict[str, JsonObject]()
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for name, *rest in sequence:
         obj = metadata(name, *rest)
         gone = "is gone" in rest
@@ -81,11 +81,11 @@ def test_what_runs_under_which_root_follows_from_what_is_live(
             live[name] = obj
         for change in followed.take_changes():
             if change.before is not None:
-                assert told.pop(change.before.uid) == ((change.before.root_labels or {}).get("team", ""))
+                assert reported.pop(change.before.uid) == ((change.before.root_labels or {}).get("team", ""))
             if change.after is not None:
-                told[change.after.uid] = (change.after.root_labels or {}).get("team", "")
-        assert told == under(followed)
-    listed, wanted = tracker(), lines(live)
+                reported[change.after.uid] = (change.after.root_labels or {}).get("team", "")
+        assert reported == under(followed)
+    listed, wanted = tracker(), roots(live)
     listed.reset(Listing(tuple(live.values()), "1"))
     for found in (followed, listed):
         for each in found:
@@ -101,8 +101,8 @@ def test_what_runs_under_which_root_follows_from_what_is_live(
 
 
 @given(st.lists(changes, max_size=25))
-def test_nobody_loses_his_place_to_another(sequence: list[tuple[str, str, str, str, str]]) -> None:
-    """Whoever comes, goes or is let go with nobody below him, the others run under whom they ran."""
+def test_no_workflow_loses_its_place_to_another(sequence: list[tuple[str, str, str, str, str]]) -> None:
+    """Whichever comes, goes or is released without descendants, the others run under the same root."""
     followed, live = tracker(), dict[str, str]()
     for name, above, *rest in sequence:
         gone = "is gone" in rest
@@ -120,7 +120,7 @@ def test_nobody_loses_his_place_to_another(sequence: list[tuple[str, str, str, s
         assert kept.items() <= after.items()
 
 
-def test_who_is_let_go_under_a_slot_keeps_his_place_before_one_with_its_own_that_is_seen_first() -> None:
+def test_one_released_under_a_slot_keeps_its_place_before_one_with_its_own_that_is_seen_first() -> None:
     """They go in one pass, and the leader sees them run in any order."""
     followed = tracker()
     for name, above, how, tasks in (
