@@ -90,7 +90,7 @@ def load(documents: list[Document]) -> Snapshot:
 
 
 def main() -> int:
-    """Print the table, and tell by the exit code whether edits in place keep their budget."""
+    """Print the table, and show by the exit code whether edits in place keep their budget."""
     parser = argparse.ArgumentParser(prog="bench.injecting", description=__doc__)
     parser.add_argument("--loops", type=int, default=7, help="loops of which the best counts")
     parser.add_argument("--seconds", type=float, default=0.2, help="CPU time of a loop")

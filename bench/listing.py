@@ -221,7 +221,7 @@ def measure(objects: int, rounds: int) -> list[Figures]:
 
 
 def report(objects: int, rounds: int) -> bool:
-    """Measure and print; tells whether the goal is met."""
+    """Measure and print; returns whether the goal is met."""
     found = measure(objects, rounds)
     for each in found:
         print(

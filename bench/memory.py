@@ -24,7 +24,7 @@ from policy.service.tracking.tracker import Tracker
 
 KNOWN: Final = 100_000
 MOST: Final = 460
-"""Bytes of one that runs; those that wait stand in a queue as well."""
+"""Bytes of one that runs; those that wait are in a queue as well."""
 
 
 def policies() -> Snapshot:
@@ -77,7 +77,7 @@ def bytes_of_each(*, held: bool) -> float:
 
 
 def report() -> bool:
-    """Measure and print; tells whether the goal is met."""
+    """Measure and print; returns whether the goal is met."""
     running, waiting = bytes_of_each(held=False), bytes_of_each(held=True)
     print(f"{KNOWN} live Workflows in {NAMESPACES} namespaces: {running:.0f} bytes each (goal {MOST})")
     print(f"the same while they all wait: {waiting:.0f} bytes each")

@@ -186,7 +186,7 @@ def measure(queued: int, rounds: int) -> Figures:
 
 
 def report(rounds: int, repeats: int) -> bool:
-    """Measure both lengths in turn, print them, and tell whether the goals are met."""
+    """Measure both lengths in turn, print them, and return whether the goals are met."""
     found = [[measure(size, rounds) for size in SIZES] for _ in range(repeats)]
     print(f"{'queued':>8}  {'added/s':>9}  {'releases/s':>10}  {'us/release':>10}")
     for pair in found:
@@ -203,7 +203,7 @@ def report(rounds: int, repeats: int) -> bool:
 
 
 def main() -> int:
-    """Measure, and tell by the exit code whether the goals are met."""
+    """Measure, and show by the exit code whether the goals are met."""
     parser = argparse.ArgumentParser(prog="bench.planning", description=__doc__)
     parser.add_argument("--rounds", type=int, default=4000, help="Workflows that end, for each length")
     parser.add_argument("--repeats", type=int, default=3, help="how often each length is measured")

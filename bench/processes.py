@@ -134,8 +134,8 @@ def _wait(variant: str, process: subprocess.Popen[bytes], log: Path) -> int:
     """Return the port of a server as soon as it listens and its worker is there."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        told = _SERVING.search(log.read_bytes())
-        if told and (variant == KOPF or children(process.pid)):
-            return int(told[1])
+        found = _SERVING.search(log.read_bytes())
+        if found and (variant == KOPF or children(process.pid)):
+            return int(found[1])
         time.sleep(0.02)
     raise RuntimeError(f"the server {variant} did not start: {log.read_text(errors='replace')}")

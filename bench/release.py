@@ -1,4 +1,4 @@
-"""`make bench-release`: what a leader costs, and how fast it lets Workflows go on a real control plane.
+"""`make bench-release`: what a leader costs, and how fast it releases Workflows on a real control plane.
 
 The leader runs in this process: the real controller over the Kubernetes client. What it reaches is compared
 with the same client sending the same patches for the same Workflows in the same run, one after the other.
@@ -36,7 +36,7 @@ from tests.e2e.building import GoIsMissingError
 
 SETTLE: Final = 2.0
 PAUSE: Final = 0.05
-"""Seconds for the leader to tell those in front, and between two ends, or one pass would do for both."""
+"""Seconds for the leader to write positions, and between two ends, or one pass would do for both."""
 PATIENCE: Final = 600.0
 """Seconds until something that does not happen ends the measurement."""
 SPREAD: Final = 10
@@ -45,11 +45,11 @@ RUNNING: Final = 20
 """The limit of the namespace with the long queue."""
 RATIO: Final = 0.70
 FREED: Final = 0.250
-"""The goals: of the raw rate, and seconds until the next one is let go (p99)."""
+"""The goals: of the raw rate, and seconds until the next one is released (p99)."""
 
 
 class Released:
-    """Notes when each Workflow was let go; the reporter of the leader that is measured."""
+    """Notes when each Workflow was released; the reporter of the leader that is measured."""
 
     def __init__(self) -> None:
         self.at: dict[str, float] = {}
@@ -62,13 +62,13 @@ class Released:
             self._changed.notify_all()
 
     def waits(self, workflow: Tracked, message: str) -> None:
-        """Nothing is to be noted of those who wait."""
+        """Waits are not measured."""
 
     def reason(self, workflow: Tracked, reason: WaitReason, message: str) -> None:
-        """Nothing is to be noted of why they wait."""
+        """Nor are their reasons."""
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
-        """Nobody gives up here."""
+        """No Workflow has a time limit for its wait here."""
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Say so: the figures would mean nothing."""
@@ -82,14 +82,14 @@ class Released:
         print(f"{doing}: {error}", file=sys.stderr)
 
     def wait(self, wanted: int) -> None:
-        """Wait until so many were let go in all. Raises TimeoutError."""
+        """Wait until so many were released in all. Raises TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.at) >= wanted, PATIENCE):
                 raise TimeoutError(f"{len(self.at)} of {wanted} were released")
 
 
 @contextmanager
-def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterator[None]:
+def leading(on: KubeCluster, snapshots: SnapshotStore, released: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
     ledgers = Ledgers(cluster=on, clock=utc_now)
     release_pass = ReleasePass(
@@ -98,10 +98,10 @@ def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterat
         snapshot=snapshots.current,
         clock=utc_now,
         publish=snapshots.put_usage,
-        reporter=told,
+        reporter=released,
         send_all=ThreadPoolExecutor(max_workers=4).map,
     )
-    controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=told.trouble)
+    controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=released.trouble)
     ready = Event()
     snapshots.on_policies(controller.wake)
     snapshots.on_usage(ready.set)
@@ -109,7 +109,7 @@ def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterat
     thread.start()
     if not ready.wait(PATIENCE):
         raise TimeoutError("the leader made no pass")
-    time.sleep(SETTLE)  # Those in front are told where they stand.
+    time.sleep(SETTLE)  # The first of the queue get their positions.
     try:
         yield
     finally:
@@ -118,7 +118,7 @@ def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterat
 
 
 def live(on: KubeCluster) -> list[Tracked]:
-    """Return the Workflows that are not over."""
+    """Return the Workflows that are not completed."""
     return [track(item) for item in on.list(WORKFLOWS, labels=LIVE, metadata_only=True).items]
 
 
@@ -134,7 +134,7 @@ def raw_rate(on: KubeCluster, workflows: Iterable[Tracked]) -> float:
 
 
 def hold_again(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
-    """Hold Workflows that were let go, as the webhook does with one that is retried."""
+    """Hold Workflows that were released, as the webhook does with one that is retried."""
 
     def hold(each: Tracked) -> None:
         value: JsonObject = {
@@ -155,14 +155,14 @@ def hold_again(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
 
 
 def leader_rate(on: KubeCluster, namespaces: Sequence[str], versions: Versions, every: int) -> float:
-    """Let a leader have everything held, take its limits away, and return the releases a second."""
-    told = Released()
+    """Let a leader hold everything, remove its limits, and return the releases a second."""
+    released = Released()
     snapshots = SnapshotStore(snapshot=versions.limited(namespaces, 0), clock=utc_now)
-    with leading(on, snapshots, told):
+    with leading(on, snapshots, released):
         since = time.perf_counter()
         snapshots.put_policies(versions.limited(namespaces, every))
-        told.wait(every)
-        return every / (max(told.at.values()) - since)
+        released.wait(every)
+        return every / (max(released.at.values()) - since)
 
 
 def measure_rates(on: KubeCluster, every: int, rounds: int) -> list[tuple[float, float]]:
@@ -184,14 +184,14 @@ def measure_rates(on: KubeCluster, every: int, rounds: int) -> list[tuple[float,
 
 
 def end_all(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
-    """Mark Workflows as over."""
+    """Mark Workflows as completed."""
     with ThreadPoolExecutor(HANDS) as hands:
         for _ in hands.map(lambda each: end(on, each.name, each.namespace), workflows):
             pass
 
 
 def end(on: KubeCluster, name: str, namespace: str) -> None:
-    """Mark a Workflow as over, as Argo's controller does."""
+    """Mark a Workflow as completed, as Argo's controller does."""
     value: JsonObject = {"metadata": {"labels": {well_known.COMPLETED: "true"}}}
     on.patch(WORKFLOWS, name, MergePatch(value), namespace=namespace)
 
@@ -205,20 +205,20 @@ class Freed(msgspec.Struct, frozen=True):
 
 def measure_freed(on: KubeCluster, queued: int, samples: int) -> list[Freed]:
     """Let one end after the other where many wait, and time the next release, from the answer of the end."""
-    namespace, versions, told = "long", Versions(), Released()
+    namespace, versions, released = "long", Versions(), Released()
     snapshot = versions.limited([namespace], RUNNING)
     add_namespaces(on, [namespace])
     add_held(on, [(f"run-{number:06d}", namespace) for number in range(queued + RUNNING)], snapshot)
     snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
     found = []
-    with leading(on, snapshots, told):
-        told.wait(RUNNING)
-        for number, running in zip(range(samples), _in_order(told), strict=False):
+    with leading(on, snapshots, released):
+        released.wait(RUNNING)
+        for number, running in zip(range(samples), _in_order(released), strict=False):
             since = time.perf_counter()
             end(on, running, namespace)
             freed = time.perf_counter()
-            told.wait(RUNNING + number + 1)
-            last = max(told.at.values())
+            released.wait(RUNNING + number + 1)
+            last = max(released.at.values())
             found.append(Freed(freed - since, last - freed))
             name = f"late-{number:06d}"
             on.create(WORKFLOWS, admitted(name, namespace, snapshot), namespace=namespace)
@@ -226,10 +226,10 @@ def measure_freed(on: KubeCluster, queued: int, samples: int) -> list[Freed]:
     return found
 
 
-def _in_order(told: Released) -> Iterator[str]:
-    """Yield those that were let go, the oldest first, as there come more."""
+def _in_order(released: Released) -> Iterator[str]:
+    """Yield those that were released, the oldest first, and wait for more."""
     for number in count():
-        yield list(told.at)[number]
+        yield list(released.at)[number]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -249,7 +249,7 @@ def arguments() -> argparse.Namespace:
 
 
 def report(given: argparse.Namespace) -> bool:
-    """Measure releases and print; tells whether the goals are met. Without a control plane it is skipped."""
+    """Measure releases and print; return whether the goals are met. Skipped without a control plane."""
     try:
         with cluster() as on:
             rates = measure_rates(on, given.workflows, given.rounds)
@@ -272,7 +272,7 @@ def report(given: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    """Measure all parts, and tell by the exit code whether the goals are met."""
+    """Measure all parts, and show by the exit code whether the goals are met."""
     given = arguments()
     parts: dict[str, Callable[[], bool]] = {
         "memory": memory.report,

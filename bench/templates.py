@@ -61,7 +61,7 @@ def of_one(library: Library, whole: dict[TemplateKey, WorkflowSpec], number: int
 
 
 def main() -> int:
-    """Measure, print, and tell by the exit code whether the goal is met."""
+    """Measure, print, and show by the exit code whether the goal is met."""
     parser = argparse.ArgumentParser(prog="bench.templates", description=__doc__)
     parser.add_argument(
         "--repeats", type=int, default=5, help="how often each is measured (default %(default)s)"

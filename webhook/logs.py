@@ -115,7 +115,7 @@ class LineWriter:
     """A callable that takes whole lines, and writes them from one thread, many at a time.
 
     A write to a pipe or file costs a review about half as much as deciding it, mostly for giving Python's
-    lock away and getting it back. Lines wait here for at most PAUSE; a process that is killed loses those.
+    lock away and getting it back. Lines wait here for at most `_PAUSE`; a process that is killed loses those.
     `close` writes what is left.
     """
 

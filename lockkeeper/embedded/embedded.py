@@ -224,8 +224,8 @@ def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:
         return 1
     address = name.namespace, name.config_map
     projected = project(snapshot, now).config_maps.get(address, {}).get(name.key)
-    standing = snapshot.config_maps.get(address, {}).get(name.key)
-    value = projected.value if projected is not None else standing
+    stored = snapshot.config_maps.get(address, {}).get(name.key)
+    value = projected.value if projected is not None else stored
     return (read_limit(value) or 0) if value is not None else 0
 
 

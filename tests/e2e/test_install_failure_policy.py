@@ -43,7 +43,7 @@ HEARD: Final = timedelta(seconds=10)
 """By when a leader has heard of a policy."""
 
 
-class CertificateFiles(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
     """What of an object's metadata is its owner's and not the API server's."""
 
     name: str
@@ -195,7 +195,7 @@ def test_kubectl_tries_again_by_itself_what_the_mutating_webhook_missed(installe
     with ThreadPoolExecutor(1) as typing:
         trying = typing.submit(create, installed, QUEUE, "missed")
         until(is_refused, "the create is not refused")
-        metadata = msgspec.convert(kept["metadata"], CertificateFiles)
+        metadata = msgspec.convert(kept["metadata"], Kept)
         installed.cluster.create(MUTATING, {**kept, "metadata": msgspec.to_builtins(metadata)})
         done = trying.result()
     assert (done.returncode, done.stdout) == (0, "workflow.argoproj.io/missed created\n")

@@ -60,7 +60,7 @@ class Run(msgspec.Struct):
         return self.phase, [(leaf.content, leaf.phase) for leaf in self.leaves], self.tasks
 
 
-class Home(msgspec.Struct, frozen=True):
+class TemplateOwner(msgspec.Struct, frozen=True):
     """An object whose templates call each other by name."""
 
     key: str
@@ -71,7 +71,7 @@ class Call(msgspec.Struct, frozen=True):
     """A template about to run: where its names are looked up, its name as a task, and what it is given."""
 
     template: Json
-    home: Home
+    owner: TemplateOwner
     task: str | None
     kind: str
     path: str
@@ -106,7 +106,9 @@ class Interpreter:
         self._stored, self._luck, self._wanted = stored, luck, wanted
         self._counts: Counter[str] = Counter()
         self._run = Run(leaves=[], tasks=[], twice=set())
-        self._home = Home("", {each.get("name", ""): each for each in self._spec.get("templates") or ()})
+        self._owner = TemplateOwner(
+            "", {each.get("name", ""): each for each in self._spec.get("templates") or ()}
+        )
         self._arguments = self._spec.get("arguments") or {}
         self._workflow = {
             "workflow.name": "w",
@@ -122,21 +124,21 @@ class Interpreter:
         """Run all of it."""
         held = locks_in(self._spec.get("synchronization"), self._workflow)
         first = {"template": self._spec.get("entrypoint", ""), "arguments": self._arguments}
-        node = self._called(first, self._home, held, "", self._workflow, None)
+        node = self._called(first, self._owner, held, "", self._workflow, None)
         last: list[Json] = []
         if self._spec.get("onExit"):
             last.append({"template": self._spec["onExit"], "arguments": self._arguments})
         exits = (self._spec.get("hooks") or {}).get("exit")
         last += [exits] if exits else []
         for number, call in enumerate(last):
-            self._called(call, self._home, held, f"/exit{number}", self._workflow, None)
+            self._called(call, self._owner, held, f"/exit{number}", self._workflow, None)
         self._run.phase = node.phase
         return self._run
 
     def _called(  # noqa: PLR0917 - a call has that many parts
         self,
         call: Json,
-        home: Home,
+        owner: TemplateOwner,
         held: frozenset[str],
         path: str,
         env: Env,
@@ -144,27 +146,29 @@ class Interpreter:
         depth: int = 0,
     ) -> Node:
         """Run what a task, step, hook or the spec names."""
-        found = self._template(call, home)
+        found = self._template(call, owner)
         if found is None or depth > DEEPEST:
             return Node("Error")
-        template, its_home = found
+        template, its_owner = found
         arguments = fill(call.get("arguments") or {}, env)
         inputs = self._inputs(template, arguments)
-        return self._retried(Call(template, its_home, task, "task", path, inputs, held, depth, home.key))
+        return self._retried(Call(template, its_owner, task, "task", path, inputs, held, depth, owner.key))
 
-    def _template(self, call: Json, home: Home) -> tuple[Json, Home] | None:
+    def _template(self, call: Json, owner: TemplateOwner) -> tuple[Json, TemplateOwner] | None:
         if call.get("inline") is not None:
-            return call["inline"], home
+            return call["inline"], owner
         ref = call.get("templateRef")
         if ref:
             kind = "ClusterWorkflowTemplate" if ref.get("clusterScope") else "WorkflowTemplate"
             spec = self._stored.get((kind, ref["name"]))
             if spec is None:
                 return None
-            home = Home(f"{kind}/{ref['name']}", {each["name"]: each for each in spec.get("templates") or ()})
+            owner = TemplateOwner(
+                f"{kind}/{ref['name']}", {each["name"]: each for each in spec.get("templates") or ()}
+            )
         name = ref["template"] if ref else call.get("template", "")
-        template = home.templates.get(name)
-        return (template, home) if template is not None else None
+        template = owner.templates.get(name)
+        return (template, owner) if template is not None else None
 
     def _inputs(self, template: Json, arguments: Json) -> Json:
         """Return parameters and artifacts: what is given, else what the template says."""
@@ -332,7 +336,7 @@ class Interpreter:
             node = Node("Skipped")
         else:
             path = call.path if is_layer_task(task, call.template) else f"{call.path}/{name}"
-            node = self._called(task, call.home, call.held, path, env, task["name"], call.depth + 1)
+            node = self._called(task, call.owner, call.held, path, env, task["name"], call.depth + 1)
             self._hooks(task, call, node, env, path)
         self._seen(call, task, node, name)
         return node
@@ -345,9 +349,9 @@ class Interpreter:
         }
         exits = (task.get("hooks") or {}).get("exit")
         for hook in [exits] if exits else []:
-            self._called(hook, call.home, call.held, f"{path}/hook", scope, None, call.depth + 1)
+            self._called(hook, call.owner, call.held, f"{path}/hook", scope, None, call.depth + 1)
         if task.get("onExit"):
-            self._called({"template": task["onExit"]}, call.home, call.held, f"{path}/onExit", scope, None)
+            self._called({"template": task["onExit"]}, call.owner, call.held, f"{path}/onExit", scope, None)
 
     def _seen(self, call: Call, task: Json, node: Node, name: str = "") -> None:
         if not is_layer_task(task, call.template):

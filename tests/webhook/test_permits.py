@@ -1,4 +1,4 @@
-"""Who may compute, and what a long review that waits for a place does with its permit."""
+"""Who may compute, and what a long review that waits for a slot does with its permit."""
 
 from webhook.time_left import LongReviewSlots, Permits
 
@@ -17,14 +17,14 @@ class WrittenDown(Permits):
         self.said.append("release")
 
 
-def test_who_finds_a_place_keeps_the_permit() -> None:
-    """Nothing changes hands where a place is free."""
+def test_a_review_that_finds_a_slot_keeps_the_permit() -> None:
+    """Nothing is released where a slot is free."""
     permits = WrittenDown()
     LongReviewSlots(permits, 1).enter(1)
     assert permits.said == []
 
 
-def test_who_waits_for_a_place_has_no_permit() -> None:
+def test_a_review_that_waits_for_a_slot_has_no_permit() -> None:
     """So two long reviews leave a permit to the short ones."""
     permits = WrittenDown()
     slots = LongReviewSlots(permits, 1)

@@ -1,4 +1,4 @@
-"""How much time a review has, the places of those that take long, and that no answer comes too late."""
+"""How much time a review has, the slots of those that take long, and that no answer comes too late."""
 
 from contextlib import nullcontext
 from datetime import timedelta
@@ -41,7 +41,7 @@ class Hand:
 
 
 class WrittenDown:
-    """Places of long reviews that write down what is asked of them."""
+    """Slots of long reviews that write down what is asked of them."""
 
     def __init__(self, *, room: bool = True) -> None:
         self.said: list[str] = []
@@ -55,37 +55,37 @@ class WrittenDown:
         self.said.append("leave")
 
 
-def test_a_short_review_needs_no_place() -> None:
+def test_a_short_review_needs_no_slot() -> None:
     """Nearly all reviews are over before anybody asks."""
-    clock, places = Hand(), WrittenDown()
-    left = TimeLeft(clock, 1, places)
+    clock, slots = Hand(), WrittenDown()
+    left = TimeLeft(clock, 1, slots)
     clock.now = LONG
     left.check(Part.GRAPH)
     left.done()
-    assert places.said == []
+    assert slots.said == []
 
 
-def test_a_long_review_takes_one_place_and_gives_it_back() -> None:
-    """It asks once, for as long as it has time, and gives the place back once."""
-    clock, places = Hand(), WrittenDown()
-    left = TimeLeft(clock, 1, places)
+def test_a_long_review_takes_one_slot_and_gives_it_back() -> None:
+    """It asks once, for as long as it has time, and gives the slot back once."""
+    clock, slots = Hand(), WrittenDown()
+    left = TimeLeft(clock, 1, slots)
     clock.now = 0.25
     left.check(Part.GRAPH)
     left.check(Part.LOCKS)
     left.done()
     left.done()
-    assert places.said == ["enter 0.75", "leave"]
+    assert slots.said == ["enter 0.75", "leave"]
 
 
-def test_a_long_review_without_a_place_in_time_is_over() -> None:
+def test_a_long_review_without_a_slot_in_time_is_over() -> None:
     """It is out of time while it waits, and has nothing to give back."""
-    clock, places = Hand(), WrittenDown(room=False)
-    left = TimeLeft(clock, 1, places)
+    clock, slots = Hand(), WrittenDown(room=False)
+    left = TimeLeft(clock, 1, slots)
     clock.now = 0.5
     with pytest.raises(TimeSpentError, match="waiting"):
         left.check(Part.GRAPH)
     left.done()
-    assert places.said == ["enter 0.5"]
+    assert slots.said == ["enter 0.5"]
 
 
 def test_the_part_that_spent_the_time_is_reported() -> None:
@@ -99,16 +99,16 @@ def test_the_part_that_spent_the_time_is_reported() -> None:
 
 def test_without_a_server_long_reviews_are_not_limited() -> None:
     """The embedded mode and the tests have no permits."""
-    places = long_reviews_of({})
-    assert places.enter(0)
-    assert places.enter(0)
-    places.leave()
+    slots = long_reviews_of({})
+    assert slots.enter(0)
+    assert slots.enter(0)
+    slots.leave()
 
 
 @pytest.mark.parametrize("step", [0.06, 0.3])
-def test_a_review_gives_its_place_back_however_it_ends(step: float) -> None:
-    """Answered or out of time: a place that is not given back would be lost for ever."""
-    clock, places = Hand(), WrittenDown()
+def test_a_review_gives_its_slot_back_however_it_ends(step: float) -> None:
+    """Answered or out of time: a slot that is not given back would be lost for ever."""
+    clock, slots = Hand(), WrittenDown()
 
     def ticking() -> float:
         clock.now += step
@@ -117,8 +117,8 @@ def test_a_review_gives_its_place_back_however_it_ends(step: float) -> None:
     webhook = Webhook(EVERYTHING)
     parts = msgspec.structs.replace(webhook.app._parts, monotonic=ticking)
     with nullcontext() if step < LONG else pytest.raises(OutOfTime):
-        review(BODY, Side.MUTATE, timedelta(seconds=1), parts, places)
-    assert [each.split()[0] for each in places.said] == ["enter", "leave"]
+        review(BODY, Side.MUTATE, timedelta(seconds=1), parts, slots)
+    assert [each.split()[0] for each in slots.said] == ["enter", "leave"]
 
 
 def test_a_review_out_of_time_is_counted_and_logged_with_its_part() -> None:

@@ -101,7 +101,7 @@ class TimedSocket(ssl.SSLSocket):
             return None
 
     def send(self, data: bytes, flags: int = 0) -> int:  # type: ignore[override]  # gunicorn sends bytes only
-        """Send what fits, or wait for the client to take some of it; a whole answer within SEND_SECONDS.
+        """Send what fits, or wait for the client to take some of it; a whole answer within `_SEND_SECONDS`.
 
         Raises:
             ConnectionResetError: the time is over.

@@ -38,7 +38,7 @@ class Given(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Base of what is read alone."""
 
 
-class CertificateFiles(msgspec.Struct, rename="camel", omit_defaults=True):
+class Kept(msgspec.Struct, rename="camel", omit_defaults=True):
     """Base of what the double changes and writes back."""
 
 
@@ -149,13 +149,13 @@ class Spec(Given, frozen=True):
     service_account_name: str | None = None
 
 
-class Waited(CertificateFiles):
+class Waited(Kept):
     """What a node waits for."""
 
     waiting: str = ""
 
 
-class Node(CertificateFiles):
+class Node(Kept):
     """One node of a run."""
 
     id: str
@@ -171,42 +171,42 @@ class Node(CertificateFiles):
     synchronization_status: Waited | None = None
 
 
-class SemaphoreHolding(CertificateFiles):
+class SemaphoreHolding(Kept):
     """A semaphore and who holds it, by holder key."""
 
     semaphore: str
     holders: list[str] = []
 
 
-class SemaphoreStatus(CertificateFiles):
+class SemaphoreStatus(Kept):
     """The semaphores that a Workflow holds or waits for."""
 
     holding: list[SemaphoreHolding] = []
     waiting: list[SemaphoreHolding] = []
 
 
-class MutexHolding(CertificateFiles):
+class MutexHolding(Kept):
     """A mutex and who holds it."""
 
     mutex: str
     holder: str = ""
 
 
-class MutexStatus(CertificateFiles):
+class MutexStatus(Kept):
     """The mutexes that a Workflow holds or waits for."""
 
     holding: list[MutexHolding] = []
     waiting: list[MutexHolding] = []
 
 
-class LockStatus(CertificateFiles):
+class LockStatus(Kept):
     """The locks of a Workflow."""
 
     semaphore: SemaphoreStatus | None = None
     mutex: MutexStatus | None = None
 
 
-class Status(CertificateFiles):
+class Status(Kept):
     """The status of a Workflow."""
 
     phase: Phase | None = None

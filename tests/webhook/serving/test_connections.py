@@ -92,7 +92,7 @@ def test_patience_ends_with_each_by_itself() -> None:
         max_size=60,
     )
 )
-def test_the_books_agree_with_a_simple_count(moves: list[tuple[str, int, str]]) -> None:
+def test_the_table_agrees_with_a_simple_count(moves: list[tuple[str, int, str]]) -> None:
     """Whatever comes in whatever order, nobody is counted twice, and who gives way was silent."""
     connections: ConnectionTable[int] = ConnectionTable(most=5, per_peer=3)
     busy: set[int] = set()

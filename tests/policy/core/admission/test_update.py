@@ -193,7 +193,7 @@ class TestRetry:
         assert str(status["message"]).startswith(well_known.HELD_MESSAGE_PREFIX)
         assert status["nodes"] == at(obj, "status", "nodes")
 
-    def test_it_starts_when_it_is_let_go_and_not_before(self) -> None:
+    def test_it_starts_when_it_is_released_and_not_before(self) -> None:
         """Its deadline would have run out while it waited; its position is shown until then."""
         obj = merge(in_state(State.FINISHED), RETRY)
         held = patched(obj, decided(in_state(State.FINISHED), obj).patch)

@@ -268,7 +268,7 @@ def test_a_refresh_writes_no_status_on_a_workflow_that_was_released(
         {"phase": "Pending", "message": MESSAGE, "startedAt": None, "finishedAt": None},
     ],
 )
-def test_null_times_and_our_own_message_are_no_has_own_status(status: JsonValue) -> None:
+def test_null_times_and_our_own_message_are_no_status_of_its_own(status: JsonValue) -> None:
     """Argo's Go clients write null times; a second pass of the webhook sees what the first one wrote."""
     assert not has_own_status(decoded({**workflow(), "status": status}))
 

@@ -115,7 +115,7 @@ def test_a_place_that_does_not_exist_is_an_error(path: str) -> None:
 
 
 def test_entries_are_added_to_a_map_that_the_patch_itself_creates() -> None:
-    """A second operation that creates the map would remove the first one's entries out."""
+    """A second operation that creates the map would remove the entries of the first."""
     made = PatchOp(Op.ADD, "/m", {"a": "1"})
     other = PatchOp(Op.ADD, "/n", 1)
     assert with_entries((other, made), "/m", None, [("b", "2")]) == (

@@ -58,7 +58,7 @@ class RefusingCluster(MemoryCluster):
 
 
 class Term:
-    """One leader's config_map_writer, over policies that the test sets and a watch that it plays."""
+    """The writer of ConfigMaps of one leader, over policies that the test sets and a watch that it plays."""
 
     def __init__(self, cluster: RefusingCluster, clock: Clock) -> None:
         self.cluster = cluster
@@ -107,7 +107,7 @@ class Term:
 
 @pytest.fixture
 def term(clock: Clock) -> Term:
-    """Return a config_map_writer that has done nothing yet."""
+    """Return a writer that has done nothing yet."""
     return Term(RefusingCluster(clock=clock, rng=Random(3)), clock)
 
 

@@ -173,7 +173,7 @@ def test_the_cap_of_a_quota_that_only_warns_keeps_from_a_reserve_above_it() -> N
 
 
 def test_who_is_edited_while_a_write_fails_waits_as_it_is_by_then() -> None:
-    """Not as it was when its release was planned: nothing else would tell of the edit again."""
+    """Not as it was when its release was planned: nothing else would show the edit again."""
     driven = DrivenState(one_pool(1), live("u1", priority=1), live("u2", arrival=1))
     driven.fail()
     driven.see(live("u1", priority=-1))
@@ -592,7 +592,7 @@ def test_one_pass_releases_so_many_and_the_next_the_others() -> None:
 
 
 def test_a_window_that_opens_releases_those_that_fit_it() -> None:
-    """RootState know when that is, and nothing else has to happen."""
+    """The state knows when that is, and nothing else has to happen."""
     night: JsonObject = {
         "name": "night",
         "schedule": "0 20 * * *",

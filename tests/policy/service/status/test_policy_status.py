@@ -40,7 +40,7 @@ class Stopwatch:
 
 
 class Term:
-    """A writer over a objects of quotas that the test fills by hand, as a watch would."""
+    """A writer over quotas that the test fills in by hand, as a watch would."""
 
     def __init__(self, spy: Spy, clock: Clock) -> None:
         self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
