@@ -62,7 +62,7 @@ class WatchedObjects(msgspec.Struct, frozen=True):
 
 
 class ChangeLog:
-    """The last `size` changes, and the version of the newest.
+    """The last `size` changes, and the `version` of the newest.
 
     `lock` is the cluster's own: writers hold it while they append, so a change and its state appear at once.
     """
@@ -72,19 +72,14 @@ class ChangeLog:
         self._size = size
         self._changes: deque[StoredChange] = deque()
         # "0" means "any version" to the Kubernetes API, so no state of ours has that version.
-        self._version = 1
+        self.version = 1
         self._closed = False
-
-    @property
-    def version(self) -> int:
-        """The version of the newest change."""
-        return self._version
 
     def append(self, *, before: StoredObject | None, after: StoredObject | None) -> None:
         """Record the next change, forget the oldest where there are too many, and wake the watches."""
         with self._moved:
-            self._version += 1
-            self._changes.append(StoredChange(self._version, before, after))
+            self.version += 1
+            self._changes.append(StoredChange(self.version, before, after))
             if len(self._changes) > self._size:
                 self._changes.popleft()
             self._moved.notify_all()
@@ -98,9 +93,9 @@ class ChangeLog:
     def position(self, since: str) -> int:
         """Return the version to follow from. Raises Gone for one too old, not reached yet, or malformed."""
         with self._moved:
-            oldest = self._version - len(self._changes)
-            position = int(since) if since.isdecimal() and len(since) <= len(str(self._version)) else -1
-            if str(position) != since or not oldest <= position <= self._version:
+            oldest = self.version - len(self._changes)
+            position = int(since) if since.isdecimal() and len(since) <= len(str(self.version)) else -1
+            if str(position) != since or not oldest <= position <= self.version:
                 raise Gone(f"too old or unknown resource version: {since!r} (oldest kept: {oldest})")
             return position
 
@@ -127,10 +122,10 @@ class ChangeLog:
         """Return all changes after a version, waiting for the first; none at the deadline or when closed."""
         with self._moved:
             seconds = min(max(0.0, deadline - monotonic()), TIMEOUT_MAX)
-            self._moved.wait_for(lambda: self._closed or self._version > position, seconds)
+            self._moved.wait_for(lambda: self._closed or self.version > position, seconds)
             if self._closed:
                 return ()
-            skipped = len(self._changes) - (self._version - position)
+            skipped = len(self._changes) - (self.version - position)
             if skipped < 0:
                 raise Gone(f"too old resource version: {position} is no longer kept")
             return tuple(islice(self._changes, skipped, None))

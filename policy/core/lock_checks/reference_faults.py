@@ -136,11 +136,14 @@ def _misplaced(place: TemplateBody, rulebook: Rulebook) -> Iterator[Reason]:
 
 def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     yield from _forms(block, where, rulebook)
-    yield from _repeated(block.semaphores or (), f"{where}.semaphores", rulebook)
-    yield from _repeated(block.mutexes or (), f"{where}.mutexes", rulebook)
-    for index, semaphore in enumerate(paced(block.semaphores or (), rulebook.budget, Part.LOCKS)):
+    semaphores, mutexes = block.semaphores or (), block.mutexes or ()
+    if len(semaphores) > 1:
+        yield from _repeated(semaphores, f"{where}.semaphores", rulebook)
+    if len(mutexes) > 1:
+        yield from _repeated(mutexes, f"{where}.mutexes", rulebook)
+    for index, semaphore in enumerate(paced(semaphores, rulebook.budget, Part.LOCKS)):
         yield from _semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
-    for index, mutex in enumerate(paced(block.mutexes or (), rulebook.budget, Part.LOCKS)):
+    for index, mutex in enumerate(paced(mutexes, rulebook.budget, Part.LOCKS)):
         yield from _mutex_faults(mutex, f"{where}.mutexes[{index}]", rulebook)
     if block.semaphore is not None:
         yield from _semaphore_faults(block.semaphore, f"{where}.semaphore", rulebook)
@@ -245,13 +248,12 @@ def _namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterato
 def _config_map_key(
     ref: ConfigMapKeyRef, namespace: str | None, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
-    named = [
-        *_named(name_problems(ref.name, f"{where}.name"), rulebook),
-        *_named(name_problems(ref.key, f"{where}.key"), rulebook),
-    ]
-    yield from named
-    if named or parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):
-        return  # Values that Argo fills in at run time are unknown; a wrong name was reported already.
+    problems = [*name_problems(ref.name, f"{where}.name"), *name_problems(ref.key, f"{where}.key")]
+    if problems:
+        yield from _named(problems, rulebook)
+        return
+    if parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):
+        return  # Values that Argo fills in at run time are unknown.
     yield from _key_pattern(ref.key or "", where, rulebook)
     found_in = namespace or rulebook.locks.namespace
     yield from _limit_faults(found_in, ref.name or "", ref.key or "", where, rulebook)

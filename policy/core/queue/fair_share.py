@@ -32,7 +32,8 @@ class FairShare:
     """The past usage of the tenants of one root; the tenant that used less goes first.
 
     It orders starts and stops no Workflow. A start counts at once, as if it had run for `ENTRY` seconds
-    already; otherwise a burst would start before any of its usage was measured.
+    already; otherwise a burst would start before any of its usage was measured. `ranks` has the rank of each
+    tenant, the lowest first, or none where it is 0; only `rebase` lowers a rank.
 
     Old usage is not scaled down; new usage counts for more instead. So the order of two tenants changes only
     when one of them uses something, and nothing has to be recounted as time passes.
@@ -52,24 +53,19 @@ class FairShare:
         self._weights = dict(weights or {})
         self._base = _seconds(now)
         self._now = self._base
-        self._spent = {tenant: amount * _UNIT for tenant, amount in (history or {}).items()}
+        self._spent: dict[Tenant, int] = {}
+        self.ranks: dict[Tenant, int] = {}
+        for tenant, amount in (history or {}).items():
+            self._spend(tenant, amount * _UNIT)
         self._running: dict[Tenant, Usage] = {}
         self._since: dict[Tenant, int] = {}
-
-    def rank(self, tenant: Tenant) -> int:
-        """Return the rank of a tenant, the lowest first; only `rebase` lowers it."""
-        spent = self._spent.get(tenant, 0)
-        if tenant.user:
-            return spent
-        return spent * MAX_WEIGHT // self._weights.get(tenant.namespace, 1)
 
     def started(self, tenant: Tenant, usage: Usage, now: datetime, *, entry: bool = True) -> None:
         """Count a Workflow that runs from now on; `entry`: it started now, not before it was first seen."""
         self._accrue(tenant, now)
         self._running[tenant] = self._running.get(tenant, ZERO) + usage
         if entry:
-            amount = self._share(usage) * ENTRY * self._worth()
-            self._spent[tenant] = self._spent.get(tenant, 0) + amount
+            self._spend(tenant, self._share(usage) * ENTRY * self._worth())
 
     def ended(self, tenant: Tenant, usage: Usage, now: datetime) -> None:
         """Count a Workflow no longer."""
@@ -94,9 +90,10 @@ class FairShare:
             return False
         self.sample(now)
         self._base += halvings * self._half_life
-        self._spent = {
-            tenant: spent >> halvings for tenant, spent in self._spent.items() if spent >> halvings
-        }
+        grown, self._spent, self.ranks = self._spent, {}, {}
+        for tenant, spent in grown.items():
+            if spent >> halvings:
+                self._spend(tenant, spent >> halvings)
         return True
 
     def history(self, now: datetime) -> dict[Tenant, int]:
@@ -113,8 +110,12 @@ class FairShare:
         self._since[tenant] = self._now
         running = self._running.get(tenant)
         if running is not None and self._now > since:
-            amount = self._share(running) * (self._now - since) * self._worth()
-            self._spent[tenant] = self._spent.get(tenant, 0) + amount
+            self._spend(tenant, self._share(running) * (self._now - since) * self._worth())
+
+    def _spend(self, tenant: Tenant, amount: int) -> None:
+        spent = self._spent[tenant] = self._spent.get(tenant, 0) + amount
+        weight = self._weights.get(tenant.namespace, 1)
+        self.ranks[tenant] = spent if tenant.user else spent * MAX_WEIGHT // weight
 
     def _advance(self, now: datetime) -> None:
         self._now = max(self._now, _seconds(now))

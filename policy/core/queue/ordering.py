@@ -103,12 +103,12 @@ class Order:
 
     def in_namespace(self, waiter: Waiter) -> Key:
         """Return the place of a waiter in its namespace."""
-        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
+        used = self.fair.ranks.get(Tenant(waiter.namespace, waiter.user), 0) if waiter.user else 0
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
     def in_root(self, place: Key, namespace: str, *, borrows: bool) -> Key:
         """Return the place in the root of the waiter with this `place` in a namespace."""
-        return (int(borrows), place[0], self.fair.rank(Tenant(namespace)), *place[1:])
+        return (int(borrows), place[0], self.fair.ranks.get(Tenant(namespace), 0), *place[1:])
 
     def _aging(self, waiter: Waiter) -> timedelta | None:
         return self.rules.get(waiter.namespace, DEFAULT_RULES).aging

@@ -71,7 +71,7 @@ class Oracle:
         return not ahead or min(ahead, key=self._inside) is waiter
 
     def _inside(self, waiter: Waiter) -> tuple[int, int, datetime, int, str]:
-        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
+        used = self.fair.ranks.get(Tenant(waiter.namespace, waiter.user), 0) if waiter.user else 0
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
     def level(self, waiter: Waiter) -> int:
@@ -90,7 +90,7 @@ class Oracle:
 
     def _key(self, waiter: Waiter) -> tuple[bool, int, int, int, datetime, int, str]:
         level, used, *rest = self._inside(waiter)
-        share = self.fair.rank(Tenant(waiter.namespace))
+        share = self.fair.ranks.get(Tenant(waiter.namespace), 0)
         return (self.borrows(waiter), level, share, used, *rest)  # type: ignore[return-value]  # Tuples grow here.
 
     def borrows(self, waiter: Waiter) -> bool:
