@@ -29,15 +29,15 @@ def why_not_put(rule: CompiledRule, template: Template, held_by_whole: frozenset
     return FREED_BY_DAEMON if template.daemon else ""
 
 
-def one_rule_each(rule_on: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
-    """Return the rules of one call, each lock once.
+def one_rule_each(rules: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
+    """Return the rules that act on one call, each lock once.
 
     Two conditions of rules that select calls differently are not joined: a layer in front of the template
     does not know which call it was generated for (`conditions_clash`).
     """
-    always = {rule.lock_name for rule in rule_on if rule.when is None}
+    always = {rule.lock_name for rule in rules if rule.when is None}
     found: dict[str, CompiledRule] = {}
-    for rule in rule_on:
+    for rule in rules:
         plain = rule.plain_name
         if plain in always and rule.when is not None:
             continue

@@ -11,10 +11,7 @@ import msgspec
 
 from policy.core.decision.decision import Code
 from policy.core.injection.in_place import inject_in_place
-from policy.core.injection.injection_result import (
-    NOTHING,
-    Injected,
-)
+from policy.core.injection.injection_result import NOTHING, Injected
 from policy.core.injection.per_call import inject_per_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.singular_to_lists import any_single, convert, converted_text

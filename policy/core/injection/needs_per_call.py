@@ -105,8 +105,9 @@ class HeldAround(msgspec.Struct, frozen=True):
 class Outline(msgspec.Struct, frozen=True):
     """The bodies of an object and who calls them, bodies by number.
 
-    `tops` gives the place of a body in spec.templates; inline ones have none. `names`
-    gives its number by its name; the first of two with one name counts.
+    `inbound` has the calls of each body, and `order` the numbers of bodies, callers first. `tops` gives the
+    place of a body in spec.templates; inline ones have none. `names` gives its number by its name; the first
+    of two with one name counts. `foreign` are the calls of templates of other objects.
     """
 
     bodies: Sequence[TemplateBody]
@@ -189,8 +190,8 @@ def _callers_first(inbound: Sequence[Sequence[CallSite]]) -> list[int]:
 class Needs:
     """What each call of each body needs; `wanted` are the rules of a body, by number.
 
-    A body's locks are known when those of its callers are; in a circle, a call whose
-    caller is not evaluated yet counts like the others.
+    A body's locks are known when those of its callers are; in a circle, a call whose caller is not evaluated
+    yet counts like the others.
     """
 
     def __init__(

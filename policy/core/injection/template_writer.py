@@ -38,7 +38,7 @@ _MAX_BYTES: Final = 1_500_000
 """etcd accepts 1.5 MiB; the status that the controller adds needs a part of it."""
 
 
-class Refused(Exception):  # noqa: N818 - named like the other refusals
+class Refused(Exception):  # noqa: N818 - a refusal is no error of ours
     """A lock that cannot be injected so; the text gives the reason."""
 
 

@@ -32,11 +32,11 @@ def hidden_from_rules(
     locks = rulebook.locks
     if not locks.by_pod:
         return ()
-    hides, closely = reviewed.view.sets_pods, locks.selects_pod_fields
+    sets_pods, all_fields = reviewed.view.sets_pods, locks.selects_pod_fields
     looked = [
         each
         for each in found
-        if each.has_complex_calls or hides or pod_differs(each.template, all_fields=closely)
+        if each.has_complex_calls or sets_pods or pod_differs(each.template, all_fields=all_fields)
     ]
     if not looked:
         return ()  # Nearly always.

@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     nested: tuple[Nested, ...]
 
 
-_NO_LOCKS: Final = Entry(frozenset(), frozenset(), ())
+_TAKES_NONE: Final = Entry(frozenset(), frozenset(), ())
 
 
 class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
@@ -164,8 +164,8 @@ def updated_index(
         new = known.get(key)
         if new is None:
             budget.check(Part.TEMPLATES)
-            new = known[key] = _entry(before.namespace, owner, find) if owner is not None else _NO_LOCKS
-        tables.replace(key, entries.pop(key, _NO_LOCKS), new)
+            new = known[key] = _entry(before.namespace, owner, find) if owner is not None else _TAKES_NONE
+        tables.replace(key, entries.pop(key, _TAKES_NONE), new)
         if owner is not None:
             entries[key] = new
     return NamespaceIndex(before.namespace, entries, tables.users, tables.orders)
@@ -214,7 +214,7 @@ def _entry(namespace: str, owner: TemplateOwner, find_by_key: FindByKey) -> Entr
         each.dag is not None or each.steps is not None or each.synchronization is not None
         for each in owner.spec.templates or ()
     ):
-        return _NO_LOCKS
+        return _TAKES_NONE
     looked_up: set[TemplateKey] = set()
 
     def find(ref: TemplateRef) -> TemplateOwner | None:

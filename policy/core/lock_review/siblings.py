@@ -175,7 +175,7 @@ class _Written(Read, frozen=True):
     spec: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_WRITTEN = msgspec.json.Decoder(_Written)
+_WRITTEN: Final = msgspec.json.Decoder(_Written)
 
 
 def review_sibling(review: Review, snapshot: Snapshot) -> Decision | None:

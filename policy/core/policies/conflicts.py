@@ -93,8 +93,8 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
     """Return what is to be reported about each policy in force; those with nothing are left out."""
     policies: list[Policy] = [quota for own in snapshot.quotas.values() for quota in own]
     policies += [*snapshot.pools, *snapshot.lock_policies]
-    examined = PolicyExaminer(snapshot)
-    found = {name_of(policy): tuple(examined.findings(policy)) for policy in policies}
+    examiner = PolicyExaminer(snapshot)
+    found = {name_of(policy): tuple(examiner.findings(policy)) for policy in policies}
     return {name: findings for name, findings in found.items() if findings}
 
 

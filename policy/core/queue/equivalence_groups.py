@@ -211,9 +211,9 @@ class EquivalenceGroup:
     def _first(self) -> tuple[Key, UserQueueKey] | None:
         """Return the user queue that goes first, and the place of its head in the namespace."""
         while (first := self._heads.first()) is not None:
-            key, user_queue = first
-            now = self._order.in_namespace(self._user_queues[user_queue].head())
-            if now <= key:
-                return now, user_queue
-            self._heads.put(user_queue, now)
+            place, key = first
+            now = self._order.in_namespace(self._user_queues[key].head())
+            if now <= place:
+                return now, key
+            self._heads.put(key, now)
         return None
