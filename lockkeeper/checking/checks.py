@@ -59,7 +59,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-CheckResults: TypeAlias = Iterator[CheckResult]
+_CheckResults: TypeAlias = Iterator[CheckResult]
 
 
 def _unread(check: Check, found: UnreadObject) -> CheckResult:
@@ -112,7 +112,7 @@ _VALIDATE: Final = "validate.lockkeeper.dev"
 _POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
-def _check_kinds(facts: InstallationFacts) -> CheckResults:
+def _check_kinds(facts: InstallationFacts) -> _CheckResults:
     """Check whether the API serves what Lockkeeper reads and writes."""
     check = Check.KINDS
     gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, UnreadObject)}
@@ -138,7 +138,7 @@ def _check_kinds(facts: InstallationFacts) -> CheckResults:
         yield _unread(check, facts.workflows)
 
 
-def _check_registration(facts: InstallationFacts) -> CheckResults:
+def _check_registration(facts: InstallationFacts) -> _CheckResults:
     """Check whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (_MUTATE,)),
@@ -159,7 +159,9 @@ def _check_registration(facts: InstallationFacts) -> CheckResults:
                 yield from _settings(present[name], facts.namespace)
 
 
-def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tuple[str, ...]) -> CheckResults:
+def _completeness(
+    kind: str, name: str, present: dict[str, Webhook], wanted: tuple[str, ...]
+) -> _CheckResults:
     check, advice = Check.REGISTRATION, "run helm upgrade, which puts it back"
     for webhook in wanted:
         message = f"{kind} {name} has no webhook {webhook}"
@@ -172,7 +174,7 @@ def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tup
             yield CheckResult(check, State.FAILED, message, advice)
 
 
-def _settings(webhook: Webhook, namespace: str) -> CheckResults:
+def _settings(webhook: Webhook, namespace: str) -> _CheckResults:
     """Show what happens without an answer, and check what must be set as it is."""
     check, seconds = Check.FAILURE_POLICY, webhook.timeout_seconds
     if webhook.failure_policy == "Ignore":
@@ -213,7 +215,7 @@ _EXPIRY_WARNING: Final = timedelta(days=14)
 """A renewal is due after two thirds of a certificate's life; so late, something prevents it."""
 
 
-def _check_serving(facts: InstallationFacts) -> CheckResults:
+def _check_serving(facts: InstallationFacts) -> _CheckResults:
     """Check what serves the webhooks: its certificate, and whether it is ready."""
     for probe in facts.probes:
         target = probe.target
@@ -284,7 +286,7 @@ def _callers(probe: ProbeResult, place: str) -> CheckResult:
     return CheckResult(Check.CALLERS, State.OK, message)
 
 
-def _check_leader(facts: InstallationFacts) -> CheckResults:
+def _check_leader(facts: InstallationFacts) -> _CheckResults:
     """Check whether a controller leads: without one, queued Workflows wait for ever."""
     check, logs = Check.LEADER, "look at the log of the controller's Pods"
     seen, name = facts.lease, f"{facts.namespace}/{facts.name}-controller"
@@ -312,7 +314,7 @@ def _check_leader(facts: InstallationFacts) -> CheckResults:
         yield CheckResult(check, State.FAILED, message, logs)
 
 
-def _check_policies(facts: InstallationFacts) -> CheckResults:
+def _check_policies(facts: InstallationFacts) -> _CheckResults:
     """List the policies that are not in force as they were written last, or conflict with another one."""
     found = {kind: read for kind, read in facts.policies.items() if not isinstance(read, UnreadObject)}
     fine = True
@@ -327,7 +329,7 @@ def _check_policies(facts: InstallationFacts) -> CheckResults:
         yield CheckResult(Check.POLICIES, State.OK, message)
 
 
-def _policy(kind: str, policy: CheckedPolicy) -> CheckResults:
+def _policy(kind: str, policy: CheckedPolicy) -> _CheckResults:
     meta = policy.metadata
     name = f"{kind} {meta.namespace}/{meta.name}" if meta.namespace else f"{kind} {meta.name}"
     conditions = {each.type: each for each in policy.status.conditions or ()}

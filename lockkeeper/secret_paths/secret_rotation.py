@@ -66,7 +66,7 @@ class RotationChange(StrEnum):
     RETIRED = "a former path is not answered any more"
 
 
-class RotationTiming(msgspec.Struct, frozen=True, kw_only=True):
+class _RotationTiming(msgspec.Struct, frozen=True, kw_only=True):
     """How long things last.
 
     `settle`: until every replica has read what was announced; they read every 5 s. `overlap`: until every
@@ -79,7 +79,7 @@ class RotationTiming(msgspec.Struct, frozen=True, kw_only=True):
     period: timedelta = timedelta(days=1)
 
 
-USUAL: Final = RotationTiming()
+USUAL: Final = _RotationTiming()
 
 
 class RotationStep(msgspec.Struct, frozen=True):

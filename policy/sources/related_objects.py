@@ -85,7 +85,7 @@ def config_map_reducer(argo: frozenset[ConfigMapName]) -> Reducer:
         metadata = PolicyMetadata(
             name=facts.name, namespace=facts.namespace, creation_timestamp=facts.creation_timestamp or ""
         )
-        stored = numbers_in(data, names=scope.names)
+        stored = _numbers_in(data, names=scope.names)
         if (facts.namespace, facts.name) in argo:
             settings = with_defaults(ConfigMap(metadata, data)).data
             stored.update((key, value) for key, value in settings.items() if _OURS in key)
@@ -97,7 +97,7 @@ def config_map_reducer(argo: frozenset[ConfigMapName]) -> Reducer:
     return reduce
 
 
-def numbers_in(data: Mapping[str, str], *, names: bool) -> dict[str, str]:
+def _numbers_in(data: Mapping[str, str], *, names: bool) -> dict[str, str]:
     """Return the keys with a number as Argo reads a limit; with `names` the others too, without value."""
     found = {}
     for key, value in data.items():

@@ -34,7 +34,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.objects.json_patch import JsonObject
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl requests them; a page of Workflows is some MB."""
@@ -180,8 +180,8 @@ class KubeCluster:
         self._transport.close()
 
     def _all(
-        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
-    ) -> Listing[Item]:
+        self, selection: Selection, decoded: Callable[[bytes], Page[_Item]], *, limit: int
+    ) -> Listing[_Item]:
         """Return a list, read page by page; `decoded` returns the page of an answer."""
         for _ in range(_PAGED_ATTEMPTS):
             with suppress(Gone):  # Etcd compacted the version of the first page before the last one was read.
@@ -189,10 +189,10 @@ class KubeCluster:
         return self._joined(selection, decoded, limit=0)
 
     def _joined(
-        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
-    ) -> Listing[Item]:
+        self, selection: Selection, decoded: Callable[[bytes], Page[_Item]], *, limit: int
+    ) -> Listing[_Item]:
         """Return all pages as one list. Raises Gone when they expire on the way."""
-        items: list[Item] = []
+        items: list[_Item] = []
         version = ""
         for page in self._pages(selection, decoded, limit=limit):
             items.extend(page.items)
@@ -200,8 +200,8 @@ class KubeCluster:
         return Listing(tuple(items), version)
 
     def _pages(
-        self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
-    ) -> Iterator[Page[Item]]:
+        self, selection: Selection, decoded: Callable[[bytes], Page[_Item]], *, limit: int
+    ) -> Iterator[Page[_Item]]:
         """Yield the pages of a list. Raises Gone when they expire on the way."""
         after = ""
         while True:

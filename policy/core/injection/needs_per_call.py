@@ -58,7 +58,7 @@ class CallSite(msgspec.Struct, frozen=True):
         return [PatchOp(Op.REPLACE, f"{self.pointer}/template", name)]
 
 
-def sites_of(spec: WorkflowSpec, bodies: Sequence[TemplateBody], at: str) -> Iterator[CallSite]:
+def _sites_of(spec: WorkflowSpec, bodies: Sequence[TemplateBody], at: str) -> Iterator[CallSite]:
     """Yield all calls of a spec and its bodies; inline templates are not called, they are where they run."""
     for field, name in (("entrypoint", spec.entrypoint), ("onExit", spec.on_exit)):
         if name:
@@ -131,7 +131,7 @@ def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -
         names.setdefault(bodies[number].template.name or "", number)
     foreign: list[CallSite] = []
     anywhere = is_template
-    for count, site in enumerate(sites_of(spec, bodies, at)):
+    for count, site in enumerate(_sites_of(spec, bodies, at)):
         if not count % STEPS:
             budget.check(Part.INJECTION)
         if site.ref is not None:

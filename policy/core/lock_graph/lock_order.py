@@ -17,7 +17,7 @@ from policy.core.lock_graph.template_graph import Graph, TemplateNode, called_as
 from policy.core.lock_model.semaphore_definitions import LimitOf
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
-UNLIMITED: Final = 10_000
+_UNLIMITED: Final = 10_000
 """A limit that is never used up; the key that conditional locks fall back to has such a one."""
 _MAX_NESTED: Final = 5_000
 """Pairs of nested locks that are looked at in one object; with more, the analysis is not complete."""
@@ -39,7 +39,7 @@ class Nested(msgspec.Struct, frozen=True):
 
 def limited(lock: str, limit_of: LimitOf) -> bool:
     """Return whether all permits of a lock may be taken; so it may be where its limit is not known."""
-    return (limit_of(lock) or 0) < UNLIMITED
+    return (limit_of(lock) or 0) < _UNLIMITED
 
 
 def nested_in(graph: Graph, held: HeldAbove, budget: Budget = UNBOUNDED) -> tuple[list[Nested], bool]:

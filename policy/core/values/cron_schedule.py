@@ -62,21 +62,21 @@ _WEEKDAYS: Final = CronField("day-of-week", 0, 6, {word: number for number, word
 FIELDS: Final = (CronField("minute", 0, 59), CronField("hour", 0, 23), _DAYS, _MONTHS, _WEEKDAYS)
 
 
-class FieldValues(msgspec.Struct, frozen=True):
+class _FieldValues(msgspec.Struct, frozen=True):
     """The numbers that one field names, and whether a star leaves the field open."""
 
     numbers: frozenset[int]
     star: bool = False
 
 
-class CronFields(msgspec.Struct, frozen=True):
+class _CronFields(msgspec.Struct, frozen=True):
     """A parsed schedule: the local times at which it matches. Weekday 0 is Sunday."""
 
-    minutes: FieldValues
-    hours: FieldValues
-    days: FieldValues
-    months: FieldValues
-    weekdays: FieldValues
+    minutes: _FieldValues
+    hours: _FieldValues
+    days: _FieldValues
+    months: _FieldValues
+    weekdays: _FieldValues
 
     def matches_day(self, local: datetime) -> bool:
         """Return whether it matches on a day at all."""
@@ -133,7 +133,7 @@ class Cron:
         return self._search(_whole_minute(now) + _MINUTE, 1, _minutes_ahead)
 
     def _search(
-        self, time: datetime, sign: int, minutes_off: Callable[[datetime, CronFields], int]
+        self, time: datetime, sign: int, minutes_off: Callable[[datetime, _CronFields], int]
     ) -> datetime | None:
         local = time.astimezone(self._zone)
         last_year = local.year + sign * _YEARS
@@ -169,7 +169,7 @@ def _whole_minute(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(second=0, microsecond=0)
 
 
-def _minutes_ahead(local: datetime, fields: CronFields) -> int:
+def _minutes_ahead(local: datetime, fields: _CronFields) -> int:
     """Return in how many minutes the schedule may match at the earliest; 0 where it matches now."""
     if not fields.matches_day(local):
         return _DAY - local.hour * _HOUR - local.minute
@@ -179,7 +179,7 @@ def _minutes_ahead(local: datetime, fields: CronFields) -> int:
     return min(later, default=_HOUR - local.minute)
 
 
-def _minutes_back(local: datetime, fields: CronFields) -> int:
+def _minutes_back(local: datetime, fields: _CronFields) -> int:
     """Return how many minutes ago the schedule may have matched at the latest; 0 where it matches now."""
     if not fields.matches_day(local):
         return local.hour * _HOUR + local.minute + 1
@@ -221,7 +221,7 @@ def zone_in(expression: str) -> tuple[str | None, str]:
     return (None, expression) if found is None else (found[1], found[2].strip())
 
 
-def _parse(expression: str) -> CronFields:
+def _parse(expression: str) -> _CronFields:
     """Parse a schedule that names no zone.
 
     Raises:
@@ -240,17 +240,17 @@ def _parse(expression: str) -> CronFields:
         values = [_values(text, field) for text, field in zip(texts, FIELDS, strict=True)]
     except ValueError as error:
         raise ValueError(f"{shown} is no schedule: {error}; write {_FORM}") from error
-    return CronFields(*values)
+    return _CronFields(*values)
 
 
-def _values(text: str, field: CronField) -> FieldValues:
+def _values(text: str, field: CronField) -> _FieldValues:
     """Parse one field, a list of ranges; empty entries between commas are ignored."""
     ranges = [_range(each, field) for each in text.split(",") if each]
     numbers = frozenset(number for each in ranges for number in each.numbers)
-    return FieldValues(numbers, star=any(each.star for each in ranges))
+    return _FieldValues(numbers, star=any(each.star for each in ranges))
 
 
-def _range(text: str, field: CronField) -> FieldValues:
+def _range(text: str, field: CronField) -> _FieldValues:
     """Parse `*`, `N` or `N-M`, with or without `/STEP` (`getRange`); `N/STEP` ends at the highest number."""
     whole, *steps = text.split("/")
     ends = whole.split("-")
@@ -263,7 +263,7 @@ def _range(text: str, field: CronField) -> FieldValues:
         step = _number(steps[0], text, field)
         high = field.high if len(ends) == 1 else high
     _check(low, high, step, text, field)
-    return FieldValues(frozenset(range(low, high + 1, min(step, _LARGEST_STEP))), star=star and step == 1)
+    return _FieldValues(frozenset(range(low, high + 1, min(step, _LARGEST_STEP))), star=star and step == 1)
 
 
 def _ends(ends: Sequence[str], text: str, field: CronField) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from policy.service.leading.term_works import Work
 
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 DURATION: Final = timedelta(seconds=4)
-RETRY: Final = timedelta(milliseconds=500)
+_RETRY: Final = timedelta(milliseconds=500)
 """A killed leader is replaced within the duration and one retry: its last renewal is seen one retry late.
 
 So within the five seconds that are promised, with half a second for a busy machine.
@@ -59,7 +59,7 @@ class Lease(msgspec.Struct, frozen=True):
 prepare(Lease)
 
 
-class LeaseStep(StrEnum):
+class _LeaseStep(StrEnum):
     """What a candidate does about a lease."""
 
     TAKE = "take"
@@ -67,28 +67,28 @@ class LeaseStep(StrEnum):
     WAIT = "wait"
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class _Sighting(msgspec.Struct, frozen=True):
     """A lease, and the watcher's stopwatch in seconds when it was first seen in this state."""
 
     lease: Lease
     since: float
 
 
-def observe(before: Sighting | None, lease: Lease, now: float) -> Sighting:
+def _observe(before: _Sighting | None, lease: Lease, now: float) -> _Sighting:
     """Return the sighting of a lease: the old one while nothing about the lease has changed."""
     if before is not None and before.lease.metadata.resource_version == lease.metadata.resource_version:
         return before
-    return Sighting(lease, now)
+    return _Sighting(lease, now)
 
 
-def next_step(seen: Sighting, me: str, now: float) -> LeaseStep:
+def _next_step(seen: _Sighting, me: str, now: float) -> _LeaseStep:
     """Return what the candidate `me` does about a lease that was seen."""
     spec = seen.lease.spec
     if spec.holder_identity == me:
-        return LeaseStep.RENEW
+        return _LeaseStep.RENEW
     if not spec.holder_identity or now - seen.since >= spec.lease_duration_seconds:
-        return LeaseStep.TAKE
-    return LeaseStep.WAIT
+        return _LeaseStep.TAKE
+    return _LeaseStep.WAIT
 
 
 def new_lease(name: str, namespace: str, me: str, now: datetime) -> JsonObject:
@@ -96,7 +96,7 @@ def new_lease(name: str, namespace: str, me: str, now: datetime) -> JsonObject:
     return _object(LeaseMetadata(name, namespace), _spec(me, now, transitions=0))
 
 
-def taken(lease: Lease, me: str, now: datetime) -> JsonObject:
+def _taken(lease: Lease, me: str, now: datetime) -> JsonObject:
     """Return the object that takes a lease from its last holder."""
     return _object(lease.metadata, _spec(me, now, transitions=lease.spec.lease_transitions + 1))
 
@@ -156,7 +156,7 @@ class Elector:
         self._clock = clock
         self._stopwatch = stopwatch
         self._trouble = trouble
-        self._seen: Sighting | None = None
+        self._seen: _Sighting | None = None
         self._renewed_at = 0.0
         self._stopped = Event()
         self.ended = Event()
@@ -182,7 +182,7 @@ class Elector:
         try:
             while not self._stopped.is_set():
                 self.step()
-                self._stopped.wait(RETRY.total_seconds())
+                self._stopped.wait(_RETRY.total_seconds())
             self._resign()
         finally:
             self.ended.set()
@@ -207,16 +207,16 @@ class Elector:
             lease = self._read()
         except NotFound:
             return self._write(new_lease(self._name, self._namespace, self._me, self._clock()), new=True)
-        self._seen = observe(self._seen, lease, now)
-        match next_step(self._seen, self._me, now):
-            case LeaseStep.TAKE:
-                return self._write(taken(lease, self._me, self._clock()))
-            case LeaseStep.RENEW if self._working is not None and not self.leading:
+        self._seen = _observe(self._seen, lease, now)
+        match _next_step(self._seen, self._me, now):
+            case _LeaseStep.TAKE:
+                return self._write(_taken(lease, self._me, self._clock()))
+            case _LeaseStep.RENEW if self._working is not None and not self.leading:
                 self._resign()  # The work ended by itself: another leader fenced it off, or it has a bug.
                 return False
-            case LeaseStep.RENEW:
+            case _LeaseStep.RENEW:
                 return self._write(renewed(lease, self._clock()))
-            case LeaseStep.WAIT:
+            case _LeaseStep.WAIT:
                 return False
 
     def _read(self) -> Lease:
