@@ -118,7 +118,7 @@ def test_what_rules_do_not_select_is_not_touched(case: Case) -> None:
 
 @pytest.mark.parametrize(
     "made",
-    ["tasks.base", "'locked'", "COPY", "unlimited", "nothing can stand around"],
+    ["tasks.base", "'locked'", "COPY", "unlimited", "no wrapper can be put around"],
 )
 def test_every_way_to_put_a_lock_is_met(made: str) -> None:
     """The properties above are not proved on edits in place alone."""
