@@ -22,7 +22,8 @@ import msgspec
 import yaml
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
+from policy.cluster.list_and_watch import watch_from
+from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
 from policy.core.lock_model.block_locks import locks_in
 from policy.core.lock_model.parameters import TagValues, workflow_values
 from policy.core.lock_model.template_bodies import all_bodies, type_of
@@ -144,11 +145,16 @@ class SimulatedArgo:
             self._finish_due()
 
     def _watch(self, version: str) -> None:
-        while not self._stopped.is_set():
-            for event in self._cluster.watch(WORKFLOWS, since=version, labels=_SEEN, timeout=_WATCH_SECONDS):
-                version = event.resource_version
-                if event.type in (EventType.ADDED, EventType.MODIFIED):
-                    self._inbox.put(event.object)
+        def changed(event: WatchEvent[JsonObject]) -> None:
+            if event.type is not EventType.DELETED:
+                self._inbox.put(event.object)
+
+        watch_from(
+            version,
+            lambda since: self._cluster.watch(WORKFLOWS, since=since, labels=_SEEN, timeout=_WATCH_SECONDS),
+            changed=changed,
+            stopped=self._stopped.is_set,
+        )
 
     def _start_new(self) -> None:
         """Wait for a Workflow or the next due task, whichever is first."""

@@ -10,6 +10,7 @@ from typing import Final, TextIO
 import msgspec
 
 from lockkeeper.process.console import aligned
+from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
@@ -93,10 +94,12 @@ class EventPrinter:
 
     def follow(self, version: str) -> None:
         """Read the watch from a version on, for ever; the body of a daemon thread."""
-        while True:
-            for event in self._cluster.watch(WORKFLOWS, since=version, timeout=_WATCH_SECONDS):
-                version = event.resource_version
-                self._see(event)
+        watch_from(
+            version,
+            lambda since: self._cluster.watch(WORKFLOWS, since=since, timeout=_WATCH_SECONDS),
+            changed=self._see,
+            stopped=lambda: False,
+        )
 
     def line(self, namespace: str, name: str, text: str) -> None:
         """Print one line about a Workflow."""

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Final
 
 import msgspec
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.protocol import Cluster, EventType, Resource
+from policy.cluster.list_and_watch import ListerWatcher, list_and_watch
+from policy.cluster.protocol import Cluster, Listing, Resource, WatchEvent
+from policy.core.objects.json_patch import JsonObject
 from policy.core.values.backoff import backoff
 
 PASS_SECONDS: Final = 5.0
@@ -20,7 +23,6 @@ not wait for that: what can be corrected is."""
 _GAP_SECONDS: Final = 0.2
 """Seconds between two passes at least, should another client write the same fields as fast as we do."""
 _WATCH_SECONDS: Final = 60.0
-_RETRY_SECONDS: Final = 1.0
 
 
 class WatchedObject(msgspec.Struct, frozen=True):
@@ -81,29 +83,34 @@ class Upkeep(ABC):
 
         After an error a new list is read first, so an API server that is away causes none.
         """
-        while not self._stopped.is_set():
-            try:
-                self._watch(watched.resource, watched.namespace, watched.name)
-            except ClusterError as error:
-                self._trouble(f"watching {watched.resource.plural}", error)
-                self._stopped.wait(_RETRY_SECONDS)
-
-    def _watch(self, resource: Resource, namespace: str, name: str) -> None:
-        cluster = self._watched_in
-        listed = cluster.list(resource, namespace=namespace, name=name, metadata_only=True)
-        version = listed.resource_version
-        self._wake.set()
-        while not self._stopped.is_set():
-            for event in cluster.watch(
+        resource, namespace, name = watched.resource, watched.namespace, watched.name
+        source = ListerWatcher(
+            list=lambda: self._watched_in.list(resource, namespace=namespace, name=name, metadata_only=True),
+            watch=lambda since: self._watched_in.watch(
                 resource,
-                since=version,
+                since=since,
                 namespace=namespace,
                 name=name,
                 metadata_only=True,
                 timeout=_WATCH_SECONDS,
-            ):
-                version = event.resource_version
-                if self._stopped.is_set():
-                    return
-                if event.type is not EventType.BOOKMARK:
-                    self._wake.set()
+            ),
+        )
+        waking = _Waking(self._wake, partial(self._trouble, f"watching {resource.plural}"))
+        list_and_watch(source, waking, stopped=self._stopped)
+
+
+class _Waking:
+    """Wakes the loop at every list and every change of an object."""
+
+    def __init__(self, wake: Event, trouble: Callable[[ClusterError], object]) -> None:
+        self._wake = wake
+        self._trouble = trouble
+
+    def listed(self, _: Listing[JsonObject]) -> None:
+        self._wake.set()
+
+    def changed(self, _: WatchEvent[JsonObject]) -> None:
+        self._wake.set()
+
+    def failed(self, error: ClusterError) -> None:
+        self._trouble(error)
