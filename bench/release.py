@@ -19,6 +19,7 @@ import msgspec
 
 from bench import listing, memory, planning
 from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, cluster
+from lockkeeper.assembly.controller import several_at_once
 from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster
@@ -99,7 +100,7 @@ def leading(on: KubeCluster, snapshots: SnapshotStore, released: Released) -> It
         clock=utc_now,
         publish=snapshots.put_usage,
         reporter=released,
-        send_all=ThreadPoolExecutor(max_workers=4).map,
+        send_all=several_at_once(),
     )
     controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=released.trouble)
     ready = Event()

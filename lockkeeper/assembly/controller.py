@@ -34,7 +34,12 @@ from policy.service.status.events import EventWriter
 from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
-"""Releases that are sent at once, in threads: each waits for its answer most of the time."""
+"""Releases that are sent at once."""
+
+
+def several_at_once() -> SendAll:
+    """Return what sends releases in some threads: each waits for its answer most of the time."""
+    return ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map
 
 
 def build_controller(
@@ -89,7 +94,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             ledgers=self.ledgers,
             reporter=self.reporter,
             capacity=nodes.capacity,
-            send_all=ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map,
+            send_all=several_at_once(),
         )
         status = policies.status_writer(trouble)
         semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
