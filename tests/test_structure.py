@@ -23,7 +23,7 @@ def modules() -> list[Path]:
 def rooms() -> list[Path]:
     """Every folder that holds modules, besides the layers that only hold rooms."""
     folders = {path.parent for path in modules() if path.name not in ("__init__.py", "__main__.py")}
-    return sorted(folder for folder in folders)
+    return sorted(folders)
 
 
 @pytest.mark.parametrize("room", rooms(), ids=lambda room: str(room.relative_to(ROOT)))

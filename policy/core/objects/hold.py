@@ -151,7 +151,7 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
     shown = (workflow.status or {}).get("message")
     if shows_hold(workflow.status) or (shown is not None and bytes(shown).strip().startswith(_HELD_MESSAGE)):
         return []
-    if has_own_status(workflow):
+    if _filled(workflow.status):
         return [PatchOp(Op.ADD, _MESSAGE, message)]
     status: JsonObject = {"phase": well_known.HELD_PHASE, "message": message}
     return [PatchOp(Op.ADD, STATUS, status)]
