@@ -17,9 +17,16 @@ import msgspec
 from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.admission.decide import apply_policies
 from policy.core.admission.update import SUBRESOURCES
-from policy.core.argo_types.decodability import DecodeReport, examine
+from policy.core.argo_types.decodability import (
+    NOTHING_WRONG,
+    DecodeReport,
+    decodes,
+    examine,
+    templates_decode,
+)
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.objects.semantic_equality import UnreadableError
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.budget import Part, TimeSpentError
@@ -147,6 +154,15 @@ def _with_warnings(decision: Decision, found: Iterable[Problem]) -> Decision:
 
 
 def _examined(review: Review) -> DecodeReport:
+    spec = review.workflow.spec if review.workflow is not None else None
+    shared = spec.templates if spec is not None else None
+    if (
+        review.rest is not None
+        and isinstance(shared, SharedTemplates)
+        and templates_decode(shared, review.budget)
+        and decodes(review.kind.value, review.rest, review.budget)
+    ):
+        return NOTHING_WRONG
     try:
         return examine(review.kind.value, review.raw, review.old_raw, review.budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -23,6 +23,7 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part
 from policy.core.values.prepared import prepare
 from policy.sources.schema_check import walk
 from webhook.http_errors import BadRequest
+from webhook.template_lists import SHORTEST, TemplateLists
 
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})
@@ -96,6 +97,7 @@ class _Objects(msgspec.Struct, frozen=True):
     old: Workflow | None = None
     template: TemplateObject | None = None
     cron: CronWorkflow | None = None
+    rest: msgspec.Raw | None = None
 
 
 _NO_OBJECTS: Final = _Objects()
@@ -125,6 +127,8 @@ _READ: Final = {
 }
 _KINDS: Final = {each.value: each for each in ObjectKind if each is not ObjectKind.OTHER}
 _STORED: Final = frozenset({Operation.CREATE, Operation.UPDATE})
+_LISTS: Final = TemplateLists()
+"""What is read of templates is a pure function of their bytes; so it is shared by all reviews."""
 
 
 def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
@@ -134,6 +138,9 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
         TimeSpentError: there is more of it than can be read in time.
     """
+    found = _with_known_templates(body, side, budget)
+    if found is not None:
+        return found
     api_version, request = open_envelope(body)
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
     if request.kind.group != _ARGO_GROUP or request.operation not in _STORED:
@@ -147,6 +154,36 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
     return received(api_version, request, side, kind, objects, budget=budget)
+
+
+def _with_known_templates(body: bytes, side: Side, budget: Budget) -> Received | None:
+    """Return the create of a Workflow whose templates were read before; None for all others."""
+    cut = _LISTS.without_known(body) if SHORTEST < len(body) <= _LARGE else None
+    if cut is None:
+        return None
+    rest, known = cut
+    try:
+        api_version, request = open_envelope(rest)
+    except BadRequest:
+        return None
+    if not _creates_workflow(request):
+        return None
+    shared = _LISTS.with_known(bytes(request.object), known)
+    if shared is None:
+        return None
+    budget.check(Part.READING)
+    whole = msgspec.structs.replace(request, object=msgspec.Raw(shared.whole()))
+    objects = _Objects(shared.workflow, rest=msgspec.Raw(shared.rest))
+    return received(api_version, whole, side, ObjectKind.WORKFLOW, objects, budget=budget)
+
+
+def _creates_workflow(request: AdmissionRequest) -> bool:
+    kind = request.kind
+    return (
+        kind.kind == ObjectKind.WORKFLOW
+        and kind.group == _ARGO_GROUP
+        and request.operation is Operation.CREATE
+    )
 
 
 def open_envelope(
@@ -177,6 +214,10 @@ def _objects(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
     """Return the objects of a request, each decoded once, and only the fields that are read."""
     match kind:
         case ObjectKind.WORKFLOW:
+            if request.operation is Operation.CREATE and len(request.object) >= SHORTEST:
+                shared = _LISTS.read(bytes(request.object))
+                if shared is not None:
+                    return _Objects(shared.workflow, rest=msgspec.Raw(shared.rest))
             workflow = _WORKFLOW.decode(request.object)
             if workflow is None and request.operation is Operation.CREATE:
                 raise BadRequest("request.object is missing: a CREATE carries the new object")
@@ -285,6 +326,7 @@ def received(
         groups=user.groups or (),
         sub_resource=request.sub_resource or "",
         raw=request.object,
+        rest=objects.rest,
         old_raw=request.old_object,
         budget=budget,
     )

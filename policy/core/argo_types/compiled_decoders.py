@@ -8,7 +8,7 @@ encoding/json may take for others, a time on the 29th of February, a whole numbe
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Final, ForwardRef, Optional
@@ -140,6 +140,7 @@ def _nullable(wanted: Type) -> Any:
 Template: Final = _struct(_RECURSIVE)
 """Has this name in this module because msgspec looks up here the struct that contains itself."""
 _TEMPLATE: Final = msgspec.json.Decoder(_optional(Template))
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(_struct(kind)) for kind in sorted(KINDS)
 }
@@ -157,12 +158,21 @@ def decode(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> N
         spec = obj
         for field in path:
             spec = getattr(spec, field, None)
-        for template in paced(getattr(spec, "templates", None) or (), budget, Part.TYPES):
-            content = bytes(template)
-            if len(content) > _LONGEST:
-                _TEMPLATE.decode(content)
-            else:
-                decode_template(content)
+        _decode_each(getattr(spec, "templates", None) or (), budget)
+
+
+def decode_templates(text: bytes, budget: Budget = UNBOUNDED) -> None:
+    """Decode a list of templates to see whether each decodes. Raises as `decode`."""
+    _decode_each(_LIST.decode(text), budget)
+
+
+def _decode_each(templates: Collection[msgspec.Raw], budget: Budget) -> None:
+    for template in paced(templates, budget, Part.TYPES):
+        content = bytes(template)
+        if len(content) > _LONGEST:
+            _TEMPLATE.decode(content)
+        else:
+            decode_template(content)
 
 
 @lru_cache(maxsize=_REMEMBERED)  # A pure function of the bytes; what raises is not remembered.

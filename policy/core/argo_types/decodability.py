@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from policy.core.argo_types import mismatch_messages
-from policy.core.argo_types.compiled_decoders import decode
+from policy.core.argo_types.compiled_decoders import decode, decode_templates
 from policy.core.argo_types.type_table import (
     DECODES,
     KINDS,
@@ -32,6 +32,7 @@ from policy.core.argo_types.type_table import (
     whole,
 )
 from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part
 from policy.core.values.problems import Problem
 
@@ -68,6 +69,19 @@ def decodes(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> 
     """Return whether an object of one of KINDS decodes; False for some that do, which `examine` finds."""
     try:
         decode(kind, raw, budget)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def templates_decode(templates: SharedTemplates, budget: Budget = UNBOUNDED) -> bool:
+    """Return whether shared templates decode, which is found out once; False for some that do."""
+    return templates.once(templates_decode, lambda: _list_decodes(templates.text, budget))
+
+
+def _list_decodes(text: bytes, budget: Budget) -> bool:
+    try:
+        decode_templates(text, budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

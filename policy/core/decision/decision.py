@@ -40,6 +40,7 @@ class Review(msgspec.Struct, frozen=True):
 
     The object is in the field of its kind: `workflow` (and `old`, as it was before an UPDATE), `template`
     for both kinds of template, or `cron`. `raw` and `old_raw` are the bytes, `null` where there is none.
+    `rest` is the same object with a stand-in for its templates, where these are `SharedTemplates`.
     """
 
     uid: str
@@ -57,6 +58,7 @@ class Review(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     sub_resource: str = ""
     raw: msgspec.Raw = NO_OBJECT
+    rest: msgspec.Raw | None = None
     old_raw: msgspec.Raw = NO_OBJECT
     related: Related = UNRELATED
     budget: Budget = UNBOUNDED

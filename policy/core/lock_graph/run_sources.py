@@ -4,15 +4,23 @@ A Workflow with a workflowTemplateRef runs the spec that Argo merges from both (
 is the Workflow's own where it has one, else the template's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import msgspec
 
 from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks
 from policy.core.lock_model.block_locks import merged
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
-from policy.core.objects.workflow import Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
+from policy.core.objects.workflow import (
+    Parameter,
+    Parameters,
+    Synchronization,
+    Template,
+    TemplateRef,
+    WorkflowSpec,
+)
 
 
 class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
@@ -48,10 +56,17 @@ FindOwner: TypeAlias = Callable[[TemplateRef], TemplateOwner | None]
 
 def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> TemplateOwner:
     """Return an object with its templates numbered by name; of two of one name the first counts."""
+    templates = spec.templates or ()
+    if isinstance(templates, SharedTemplates):
+        return TemplateOwner(kind, name, spec, templates.once(_numbers, lambda: _numbers(templates)), at)
+    return TemplateOwner(kind, name, spec, _numbers(templates), at)
+
+
+def _numbers(templates: Iterable[Template]) -> dict[str, int]:
     numbers: dict[str, int] = {}
-    for number, template in enumerate(spec.templates or ()):
+    for number, template in enumerate(templates):
         numbers.setdefault(template.name or "", number)
-    return TemplateOwner(kind, name, spec, numbers, at)
+    return numbers
 
 
 class RunSources(msgspec.Struct, frozen=True):

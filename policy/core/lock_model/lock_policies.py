@@ -29,6 +29,7 @@ from policy.core.lock_model.template_selectors import LONGEST_TEXT, Match
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING, Labels
 from policy.core.objects.read_extent import WHOLE, Extent
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.workflow import EMPTY_SPEC, Template, WorkflowSpec
 from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
@@ -53,10 +54,11 @@ class LockCaches:
     A change of policies or templates creates new policies with new caches. Those are bounded whose keys a
     user chooses: names and images of templates, which Workflows repeat run after run (`rules`), and
     references to templates of other objects (`foreign`, `missing`, `siblings`). `faults` has the locks that
-    rules write.
+    rules write. `version` stands for these policies where others store what follows from them.
     """
 
     def __init__(self) -> None:
+        self.version = object()
         self.rules: Memo[_RuleKey, tuple[CompiledRule, ...]] = Memo(most=MOST_KEPT)
         self.faults: Memo[str, tuple[Reason, ...]] = Memo()
         self.foreign: Memo[tuple[str, str, str, bool], ForeignTemplate | None] = Memo(most=MOST_KEPT)
@@ -114,9 +116,20 @@ class LockPolicies(msgspec.Struct, frozen=True):
         So are those whose Pods have to be looked at. Most templates of most Workflows are none of these, and
         a review should not pay for them.
         """
+        view = self.view(spec) if view is None else view
+        templates = spec.templates
+        if isinstance(templates, SharedTemplates) and not (view.sets_pods or self.selects_pod_fields):
+            # Then it follows from the templates and these policies alone.
+            return templates.once(
+                (self.caches.version, at), lambda: self._look_for_bodies(spec, at, view, budget)
+            )
+        return self._look_for_bodies(spec, at, view, budget)
+
+    def _look_for_bodies(
+        self, spec: WorkflowSpec, at: str, view: PodView, budget: Budget
+    ) -> list[TemplateBody]:
         found: list[TemplateBody] = []
         recall, by_pod, all_fields = self.caches.rules.get, self.by_pod, self.selects_pod_fields
-        view = self.view(spec) if view is None else view
         plain = not view.sets_pods and not all_fields
         for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
             if template.dag is None and template.steps is None and template.synchronization is None:
