@@ -172,6 +172,29 @@ def parameterised(size: int) -> Json:
     return templates("t0", fill(size, caller), arguments={"parameters": [{"name": "x", "value": "v"}]})
 
 
+def loops(size: int) -> Json:
+    """Nested loops over items that are written down, on which the names of locks depend."""
+    passed = {"parameters": [{"name": "x", "value": "{{inputs.parameters.x}}-{{item}}"}]}
+
+    def caller(n: int) -> Json:
+        loop: Json = (
+            {"withSequence": {"count": "1000000"}},
+            {"withItems": [f"v{k}" for k in range(20)]},
+            {"withParam": "[" + ",".join(f'"{k}"' for k in range(40)) + "]"},
+        )[n % 3]
+        steps = [
+            {"name": f"s{k}", "template": f"t{n + k + 1}", "arguments": passed, **loop} for k in range(2)
+        ]
+        return {
+            "name": f"t{n}",
+            "inputs": {"parameters": [{"name": "x"}]},
+            "steps": [steps],
+            "synchronization": mutex("lock-{{inputs.parameters.x}}"),
+        }
+
+    return templates("t0", fill(size, caller), arguments={"parameters": [{"name": "x", "value": "v"}]})
+
+
 def tags(size: int) -> Json:
     """One lock with a name of nothing but tags, and values for them."""
     text = "".join(fill(size // 2, lambda n: f"{{{{workflow.parameters.p{n}}}}}"))
@@ -404,6 +427,7 @@ SPECS: Final[dict[str, Make]] = {
         circles,
         tangle,
         parameterised,
+        loops,
         tags,
         open_tags,
         used_texts,

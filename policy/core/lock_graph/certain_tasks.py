@@ -10,6 +10,8 @@ from itertools import product
 from math import prod
 from typing import Final, TypeAlias
 
+from policy.core.lock_graph.loop_items import may_have_no_items
+from policy.core.lock_model.parameters import TagValues
 from policy.core.objects.workflow import Call, Dag
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
 
@@ -29,6 +31,7 @@ _MAX_LENGTH: Final = 10_000
 """Characters of a `depends` that is read; of a longer one it is unknown when its task runs."""
 DEEPEST: Final = 100
 """Parentheses and negations in each other that are read; deeper expressions count as unreadable."""
+_NO_VALUES: Final[TagValues] = {}
 _MAX_TRIED: Final = 100_000
 """Characters of a `depends` times the combinations of outcomes that are tried."""
 _SATISFIES: Final[Mapping[str, _Outcomes]] = {
@@ -48,20 +51,25 @@ class _DependsError(ValueError):
     """A `depends` that is no expression of task names."""
 
 
-def maybe_skipped(call: Call) -> bool:
+def maybe_skipped(call: Call, values: TagValues = _NO_VALUES) -> bool:
     """Return whether a step or task may be skipped: by its `when`, or because its loop is empty."""
-    return bool(call.when or call.with_param) or call.with_sequence is not None
+    return bool(call.when) or may_have_no_items(call, values)
 
 
-def certain_tasks(dag: Dag, budget: Budget = UNBOUNDED) -> list[bool]:
-    """Return for each task whether it runs whenever the DAG does and all work succeeds."""
+def certain_tasks(dag: Dag, budget: Budget = UNBOUNDED, values: TagValues = _NO_VALUES) -> list[bool]:
+    """Return for each task whether it runs whenever the DAG does and all work succeeds.
+
+    `values` are those of the tags in its template.
+    """
     tasks = dag.tasks or ()
-    if not any(task.depends or maybe_skipped(task) for task in tasks) and not dag.target:
+    skipped = [maybe_skipped(task, values) for task in tasks]
+    if not dag.target and not any(skipped) and not any(task.depends for task in tasks):
         return [True] * len(tasks)
     known: dict[str, _Outcomes] = {}
     wanted = _wanted(dag, budget)
+    maybe = {task.name or "" for task, each in zip(tasks, skipped, strict=True) if each}
     for task in _in_order(tasks, budget):
-        known[task.name or ""] = _outcomes(task, known, budget)
+        known[task.name or ""] = _outcomes(task, known, budget, may_skip=(task.name or "") in maybe)
     return [known[task.name or ""] == _CERTAIN and (wanted is None or task.name in wanted) for task in tasks]
 
 
@@ -130,11 +138,11 @@ def _wanted(dag: Dag, budget: Budget) -> set[str] | None:
     return {task.name or "" for task in _in_order(dag.tasks or (), budget, dag.target.split())}
 
 
-def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> _Outcomes:
+def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget, *, may_skip: bool) -> _Outcomes:
     answers = _answers(task, known, budget)
     found: set[str] = set()
     if True in answers:
-        found.update((_RUNS, _SKIPPED) if maybe_skipped(task) else (_RUNS,))
+        found.update((_RUNS, _SKIPPED) if may_skip else (_RUNS,))
     if False in answers:
         found.add(_OMITTED)
     return frozenset(found)

@@ -26,8 +26,15 @@ NAMESPACE_TAG: Final = "workflow.namespace"
 _LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
+_PLAIN_NUMBERS: Final = 1e15
+"""Below it, Go and Python write a number with a fraction alike, but for very small ones."""
+
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
 _INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
+ITEM: Final = "item"
+"""The tag of the item of a loop; `item.key` is that of a field, where the item is a map."""
+_ITEM: Final = re.compile(r"=?\s*item(?:\.([\w.-]+)|\[['\"]([\w.-]+)['\"]\])?\s*")
+_BRACKETS: Final = re.compile(r"\[(?:'([\w.-]+)'|\"([\w.-]+)\")\]")
 _CHOICE: Final = re.compile(r"=[^?]*\?\s*'([^'{}]*)'\s*:\s*'([^'{}]*)'\s*")
 
 
@@ -63,7 +70,10 @@ def fill_tags(text: str, values: TagValues) -> str:
         return text
 
     def known(tag: str) -> str:
-        return values.get(inner(tag).removeprefix("=").strip(), tag)
+        body = inner(tag)
+        if body.startswith("=") and "[" in body:  # Only an expression may name a field in brackets.
+            body = _BRACKETS.sub(r".\1\2", body)
+        return values.get(body.removeprefix("=").strip(), tag)
 
     return replaced(text, known)
 
@@ -85,6 +95,30 @@ def inputs_in(text: str) -> set[str]:
     return {first or second for first, second in _INPUT.findall(text)}
 
 
+def depends_on(text: str) -> set[str]:
+    """Return the tags of inputs (`inputs.parameters.x`) and of items (`item`, `item.key`) in a text."""
+    if not parameterised(text):
+        return set()
+    found = {f"{_INPUTS}{name}" for name in inputs_in(text)}
+    if ITEM in text:
+        for begin, end in tags(text):
+            item = _ITEM.fullmatch(inner(text[begin:end]))
+            if item is not None:
+                key = item[1] or item[2]
+                found.add(f"{ITEM}.{key}" if key else ITEM)
+    return found
+
+
+def is_item(tag: str) -> bool:
+    """Return whether a tag, without its braces, is that of an item or of a field of it."""
+    return tag == ITEM or tag.startswith(f"{ITEM}.")
+
+
+def input_of(tag: str) -> str | None:
+    """Return the name of the input in a tag from `depends_on`, None where it is none."""
+    return tag[len(_INPUTS) :] if tag.startswith(_INPUTS) else None
+
+
 def input_named(tag: str) -> str | None:
     """Return the name of the input that a tag names, None where it names something else."""
     found = _INPUT.fullmatch(tag)
@@ -97,6 +131,8 @@ def text_of(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, (str, int)):
         return str(value)
+    if isinstance(value, float) and abs(value) < _PLAIN_NUMBERS:
+        return str(int(value)) if value.is_integer() else str(value)
     return None
 
 
@@ -111,35 +147,22 @@ def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> d
     return values
 
 
-def bind_inputs(
-    template: Template,
-    wanted: Iterable[str],
-    arguments: Parameters | None,
-    outer: TagValues,
-    where: str,
-) -> dict[str, str]:
-    """Return the values of the wanted inputs of a template that is called at `where`.
+def bind_input(template: Template, name: str, given: Any, outer: TagValues, where: str) -> str:
+    """Return the value of an input of a template that is called at `where`, and `given` this argument.
 
-    `outer` are the values in the caller. A value that only the run gives (an item, another task's output) is
-    marked with where it was given, so that equal texts of two calls do not count as the same value.
+    `outer` are the values in the caller. A value that only the run gives (another task's output) is marked
+    with where it was given, so that equal texts of two calls do not count as the same value.
     """
-    given = {each.name: each.value for each in (arguments.parameters if arguments else None) or ()}
-    own = {each.name: each for each in (template.inputs.parameters if template.inputs else None) or ()}
-    bound: dict[str, str] = {}
-    for name in wanted:
-        text = text_of(given.get(name))
-        if text is None and name in own:
-            text = text_of(own[name].value)
-            text = text_of(own[name].default) if text is None else text
-        if text is None or len(text) > _LONGEST_VALUE:
-            text = f"{{{{{_INPUTS}{name}}}}}"
-        bound[f"{_INPUTS}{name}"] = _placed(fill_tags(text, outer), where)
-    return bound
-
-
-def open_inputs(wanted: Iterable[str], where: str) -> dict[str, str]:
-    """Return values for inputs that other objects may give, or that are too many to follow."""
-    return {f"{_INPUTS}{name}": _placed(f"{{{{{_INPUTS}{name}}}}}", where) for name in wanted}
+    text = text_of(given)
+    if text is None:
+        own = (template.inputs.parameters if template.inputs else None) or ()
+        declared = next((each for each in own if each.name == name), None)
+        if declared is not None:
+            text = text_of(declared.value)
+            text = text_of(declared.default) if text is None else text
+    if text is None or len(text) > _LONGEST_VALUE:
+        text = f"{{{{{_INPUTS}{name}}}}}"
+    return placed(fill_tags(text, outer), where)
 
 
 def as_written(name: str) -> str:
@@ -147,13 +170,13 @@ def as_written(name: str) -> str:
     return replaced(name, lambda tag: f"{tag.partition('@')[0]}}}}}" if "@" in tag else tag)
 
 
-def _placed(text: str, where: str) -> str:
+def placed(text: str, where: str) -> str:
     """Return a text with where it was given after each tag that may mean something else elsewhere."""
     if not parameterised(text):
         return text
 
-    def placed(tag: str) -> str:
+    def marked(tag: str) -> str:
         lasting = "@" in tag or _LASTING.fullmatch(tag)
         return tag if lasting else f"{{{{{inner(tag).strip()}@{where}}}}}"
 
-    return replaced(text, placed)
+    return replaced(text, marked)

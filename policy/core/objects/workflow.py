@@ -174,6 +174,15 @@ class Hook(Read, frozen=True):
     expression: str | None = None
 
 
+class NumberSequence(Read, frozen=True):
+    """The numbers of a loop: integers, or texts that may have tags."""
+
+    count: Any = None
+    start: Any = None
+    end: Any = None
+    format: str | None = None
+
+
 class Call(Read, frozen=True):
     """A DAG task or a step: what it runs. Argo ignores `synchronization` here."""
 
@@ -184,8 +193,9 @@ class Call(Read, frozen=True):
     synchronization: Present | None = None
     arguments: Parameters | None = None
     when: str | None = None
+    with_items: Any = None
     with_param: str | None = None
-    with_sequence: Present | None = None
+    with_sequence: NumberSequence | None = None
     dependencies: tuple[str, ...] | None = None
     depends: str | None = None
     on_exit: str | None = None

@@ -55,6 +55,27 @@ def test_no_certain_deadlock_is_missed_and_none_is_made_up(seed: int) -> None:
     assert found is None or found.right, found
 
 
+@pytest.mark.parametrize(
+    ("loop", "name"),
+    [
+        ({"withItems": ["staging", "prod"]}, "prod"),
+        ({"withParam": '["staging", "prod"]'}, "prod"),
+        ({"withSequence": {"count": "2", "format": "zone-%d"}}, "zone-1"),
+    ],
+)
+def test_a_loop_whose_items_are_written_down_is_judged_item_by_item(loop: JsonObject, name: str) -> None:
+    """As if each was written as a call of its own."""
+    call = {**calling("one", "each", arguments=arguments(env="{{item}}")), **loop}
+    one = leaf("one", "deploy-{{inputs.parameters.env}}", inputs=inputs("env"))
+    deadlock = _only(_spec(steps("main", [call]), one, synchronization=mutexes(f"deploy-{name}")))
+    assert deadlock.certain
+    assert deadlock.message == (
+        f"one takes {NAMESPACE}/Mutex/deploy-{name}, which the whole Workflow above it holds: it waits for "
+        f'itself for ever (the whole Workflow [lock] > entrypoint main > step "each(1:{name})" one [lock]). '
+        "Take it at the Workflow (spec.synchronization) or at one, not at both"
+    )
+
+
 def test_the_message_shows_the_path() -> None:
     """The whole text of a lock that is taken again below its holder."""
     found = _only(_spec(dag("main", calling("load", "a"), mutexes=("db",)), leaf("load", "db")))

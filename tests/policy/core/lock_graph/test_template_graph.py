@@ -233,7 +233,12 @@ def test_a_name_that_depends_on_an_input_is_followed_down_the_calls() -> None:
                 calling("mid", "one", arguments=arguments(name="sales", other="1")),
                 calling("mid", "two", arguments=arguments(name="stock", other="2")),
                 calling("load", "three", arguments=arguments(db="{{workflow.parameters.env}}")),
-                calling("load", "four", arguments=arguments(db="{{item}}"), withItems=["x"]),
+                calling(
+                    "load",
+                    "four",
+                    arguments=arguments(db="{{item}}"),
+                    withParam="{{tasks.one.outputs.result}}",
+                ),
             ),
             dag("mid", calling("load", arguments=arguments(db="{{inputs.parameters.name}}", other="x"))),
             _by_input("load", "db-{{inputs.parameters.db}}"),

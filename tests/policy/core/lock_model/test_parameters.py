@@ -5,11 +5,11 @@ import pytest
 
 from policy.core.lock_model.parameters import (
     as_written,
-    bind_inputs,
+    bind_input,
     choices,
+    depends_on,
     fill_tags,
     inputs_in,
-    open_inputs,
     workflow_values,
 )
 from policy.core.objects.json_patch import JsonObject
@@ -83,8 +83,7 @@ def test_the_inputs_that_a_text_depends_on_are_found(text: str, names: set[str])
 
 
 def _bound(argument: object, template: JsonObject, outer: dict[str, str] | None = None) -> str:
-    given = _parameters(db=argument) if argument is not None else None
-    return bind_inputs(template_of(template), ["db"], given, outer or {}, "here")["inputs.parameters.db"]
+    return bind_input(template_of(template), "db", argument, outer or {}, "here")
 
 
 def test_an_input_has_its_argument_else_its_own_value_else_its_default() -> None:
@@ -108,12 +107,27 @@ def test_a_value_is_written_as_the_outermost_caller_would_write_it() -> None:
     assert _bound("{{workflow.outputs.parameters.x}}", {}) == "{{workflow.outputs.parameters.x@here}}"
 
 
-def test_inputs_of_unknown_callers_are_distinguished_by_name_and_place() -> None:
-    """Two of one template are two values."""
-    assert open_inputs(["a", "b"], "x") == {
-        "inputs.parameters.a": "{{inputs.parameters.a@x}}",
-        "inputs.parameters.b": "{{inputs.parameters.b@x}}",
+def test_a_number_is_a_text_to_argo() -> None:
+    """As Kubernetes stores it: without a fraction of nothing."""
+    assert _bound(1.5, {}) == "1.5"
+    assert _bound(2.0, {}) == "2"
+    assert _bound(7, {}) == "7"
+
+
+def test_fields_in_brackets_are_filled_in_expressions_only() -> None:
+    """Argo's simple tags know no brackets."""
+    values = {"item.my-env": "prod"}
+    assert fill_tags("x-{{=item['my-env']}}", values) == "x-prod"
+    assert fill_tags("x-{{item['my-env']}}", values) == "x-{{item['my-env']}}"
+    assert depends_on("x-{{=item['my-env']}}-{{item}}-{{inputs.parameters.a}}-item") == {
+        "item.my-env",
+        "item",
+        "inputs.parameters.a",
     }
+
+
+def test_the_marks_of_where_values_were_given_are_not_shown() -> None:
+    """A user reads what was written."""
     assert (
         as_written("ns/Mutex/{{inputs.parameters.a@x/y}}-{{item@z}}")
         == "ns/Mutex/{{inputs.parameters.a}}-{{item}}"
