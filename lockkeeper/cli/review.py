@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jsonpatch
 import msgspec
-import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.cli.options import add_output, add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.process.console import aligned, as_json
+from lockkeeper.process.yaml_output import as_yaml
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Side, denied
 from policy.core.objects.json_patch import JsonObject
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         print(as_json(reviewed))
     elif arguments.output == "yaml":
-        print(yaml.safe_dump(msgspec.to_builtins(reviewed), sort_keys=False, allow_unicode=True), end="")
+        print(as_yaml(msgspec.to_builtins(reviewed)), end="")
     else:
         _print_table(manifests, reviewed, arguments.show)
     return 1 if any(each.outcome == "denied" for each in reviewed) else 0
@@ -150,7 +150,7 @@ def _print_table(manifests: Sequence[Manifest], reviewed: Sequence[_Reviewed], s
         for line in details:
             print(line)
         if each.changed is not None and show == "whole":
-            print(_yaml(each.changed), end="")
+            print(as_yaml(each.changed), end="")
         elif each.changed is not None and show == "diff":
             print(_diff(manifest.value, each.changed), end="")
 
@@ -169,14 +169,10 @@ def _sentence(reason: dict[str, str]) -> str:
     return f"{policy}{field}{reason['message']}"
 
 
-def _yaml(obj: JsonObject) -> str:
-    return yaml.safe_dump(obj, sort_keys=False, allow_unicode=True)
-
-
 def _diff(before: JsonObject, after: JsonObject) -> str:
     lines = difflib.unified_diff(
-        _yaml(before).splitlines(keepends=True),
-        _yaml(after).splitlines(keepends=True),
+        as_yaml(before).splitlines(keepends=True),
+        as_yaml(after).splitlines(keepends=True),
         "before",
         "after",
         n=2,

@@ -19,7 +19,6 @@ from threading import Event, Thread
 from typing import Final
 
 import msgspec
-import yaml
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.list_and_watch import watch_from
@@ -39,6 +38,7 @@ from policy.core.objects.workflow import (
     Workflow,
 )
 from policy.core.policy_kinds.kinds import LEAF_TYPES
+from policy.sources.yaml_positions import parse
 
 _SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
 _WATCH_SECONDS: Final = 300.0
@@ -275,10 +275,8 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
     name, resource = template.name or "inline", template.resource
     if resource is None or resource.action != "create":
         return Task(name, locks)
-    try:
-        child = yaml.safe_load(resource.manifest or "")
-    except yaml.YAMLError:
-        return Task(name, locks)
+    written = parse((resource.manifest or "").encode()).documents
+    child = written[0].value if written else None
     if not isinstance(child, dict) or child.get("kind") != WORKFLOWS.kind:
         return Task(name, locks)
     if resource.set_owner_reference:
@@ -290,7 +288,9 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
             "controller": True,
             "blockOwnerDeletion": True,
         }
-        child["metadata"] = {**(child.get("metadata") or {}), "ownerReferences": [owner]}
+        metadata = child.get("metadata")
+        named = metadata if isinstance(metadata, dict) else {}
+        child["metadata"] = {**named, "ownerReferences": [owner]}
     return Task(name, locks, child, bool(resource.success_condition))
 
 

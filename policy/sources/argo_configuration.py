@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-import yaml
 
 from policy.core.objects.workflow import ARGO_CONFIG_MAP, DEFAULTS_KEY
 from policy.core.policy_kinds.kinds import ConfigMap
+from policy.sources.yaml_positions import Json, parse
 
 _WORKFLOW_DEFAULTS: Final = "workflowDefaults"
 _RESTRICTIONS: Final = "workflowRestrictions"
@@ -35,21 +35,17 @@ def with_defaults(config_map: ConfigMap) -> ConfigMap:
     return msgspec.structs.replace(config_map, data={**config_map.data, DEFAULTS_KEY: text})
 
 
-def _setting(
-    name: str, data: Mapping[str, str], settings: Mapping[object, object]
-) -> Mapping[object, object]:
+def _setting(name: str, data: Mapping[str, str], settings: Mapping[str, Json]) -> Mapping[str, Json]:
     """Return a setting; where it cannot be read Argo itself would not start."""
     return _map(data.get(name, "")) or _part(settings, name)
 
 
-def _part(whole: Mapping[object, object], name: str) -> Mapping[object, object]:
+def _part(whole: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     found = whole.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _map(text: str) -> Mapping[object, object]:
-    try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}
+def _map(text: str) -> Mapping[str, Json]:
+    parsed = parse(text.encode())
+    found = parsed.documents[0].value if parsed.documents and parsed.fault is None else None
     return found if isinstance(found, dict) else {}

@@ -1,18 +1,18 @@
 """YAML (and JSON) text as plain values, with the line and column of every field.
 
-Scalars have the meaning that kubectl gives them in its conversion to JSON: dates stay strings, and the only
-booleans are true and false. YAML 1.1's yes, no, on and off stay strings: a schema then requires the
-plain word, where guessing would turn the label `no` into `false`.
+Everything means what it means to kubectl, which makes JSON of it: scalars as `yaml_scalars` says, the
+last of two entries with one key, and what `<<` merges over the entries before it.
 """
 
 import json
-import math
 import re
 from contextlib import suppress
 from typing import Final, TypeAlias
 
 import msgspec
 import yaml
+
+from policy.sources.yaml_scalars import TAG, Scalar, as_json, key_text, plain, tagged
 
 try:
     from yaml import CSafeLoader as _SafeLoader
@@ -23,31 +23,12 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 MAX_DEPTH: Final = 100
 """Nesting that no policy needs; libyaml's composer overflows the C stack at some ten thousand levels."""
-_MAX_DIGITS: Final = 1000
-"""Digits of an integer; Python refuses to print, and so to report, one of several thousand."""
 _MAX_COPIES: Final = 100_000
 """Nodes that aliases may add to one document; ten lines of aliases can mean billions of nodes."""
 
-_TAG: Final = "tag:yaml.org,2002:"
-_SCALARS: Final = {
-    "null": r"(?:~|null|Null|NULL|)",
-    "bool": r"(?:true|True|TRUE|false|False|FALSE)",
-    "int": r"[-+]?(?:0b[01][01_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|0o?[0-7][0-7_]*|0|[1-9][0-9_]*)",
-    "float": r"[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*|(?=[eE])))(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-    "merge": r"<<",
-}
-_PATTERNS: Final = {name: re.compile(f"(?:{pattern})\\Z", re.ASCII) for name, pattern in _SCALARS.items()}
-_STRINGS: Final = frozenset({f"{_TAG}str", f"{_TAG}timestamp", "!"})
-_KINDS: Final = {
-    "null": "null",
-    "bool": "a boolean",
-    "int": "an integer",
-    "float": "a number",
-    "map": "a map",
-    "seq": "a list",
-}
-_LEADING_ZERO: Final = re.compile(r"[-+]?0[0-7]+\Z", re.ASCII)
+_PLAIN: Final = "plain"
+"""The tag that our loader gives a scalar without quotes and tag; no tag of YAML is written so."""
+_MERGE: Final = "<<"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _LAST_STEP: Final = re.compile(r'(?:\.?[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]+\]|\["(?:[^"\\]|\\.)*"\])\Z')
 _SURROGATES: Final = re.compile(
@@ -135,10 +116,14 @@ def parse(content: bytes) -> ParsedText:
 
 
 class _KubernetesLoader(_SafeLoader):
-    """The safe loader with go-yaml's rules for which plain scalars are not strings."""
+    """The safe loader, which leaves open what a scalar without quotes and tag is."""
 
     # The key None means any first character.
-    yaml_implicit_resolvers = {None: [(_TAG + name, regex) for name, regex in _PATTERNS.items()]}  # noqa: RUF012
+    yaml_implicit_resolvers = {None: [(_PLAIN, re.compile(""))]}  # noqa: RUF012
+
+
+_Entries: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
+"""The entries of a map: the nodes of the key and the value, by the key of JSON's map."""
 
 
 class _Unbuildable(Exception):  # noqa: N818 - it never leaves this module
@@ -196,8 +181,6 @@ class _Builder:
 
     def _enter(self, node: yaml.Node, path: str) -> None:
         self._visit(node, path)
-        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-            raise _Unbuildable(node, path, f"has the tag {_tag(node)}, which has no meaning here: remove it")
         if id(node) in self._open:
             raise _Unbuildable(node, path, "contains itself through an alias: write it out")
         if len(self._open) >= MAX_DEPTH:
@@ -220,40 +203,37 @@ class _Builder:
             values[key] = self._value(value_node, where)
         return values
 
-    def _entries(self, node: yaml.Node, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return a map's entries by key, merged ones after its own; wrong and repeated keys become faults."""
-        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        merges: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    def _entries(self, node: yaml.Node, path: str) -> _Entries:
+        """Return a map's entries by key, of which the last counts; wrong and repeated keys become faults."""
+        entries: _Entries = {}
+        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             self._visit(key_node, path)
-            if key_node.tag not in _STRINGS and key_node.tag != f"{_TAG}merge":
-                shown = f"{key_node.value!r} " if isinstance(key_node, yaml.ScalarNode) else ""
-                self._fault(
-                    key_node, path, f"has the key {shown}which is {_kind(key_node)}, not a string: quote it"
-                )
+            if _is_merge(key_node):
+                entries.update(self._merged(key_node, value_node, path))
                 continue
-            entries = merges if key_node.tag == f"{_TAG}merge" else own
-            first = entries.get(key_node.value)
-            if first is not None:
-                line = first[0].start_mark.line + 1
-                where = child(path, key_node.value)
-                message = f"is given twice, first in line {line}: remove one of them"
-                self._fault(key_node, where, message, repeated=True)
-            entries[key_node.value] = (key_node, value_node)
-        for key_node, value_node in merges.values():
-            for merged, entry in self._merged(key_node, value_node, path).items():
-                own.setdefault(merged, entry)
-        return own
+            try:
+                key = _key(key_node, path)
+            except _Unbuildable as error:
+                self._faults.append(error.fault)
+                continue
+            line = _mark(key_node).line
+            if key in lines:
+                message = f"is given twice, in lines {lines[key]} and {line}: remove one of them"
+                self._fault(key_node, child(path, key), message, repeated=True)
+            lines.setdefault(key, line)
+            entries[key] = (key_node, value_node)
+        return entries
 
-    def _merged(
-        self, key_node: yaml.Node, value_node: yaml.Node, path: str
-    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _merged(self, key_node: yaml.Node, value_node: yaml.Node, path: str) -> _Entries:
         """Return the entries that `<<` brings; of several sources the first that has a key wins."""
-        sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        # A list that stands before the key is an alias, which may only be one of a map.
+        listed = isinstance(value_node, yaml.SequenceNode) and not _before(value_node, key_node)
+        sources = value_node.value if listed else [value_node]
+        entries: _Entries = {}
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
-                self._fault(key_node, child(path, "<<"), "merges what is not a map: give an alias of a map")
+                self._fault(key_node, child(path, _MERGE), "merges what is not a map: give an alias of a map")
                 continue
             try:
                 self._enter(source, path)
@@ -271,47 +251,38 @@ class _Builder:
         self._faults.append(Fault(_mark(node), path, message, repeated))
 
 
-def _scalar(node: yaml.ScalarNode, path: str) -> Json:
-    """Return the value of a scalar by its tag, explicit or found by the patterns."""
-    if node.tag in _STRINGS or node.tag == f"{_TAG}merge":
-        return str(node.value)
-    name = node.tag.removeprefix(_TAG)
-    if name not in _PATTERNS:
-        raise _Unbuildable(node, path, f"has the tag {_tag(node)}, which has no meaning here: remove it")
+def _scalar(node: yaml.ScalarNode, path: str) -> Scalar:
+    """Return the value of a scalar as JSON holds it."""
     try:
-        return _number(name, node.value) if name in ("int", "float") else _word(name, node.value)
+        return as_json(_value_of(node))
     except ValueError as error:
         raise _Unbuildable(node, path, str(error)) from None
 
 
-def _word(name: str, text: str) -> bool | None:
-    if not _PATTERNS[name].match(text):
-        raise ValueError(f"is tagged !!{name}, but {text!r} is none")
-    return None if name == "null" else text.lower() == "true"
-
-
-def _number(name: str, text: str) -> int | float:
-    is_integer = _PATTERNS["int"].match(text)
-    if not is_integer and (name == "int" or not _PATTERNS["float"].match(text)):
-        raise ValueError(f"is tagged !!{name}, but {text!r} is none")
-    digits = text.replace("_", "").lower()
-    number = _integer(digits) if is_integer else float(re.sub(r"\.(?=inf|nan)", "", digits))
-    if name == "int":
-        return number
+def _key(node: yaml.Node, path: str) -> str:
+    """Return the key of JSON's map that a key becomes."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise _Unbuildable(node, path, f"has a key that is {_kind(node)}: write a string")
     try:
-        number = float(number)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"is {text[:20]}, which JSON cannot hold: quote it, or give a smaller number")
-    return number
+        return key_text(_value_of(node))
+    except ValueError as error:
+        raise _Unbuildable(node, path, str(error)) from None
 
 
-def _integer(digits: str) -> int:
-    """Return an integer with an optional base prefix; a leading 0 alone means octal, as in Go."""
-    if len(digits) > _MAX_DIGITS:
-        raise ValueError(f"has {len(digits)} digits, too many for a number: quote it")
-    return int(digits, 8 if _LEADING_ZERO.match(digits) else 0)
+def _value_of(node: yaml.ScalarNode) -> Scalar:
+    """Return the value of a scalar; a tag of somebody's own means nothing, and the value is the text."""
+    if node.tag == _PLAIN:
+        # What is in quotes has this tag where it is tagged "!", which says that it is text.
+        return str(node.value) if node.style else plain(node.value)
+    return tagged(node.tag.removeprefix(TAG), node.value) if node.tag.startswith(TAG) else str(node.value)
+
+
+def _before(node: yaml.Node, other: yaml.Node) -> bool:
+    return bool(node.start_mark.index < other.start_mark.index)
+
+
+def _is_merge(node: yaml.Node) -> bool:
+    return node.value == _MERGE and node.tag in (_PLAIN, f"{TAG}merge")
 
 
 def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
@@ -362,9 +333,5 @@ def _mark_at(before: str) -> TextPlace:
     return TextPlace(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
-def _tag(node: yaml.Node) -> str:
-    return str(node.tag).replace(_TAG, "!!")
-
-
 def _kind(node: yaml.Node) -> str:
-    return _KINDS.get(node.tag.removeprefix(_TAG), _tag(node))
+    return "a map" if isinstance(node, yaml.MappingNode) else "a list"

@@ -87,7 +87,7 @@ def test_a_reference_to_another_object_is_only_warned_of(
     calls = f"{HEADER}kind: Workflow\nmetadata: {{name: w}}\nspec:\n  workflowTemplateRef: {{name: gone}}\n"
     folder = _write(tmp_path, a=calls)
     assert _lint(capsys, folder) == (0, [])
-    _write(tmp_path, b=_nests("WorkflowTemplate", "t", "x", "y"))
+    _write(tmp_path, b=_nests("WorkflowTemplate", "t", "x", "z"))
     code, found = _lint(capsys, folder)
     assert (code, _places(found)) == (0, [(5, "warning", "UnknownReference")])
     assert main(["lint", folder, "--strict"]) == 1
@@ -98,16 +98,16 @@ def test_objects_are_compared_with_each_other(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two that nest the same locks in different orders are each warned of; two of one order are not."""
-    folder = _write(tmp_path, a=_nests("Workflow", "one", "x", "y"), b=_nests(kind, "two", "x", "y"))
+    folder = _write(tmp_path, a=_nests("Workflow", "one", "x", "z"), b=_nests(kind, "two", "x", "z"))
     assert _lint(capsys, folder) == (0, [])
-    _write(tmp_path, b=_nests(kind, "two", "y", "x"))
+    _write(tmp_path, b=_nests(kind, "two", "z", "x"))
     code, found = _lint(capsys, folder)
     assert code == 0
     assert [(Path(each["file"]).name, each["code"]) for each in found] == [
         ("a.yaml", "Deadlock"),
         ("b.yaml", "Deadlock"),
     ]
-    assert "inside default/Mutex/y by leaf of" in found[0]["message"]
+    assert "inside default/Mutex/z by leaf of" in found[0]["message"]
 
 
 def test_types_that_stop_argo_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.sources.yaml_positions import MAX_DEPTH, Json, ParsedDocument, TextPlace, child, item, parse
+from policy.sources.yaml_scalars import as_json, plain
 
 SCALARS = (
     st.none()
@@ -41,6 +42,18 @@ def only(text: str | bytes) -> ParsedDocument:
     return document
 
 
+def from_json(text: str) -> Json:
+    """Return the value of a JSON text in which a whole number has no fraction, as Go writes it."""
+    found: Json = json.loads(text, parse_int=_number, parse_float=_number)
+    return found
+
+
+def _number(digits: str) -> int | float:
+    value = as_json(plain(digits))
+    assert isinstance(value, int | float)
+    return value
+
+
 def faults(text: str) -> list[tuple[int, str, str]]:
     """Return line, path and message of everything in the text that cannot be read."""
     parsed = parse(text.encode())
@@ -60,7 +73,7 @@ def aliases(levels: int) -> str:
 def test_what_yaml_dumps_is_parsed_to_the_same_value(value: Json) -> None:
     """Values survive a dump and a parse, whatever they hold."""
     text = yaml.dump({"value": value}, Dumper=QuotingDumper)
-    assert only(text).value == {"value": value}
+    assert only(text).value == from_json(json.dumps({"value": value}))
 
 
 @given(st.dictionaries(st.text("ab-:#'\"\n[]{}&*!|>%@` ~=<", max_size=8), st.text("ab:#-\n' ", max_size=20)))
@@ -73,7 +86,7 @@ def test_strings_in_every_style_are_parsed_to_the_same_text(value: dict[str, str
 def test_json_is_parsed_as_json_does(value: Json) -> None:
     """JSON with all its escapes, surrogate pairs too, means the same here."""
     text = json.dumps({"value": value}, indent="\t")
-    assert only(text).value == json.loads(text)
+    assert only(text).value == from_json(text)
 
 
 @given(st.binary(max_size=60) | st.text("ab:-[]{}&*!|>'\"\n\t ,?<#%@0.", max_size=60).map(str.encode))
@@ -107,9 +120,6 @@ def test_every_field_has_a_place(value: Json) -> None:
     [
         ("2024-01-01", "2024-01-01"),
         ("2024-01-01T08:00:00Z", "2024-01-01T08:00:00Z"),
-        ("yes", "yes"),
-        ("Off", "Off"),
-        ("y", "y"),
         ("True", True),
         ("FALSE", False),
         ("~", None),
@@ -120,20 +130,23 @@ def test_every_field_has_a_place(value: Json) -> None:
         ("0644", 420),
         ("0b11", 3),
         ("1_000", 1000),
-        ("0888", "0888"),
+        ("0888", 888),
         ("1:30", "1:30"),
-        ("9" * 40, int("9" * 40)),
-        ("1e5", 100000.0),
+        ("9" * 40, 1e40),
+        ("1e5", 100000),
         (".5", 0.5),
-        ("1.", 1.0),
+        ("1.", 1),
         ("!!str 12", "12"),
         ('!!int "12"', 12),
-        ("!!float 3", 3.0),
+        ("!!float 3", 3),
+        ("! '3'", "3"),
+        ("!mine 3", "3"),
+        ("!!set {x: 1}", {"x": 1}),
         ('"12"', "12"),
     ],
 )
 def test_scalars_mean_what_they_mean_to_kubernetes(text: str, value: Json) -> None:
-    """Dates and YAML 1.1's other booleans stay strings; numbers follow Go."""
+    """Dates stay text, numbers are those of Go, and a tag of somebody's own means nothing."""
     found = only(f"a: {text}").value
     assert found == {"a": value}
     assert isinstance(found, dict)
@@ -145,16 +158,9 @@ def test_scalars_mean_what_they_mean_to_kubernetes(text: str, value: Json) -> No
     [
         (".nan", "JSON cannot hold"),
         ("-.inf", "JSON cannot hold"),
-        ("1e999", "JSON cannot hold"),
-        (f"!!float {'9' * 400}", "JSON cannot hold"),
-        ("9" * 5000, "5000 digits"),
-        (f"0x{'f' * 5000}", "5002 digits"),
         ("!!int x", "tagged !!int"),
         ("!!bool maybe", "tagged !!bool"),
-        ("!!binary aGk=", "!!binary"),
-        ("!!set {x}", "!!set"),
-        ("!!python/object:os.system {}", "!!python/object"),
-        ("!mine x", "!mine"),
+        ("!!binary a", "tagged !!binary"),
     ],
 )
 def test_scalars_without_a_json_value_are_faults_at_their_field(text: str, message: str) -> None:
@@ -215,43 +221,71 @@ def test_text_that_is_not_yaml_is_a_fault_with_its_line(content: bytes, line: in
 
 
 def test_a_key_given_twice_is_a_fault_at_the_second() -> None:
-    """The message names the line of the first; the last one is the value, as for kubectl."""
+    """The message names both lines; the last one is the value, as for kubectl."""
     text = "spec:\n  limits: 1\n  other: 2\n  limits: 3\n"
-    assert faults(text) == [(4, "spec.limits", "is given twice, first in line 2: remove one of them")]
+    assert faults(text) == [(4, "spec.limits", "is given twice, in lines 2 and 4: remove one of them")]
     (document,) = parse(text.encode()).documents
     assert document.faults[0].repeated
     assert document.value == {"spec": {"limits": 3, "other": 2}}
 
 
-def test_keys_that_are_not_strings_are_faults() -> None:
-    """JSON has no other keys, and which text was meant is not ours to guess."""
-    found = faults("8080: a\ntrue: b\n~: c\n? [d]\n: e\nyes: f\n'1': g\n")
-    assert [line for line, _, _ in found] == [1, 2, 3, 4]
-    assert "'8080' which is an integer" in found[0][2]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spec:\n  templates:\n  - name: a\n    dag: {}\n    dag: {}\n",
+        "items:\n- {a: 1, 'a': 2}\n",
+        "labels:\n  on: 1\n  yes: 2\n",
+        "base: &b\n  a: 1\n  a: 2\nother: *b\n",
+    ],
+)
+def test_a_key_is_found_twice_at_any_depth_and_in_any_spelling(text: str) -> None:
+    """In lists, in flow style, where both keys are true, and behind an anchor."""
+    found = [fault for fault in parse(text.encode()).documents[0].faults if fault.repeated]
+    assert found
+    assert all("is given twice, in lines" in fault.message for fault in found)
 
 
-def test_merge_keys_bring_what_is_not_given() -> None:
-    """A map's own entries win, then the earlier source; a quoted `<<` is a key like any other."""
+def test_keys_become_the_text_that_json_has_of_them() -> None:
+    """A parameter that is called y has the name true to Argo, and 8080 is the text of the number."""
+    value = only("8080: a\ntrue: b\nY: c\n08: d\n1.50: e\n'y': f\n2001-01-01: g\n010: h\n").value
+    assert value == {"8080": "a", "true": "c", "8": "h", "1.5": "e", "y": "f", "2001-01-01": "g"}
+
+
+def test_keys_that_are_nothing_in_json_are_faults() -> None:
+    """JSON has no null, list or map as a key."""
+    found = faults(f"~: a\n? [d]\n: e\n? {{}}\n: f\n{2**64 - 1}: g\n")
+    assert [line for line, _, _ in found] == [1, 2, 4, 6]
+    assert "the key null" in found[0][2]
+    assert "a key that is a list" in found[1][2]
+
+
+def test_merge_keys_bring_what_is_not_given_after_them() -> None:
+    """The later of two counts, of several sources the earlier; a quoted `<<` is a key like any other."""
     document = only(
-        "base: &b {x: 1, y: 2}\n"
+        "base: &b {x: 1, z: 2}\n"
         "own: {<<: *b, x: 5}\n"
-        "list: {<<: [{y: 7}, *b]}\n"
-        "deep: &d {<<: *b, z: 3}\n"
+        "over: {x: 5, <<: *b}\n"
+        "list: {<<: [{z: 7}, *b]}\n"
+        "twice: {<<: *b, <<: {x: 9}}\n"
+        "deep: &d {<<: *b, u: 3}\n"
         "deeper: {<<: *d}\n"
         "quoted: {'<<': 1}\n"
     )
+    assert document.faults == ()
     assert document.value == {
-        "base": {"x": 1, "y": 2},
-        "own": {"x": 5, "y": 2},
-        "list": {"y": 7, "x": 1},
-        "deep": {"z": 3, "x": 1, "y": 2},
-        "deeper": {"z": 3, "x": 1, "y": 2},
+        "base": {"x": 1, "z": 2},
+        "own": {"x": 5, "z": 2},
+        "over": {"x": 1, "z": 2},
+        "list": {"z": 7, "x": 1},
+        "twice": {"x": 9, "z": 2},
+        "deep": {"u": 3, "x": 1, "z": 2},
+        "deeper": {"u": 3, "x": 1, "z": 2},
         "quoted": {"<<": 1},
     }
-    assert document.locate("own.y") == TextPlace(1, 17)
+    assert document.locate("own.z") == TextPlace(1, 17)
 
 
-@pytest.mark.parametrize("text", ["a: {<<: 3}", "a: {<<: [x]}"])
+@pytest.mark.parametrize("text", ["a: {<<: 3}", "a: {<<: [x]}", "a: {b: &l [{c: 1}], <<: *l}"])
 def test_merging_what_is_not_a_map_is_a_fault(text: str) -> None:
     """The fault names the key."""
     ((_, path, message),) = faults(text)
