@@ -15,6 +15,7 @@ import msgspec
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import ref_faults
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
+from policy.core.lock_checks.unfilled_names import unfilled_names
 from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
 from policy.core.lock_graph.fast_path import needs_no_graph
 from policy.core.lock_graph.lock_order import Nested
@@ -99,7 +100,7 @@ def graph_findings(
     if owner.is_template and owner.locks_runs:
         whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
-    shown: list[GraphFinding] = []
+    shown = list(_unfilled(owner, rulebook, library))
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
         code = Code.UNKNOWN_REFERENCE
@@ -134,6 +135,13 @@ def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
     policies: Sequence[CompiledLockPolicy] = rulebook.policies
     first = max(policies, key=lambda each: _STRICTNESS.index(getattr(each.validation, field)))
     return getattr(first.validation, field), first.source
+
+
+def _unfilled(owner: TemplateOwner, rulebook: Rulebook, library: Library) -> Iterator[GraphFinding]:
+    """Yield the names of the whole run's locks with a tag that stays as text; what fails is refused."""
+    for each in unfilled_names(owner, library.find(rulebook.locks.namespace)):
+        severity = Severity.DENY if each.fatal else Severity.WARN
+        yield GraphFinding(Code.LOCK_NAME, each.field, each.message, severity, rulebook.source)
 
 
 _Found = tuple[str, str, bool]
