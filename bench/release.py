@@ -71,6 +71,9 @@ class Released:
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """No Workflow has a time limit for its wait here."""
 
+    def ended(self, workflow: Tracked, message: str) -> None:
+        """Nobody stops one that waits here."""
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Say so: the figures would mean nothing."""
         print(f"{workflow.name} could not be released: {error}", file=sys.stderr)

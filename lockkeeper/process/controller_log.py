@@ -70,6 +70,12 @@ class ControllerLog:
             self.event_writer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
+    def ended(self, workflow: Tracked, message: str) -> None:
+        """A Workflow that waited was stopped or deleted."""
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "EndedInQueue", message)
+        self._log.event("ended", f"{workflow.namespace}/{workflow.name}: {message}")
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """A Workflow could not be released yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"

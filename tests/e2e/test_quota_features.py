@@ -50,12 +50,12 @@ class Team:
         }
         applied = self._installed.site.kubectl.said("apply", "-f", "-", text=json.dumps(document))
         assert "main" in applied
-        self._kubectl("wait", "--for=condition=Ready", "workflowquota/main", AWHILE)
+        self.kubectl("wait", "--for=condition=Ready", "workflowquota/main", AWHILE)
         until(lambda: "running" in self.figures(), f"{self.name} has no figures")
 
     def figures(self) -> dict[str, Any]:
         """Return the status of the quota."""
-        found: dict[str, Any] = json.loads(self._kubectl("get", "workflowquota/main", "-o", "json"))
+        found: dict[str, Any] = json.loads(self.kubectl("get", "workflowquota/main", "-o", "json"))
         return dict(found.get("status") or {})
 
     def create(self, name: str, **spec: Any) -> str:
@@ -81,13 +81,14 @@ class Team:
 
     def finish(self, name: str) -> None:
         """Let a Workflow be over, as somebody who deletes it."""
-        self._kubectl("delete", "workflow", name)
+        self.kubectl("delete", "workflow", name)
 
     def await_held(self, *names: str) -> None:
         """Wait until exactly these wait."""
         until(lambda: self.held() == sorted(names), f"not {names} but {self.held()} wait in {self.name}")
 
-    def _kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl in the namespace and return what it says."""
         return self._installed.site.kubectl.said(*arguments, f"--namespace={self.name}")
 
 
@@ -109,6 +110,34 @@ def test_the_most_urgent_goes_first_and_the_status_tells_the_place(installed: In
     assert [each for each in table.splitlines()[0].split() if each in ("RUNNING", "LIMIT", "QUEUED")]
     team.finish("first")
     team.await_held("usual")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("patch", "workflow", "first", "--type=merge", "-p", '{"spec":{"shutdown":"Terminate"}}'),
+        ("patch", "workflow", "first", "--type=merge", "-p", '{"spec":{"shutdown":"Stop"}}'),
+        ("delete", "workflow", "first"),
+    ],
+    ids=["terminated", "stopped", "deleted"],
+)
+def test_one_that_is_stopped_or_deleted_while_it_waits_leaves_the_queue(
+    installed: Installed, asked: tuple[str, ...]
+) -> None:
+    """It ends at once though nothing may run, and the next one moves up; who stopped it sees why it ended."""
+    team = Team(installed, {"limits": {"workflows": 0}})
+    for name in ("first", "second"):
+        team.create(name)
+    moved_up = f"queued by lockkeeper: position 1 of 1 in {team.name} (0/0 running)"
+    until(lambda: "position 2 of 2" in str(team.status("second").get("message")), "no place is shown")
+    team.kubectl(*asked)
+    until(lambda: str(team.status("second").get("message")).startswith(moved_up), "nobody moves up")
+    team.await_held("second")
+    if asked[0] == "delete":
+        return
+    status = team.status("first")
+    assert status["phase"] == "Failed"
+    assert f"while it waited in {team.name}: nothing of it ran" in str(status["message"])
 
 
 def test_a_full_queue_refuses_with_429(installed: Installed) -> None:

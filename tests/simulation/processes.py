@@ -81,6 +81,9 @@ class Silent:
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """Nothing."""
 
+    def ended(self, workflow: Tracked, message: str) -> None:
+        """Nothing."""
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Nothing."""
 

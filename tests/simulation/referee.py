@@ -257,6 +257,9 @@ class Referee:
             if account not in in_force:
                 continue
             members = self._members(bound, after, version, sender.tracked or ())
+            if creates:
+                # Of creates of one name at most one can be there: beside this one there is none (rule 12).
+                members["/".join(added.slot).partition("@")[0]] = added.requested.tasks
             tasks = sum(members.values())
             if not bound.admits(len(members), tasks):
                 text = f"{len(members)} Workflows with {tasks} tasks in {account}"

@@ -10,6 +10,7 @@ from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Root
@@ -97,6 +98,39 @@ def test_a_create_that_newer_policies_refuse_gives_its_slot_back_at_once() -> No
     obj = patched(obj, town.asked(obj, Side.MUTATE, DENIES))
     assert not town.asked(obj, Side.VALIDATE, QUEUES).allowed
     assert town.reserved == set()
+
+
+def test_a_create_that_no_quota_governs_any_more_gives_its_slot_back_at_once() -> None:
+    """Seen by seed 8624: the quota went between the two sides, and the slot came back after 90 s only."""
+    town = Town(DENIES)
+    nights = LabelSelector({"class": "night"})
+    gone = snapshot_of(quota("etl", "nights", workflows=1, selector=nights))
+    obj = draft("a")
+    obj = patched(obj, town.asked(obj, Side.MUTATE, DENIES))
+    assert len(town.reserved) == 1
+    assert not town.asked(obj, Side.VALIDATE, gone).allowed
+    assert town.reserved == set()
+
+
+def test_nobody_gives_back_the_slot_of_another_where_no_quota_governs() -> None:
+    """The label is anybody's to write: only a reservation for this very create is cancelled."""
+    town = Town(DENIES)
+    reserved = patched(draft("a"), town.asked(draft("a"), Side.MUTATE, DENIES))
+    gone = snapshot_of(quota("etl", "nights", workflows=1, selector=LabelSelector({"class": "night"})))
+    assert not town.asked(draft("b", labels=labels_of(reserved)), Side.VALIDATE, gone).allowed
+    assert len(town.reserved) == 1
+
+
+def test_a_late_create_of_a_name_is_judged_without_the_others_of_it() -> None:
+    """Seen by seed 3285: the referee counted a larger twin beside it, and only one of them can be there."""
+    strict = snapshot_of(quota("etl", "q", tasks=3, on_exceed=OnExceed.DENY))
+    lifted = snapshot_of(quota("etl", "q", tasks=9, on_exceed=OnExceed.DENY))
+    town = Town(strict)
+    assert town.admitted(draft("other", tasks=1), strict) is not None
+    assert town.admitted(draft("twin", tasks=3), strict) is None
+    assert town.admitted(draft("twin", tasks=3), lifted) is not None
+    assert town.asked(draft("twin", tasks=1), Side.MUTATE, strict).allowed
+    assert town.admitted(draft("third", tasks=1), strict) is None
 
 
 def test_a_copied_reservation_lets_nobody_pass() -> None:

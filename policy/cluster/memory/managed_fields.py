@@ -1,9 +1,10 @@
 """Which manager owns which fields of an object of the in-memory cluster, as server-side apply has it.
 
-It is the record of Kubernetes, `metadata.managedFields`, without times, written from the first apply on:
-earlier fields belong to `before-first-apply`, and every later write that is no apply owns the fields that it
-changes. Owned are leaves; a list is one leaf. Of the metadata only labels and annotations count, and the
-status does not.
+It is the record of Kubernetes, `metadata.managedFields`, without times, written from the first apply on, or
+from the first write that sets `spec.shutdown`, which the controller looks for there: to write it always would
+cost most of a write. Earlier fields belong to `before-first-apply`, and every later write that is no apply
+owns the fields that it changes. Owned are leaves; a list is one leaf. Of the metadata only labels and
+annotations count, and the status does not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,20 +67,21 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     return _with(current, [*others, _OwnedFields(manager, _APPLY, frozenset(wanted))])
 
 
-def is_managed(metadata: bytes) -> bool:
-    """Return whether any manager has applied the object of this metadata."""
-    return b'"managedFields"' in metadata
+def is_managed(metadata: bytes, content: bytes) -> bool:
+    """Return whether the owners of an object with these parts, as stored, are recorded."""
+    return b'"managedFields"' in metadata or b'"shutdown"' in content
 
 
 def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
     """Return the record of ownership after a write that was no apply."""
     old, new = _leaves(before), _leaves(after)
+    owned = _managed(before) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(old))]
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
     remaining = [
         msgspec.structs.replace(
             each, fields=frozenset(p for p in each.fields if p in new and p not in changed)
         )
-        for each in _managed(before)
+        for each in owned
     ]
     owners = {(each.manager, each.operation): each for each in remaining}
     own = owners.get((_WRITER, _UPDATE), _OwnedFields(_WRITER, _UPDATE, frozenset()))

@@ -118,6 +118,8 @@ class MemoryCluster(Shaping):
         with self._lock:
             name = self._free_name(resource, namespace_of(draft, namespace), draft.facts)
             uid = str(UUID(int=self._rng.getrandbits(128), version=4))
+            if is_managed(b"", draft.content) and not is_managed(draft.metadata, b""):
+                draft = draft.with_metadata({"managedFields": rewritten({}, draft.full())})
             new = created(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
             stored = new if dry_run else self._put(new, before=None)
         return stored.full()
@@ -214,7 +216,7 @@ class MemoryCluster(Shaping):
         `owned` means that the draft already has the owners of its fields.
         """
         _require(old, version=draft.facts.resource_version)
-        if not owned and is_managed(old.metadata):
+        if not owned and is_managed(old.metadata, draft.content):
             draft = draft.with_metadata({"managedFields": rewritten(old.full(), draft.full())})
         new = revised(old, draft)
         if new is old:

@@ -11,7 +11,12 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.quota_decision import GovernedWorkflow, QuotaPart, apply_quotas
+from policy.core.admission.quota_decision import (
+    GovernedWorkflow,
+    QuotaPart,
+    apply_quotas,
+    carried_reservation,
+)
 from policy.core.admission.task_recount import cap_faults
 from policy.core.admission.tasks_and_priority import stored_in
 from policy.core.admission.update import Update, guard, reactivates, update_of
@@ -37,7 +42,7 @@ from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, revie
 from policy.core.objects import hold
 from policy.core.objects.identities import requester
 from policy.core.objects.json_patch import Op, PatchOp
-from policy.core.objects.well_known import USER
+from policy.core.objects.well_known import RESERVATION, USER
 from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
 from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import Snapshot
@@ -119,9 +124,13 @@ def _admit(
         governed = _governed_workflow(review, workflow, again, locks, snapshot)
         quotas = apply_quotas(governed, governed_by, policies=policies, snapshot=snapshot, now=now)
     else:
-        quotas = QuotaPart(patch=tuple(hold.unmark_patch(metadata)))
+        reserved = None
+        if RESERVATION in labels:
+            governed = _governed_workflow(review, workflow, again, locks, snapshot)
+            reserved = carried_reservation(governed, policies.root)
+        quotas = QuotaPart(patch=tuple(hold.unmark_patch(metadata)), reservation=reserved)
         if locks is NO_LOCK_PART:
-            unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch)
+            unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch, reservation=reserved)
             return for_side(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
     faults = [
         *_status_faults(workflow, again, snapshot),

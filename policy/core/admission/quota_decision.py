@@ -95,8 +95,8 @@ class _QuotaCheck(msgspec.Struct, frozen=True):
     ) -> list[Shortfall]:
         """Return what is short once the `count` Workflows ahead in the queue run, each taken to use the same.
 
-        The figures of statuses are some seconds old, and some of these may have been released since: so a
-        wait is foreseen only where there is no capacity beside all of them. Their users are unknown, so the
+        The figures may be some seconds old, and some of these may have been released since: so a wait is
+        foreseen only where there is no capacity beside all of them. Their users are unknown, so the
         limit of no single user is taken to be used more.
         """
         if not count:
@@ -210,7 +210,7 @@ def _reservation(
     """
     review, metadata = subject.review, subject.workflow.metadata or EMPTY_METADATA
     mutates = review.side is Side.MUTATE
-    carried = "" if mutates else (metadata.labels or {}).get(RESERVATION, "")
+    carried = _carried(subject)
     if not denying and not carried:
         return _ReservationPart()
     name, patch = metadata.name or "", list[PatchOp]()
@@ -227,7 +227,7 @@ def _reservation(
         root=root,
         id=carried or review.uid,
         namespace=check.namespace,
-        workflow=f"{name}@{subject.version}" if subject.version else name,
+        workflow=_reserved_name(name, subject.version),
         requested=check.usage,
         demands=demanded.demands,
         share=demanded.share,
@@ -235,6 +235,37 @@ def _reservation(
         user=marks.user,
     )
     return _ReservationPart(reservation.id if denying else "", tuple(patch), reservation)
+
+
+def carried_reservation(subject: GovernedWorkflow, root: Root) -> ReservationRequest | None:
+    """Return what was reserved for a Workflow that no quota governs any more, so that it can be cancelled.
+
+    Policies may change between the two sides of a create, and the validating side refuses what carries it.
+    """
+    carried = _carried(subject)
+    if not carried:
+        return None
+    name = (subject.workflow.metadata or EMPTY_METADATA).name or ""
+    return ReservationRequest(
+        root=root,
+        id=carried,
+        namespace=subject.review.namespace,
+        workflow=_reserved_name(name, subject.version),
+        requested=ZERO,
+        demands=(),
+        user=subject.user,
+    )
+
+
+def _carried(subject: GovernedWorkflow) -> str:
+    """Return the id of the reservation that a Workflow comes with to the validating side, or ""."""
+    if subject.review.side is Side.MUTATE:
+        return ""
+    return ((subject.workflow.metadata or EMPTY_METADATA).labels or {}).get(RESERVATION, "")
+
+
+def _reserved_name(name: str, version: str) -> str:
+    return f"{name}@{version}" if version else name
 
 
 def generated_name(prefix: str, uid: str) -> str:
@@ -297,7 +328,7 @@ def _queue_part(
     place = f"waiting for a slot in {namespace}"
     if view.knows(namespace):
         place = quota_messages.queue_message(
-            namespace, queueing, view, check.now, position=position, depth=depth
+            namespace, queueing, view, check.now, position=position, depth=depth, about=view.outdated
         )
     if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
@@ -308,7 +339,7 @@ def _queue_part(
         full = wait_messages.refusal(namespace, depth - 1, rules)
         if full is not None:
             reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
-    warning = _wait_warning(check, queueing, place, position, depth)
+    warning = _wait_warning(check, queueing, place, position)
     return _QueuePart(
         reasons=reasons,
         warnings=(warning,) if warning else (),
@@ -316,9 +347,7 @@ def _queue_part(
     )
 
 
-def _wait_warning(
-    check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: str, position: int, depth: int
-) -> str:
+def _wait_warning(check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: str, position: int) -> str:
     """Return the warning of a wait that the view of usage foresees, or that a Workflow never fits, or ""."""
     view, demanded = check.snapshot.usage, check.demanded(queueing)
     short = check.short(view.used, demanded)
@@ -332,5 +361,5 @@ def _wait_warning(
             return f"lockkeeper: queued, {place}; {quota_messages.must_rise(each)}"
     if not view.knows(check.namespace):
         return ""
-    waits = short or (check.short_behind(position - 1, queueing, demanded) if view.partial else depth > 1)
+    waits = short or check.short_behind(position - 1, queueing, demanded)
     return f"lockkeeper: queued, {place}" if waits else ""

@@ -122,12 +122,13 @@ def queue_message(
     *,
     position: int,
     depth: int,
+    about: bool = False,
 ) -> str:
     """Return the text on a held Workflow: its position, and the usage of the limit with the least left.
 
-    Figures that come from a status are some seconds old: they give an approximate position, and no usage.
+    Where the position is an estimate (`about`), so is the usage, and it is not shown.
     """
-    if view.partial:
+    if about:
         return f"about position {position} of {depth} in {namespace}"
     return f"position {position} of {depth} in {namespace}{fill(quotas, view, now)}"
 
@@ -135,6 +136,7 @@ def queue_message(
 def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str:
     """Return ` (10/10 running)` for the limit on Workflows with the least free capacity, or nothing.
 
+    That of a pool names it: in the namespace itself there may be none that runs.
     A share of a pool that borrows is no limit: the pool may allow more than the share, or less.
     """
     tightest: tuple[int, str] | None = None
@@ -143,6 +145,7 @@ def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str
         if limit.value is None or quota.is_share:
             continue
         running = view.used.get(quota.account, ZERO).workflows
-        candidate = (limit.value - running, f" ({running}/{limit.value} running)")
+        where = "" if quota.account.namespace else f" in pool {quota.account.quota}"
+        candidate = (limit.value - running, f" ({running}/{limit.value} running{where})")
         tightest = candidate if tightest is None or candidate < tightest else tightest
     return tightest[1] if tightest else ""

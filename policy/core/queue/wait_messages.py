@@ -69,6 +69,15 @@ def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> st
     )
 
 
+def ended_by_request(how: str, namespace: str, *, retried: bool) -> str:
+    """Return the message of a Workflow that was `stopped` or `deleted` while it waited.
+
+    A retry has run before; its exit handler ran then.
+    """
+    ran = "it did not run again" if retried else "nothing of it ran, and its exit handler did not run either"
+    return f"lockkeeper: it was {how} while it waited in {namespace}: {ran}"
+
+
 def _on_hold(namespace: str, rules: QueueRules) -> str:
     """Return the sentence for a queue that releases nothing."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN

@@ -31,7 +31,8 @@ class UsageView(msgspec.Struct, frozen=True):
 
     A view that is not `known` has no figures, since none is published in this process. A `partial` one has
     figures of some namespaces, read from a status some seconds ago: the others are unknown. In a view that is
-    not partial, nothing waits in the others.
+    not partial, nothing waits in the others. A `live` one is what a controller saw in its last pass: since
+    then Workflows may have been created, released or deleted.
     """
 
     used: Mapping[Account, Usage] = {}
@@ -40,6 +41,12 @@ class UsageView(msgspec.Struct, frozen=True):
     known: bool = True
     partial: bool = False
     not_admitted: Mapping[str, int] = {}
+    live: bool = False
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a position by this view is an estimate for one that joins a queue now."""
+        return self.partial or self.live
 
     def with_one_more(self, namespace: str, priority: int) -> "UsageView":
         """Return the view with one more Workflow that waits in a namespace that has figures."""

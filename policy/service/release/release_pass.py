@@ -2,8 +2,9 @@
 
 The steps of `ReleasePass.run_pass`, in their order, and what can stop a release in each:
 
-1. Fold in what has changed. The whole pass waits while the watch does not know a label that quotas select by;
-   a root waits while this leader has not fenced it (protocol rule 1).
+1. End what was stopped or deleted while it waited, and fold in what has changed. The whole pass waits while
+   the watch does not know a label that quotas select by; a root waits while this leader has not fenced it
+   (protocol rule 1).
 2. Put the limits of now in force, and find the roots where anything is to be done. Others are left alone.
 3. Delete what a CronWorkflow replaces.
 4. Plan and reserve, root by root (`RootState.settle`). `SchedulingQueue` refuses: on hold, not the head of a
@@ -38,6 +39,7 @@ from policy.service.release.cron_replace import CronReplace
 from policy.service.release.decode_check import DecodeCheck
 from policy.service.release.position_messages import WRITE_EVERY, PositionMessages
 from policy.service.release.release_sender import ReleaseSender, Reporter, SendAll
+from policy.service.release.requested_ends import RequestedEnds
 from policy.service.release.root_state import RootState
 from policy.service.tracking.tracked import track
 from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
@@ -79,6 +81,7 @@ class ReleasePass:
         self._capacity = capacity
         self._sender = ReleaseSender(cluster=cluster, clock=clock, reporter=reporter, send_all=send_all)
         self._messages = PositionMessages(cluster=cluster, clock=clock, reporter=reporter, every=write_every)
+        self._requested_ends = RequestedEnds(cluster=cluster, clock=clock, reporter=reporter)
         self._decode_check = DecodeCheck(cluster=cluster, reporter=reporter)
         self._bypasses = BypassReports(reporter=reporter, now=clock())
         self._fences = Fences(ledgers=ledgers)
@@ -99,11 +102,12 @@ class ReleasePass:
 
     def next_event(self) -> datetime | None:
         """Return when the next pass is due though nothing changes; None where only changes cause one."""
-        if self._more or self._cron_replace.more or self._policies is None:
+        if self._more or self._cron_replace.more or self._requested_ends.more or self._policies is None:
             return self._clock()
         times = [state.next_event() for state in self._states.values()]
         times += [self._ledgers_read_at + LOOK_EVERY, self._sender.next_try()]
         times += [self._messages.next_round(), self._bypasses.next_round()]
+        times.append(self._requested_ends.next_try())
         times.append(self._decode_check.next_check(self._clock()))
         return min((each for each in times if each is not None), default=None)
 
@@ -145,6 +149,7 @@ class ReleasePass:
         if not tracker.has_labels(self._labels_of(snapshot)):
             self._more = True
             return 0
+        self._requested_ends.end(tracker, stopping)
         self._fold(tracker, snapshot, now)
         self._apply_time(now)
         self._cron_replace.delete_replaced(stopping)
@@ -176,7 +181,7 @@ class ReleasePass:
             taken.update(view.used)
             queues.update(view.queues)
             running.update(view.running)
-        return UsageView(taken, queues, running, not_admitted=dict(self._bypasses.counts))
+        return UsageView(taken, queues, running, not_admitted=dict(self._bypasses.counts), live=True)
 
     # What has changed.
 

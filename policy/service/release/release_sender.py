@@ -49,6 +49,10 @@ class Reporter(Protocol):
         """A Workflow has waited for too long, and never runs."""
         ...
 
+    def ended(self, workflow: Tracked, message: str) -> None:
+        """A Workflow that waited was stopped or deleted, and never runs."""
+        ...
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """A Workflow could not be released; it is tried again."""
         ...

@@ -13,7 +13,7 @@ import msgspec
 
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow import Metadata, OwnerReference, Read
+from policy.core.objects.workflow import Metadata, OwnerReference, Present, Read
 from policy.core.values.amounts import Amount, Usage
 from policy.core.values.prepared import prepare
 
@@ -59,6 +59,27 @@ class Annotations(
     weighed_by: str | None = None
 
 
+class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
+    """Whether somebody has set `spec.shutdown`."""
+
+    shutdown: Present | None = None
+
+
+class _SetFields(Read, frozen=True, rename={"spec": "f:spec"}):
+    """The fields that one manager owns, as FieldsV1 has them."""
+
+    spec: _SetSpecFields | None = None
+
+
+class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
+    """An entry of `metadata.managedFields`.
+
+    It is the only part of the metadata that shows a field of the spec: a leader reads no specs.
+    """
+
+    fields: _SetFields | None = None
+
+
 class _Identified(Read, frozen=True):
     """The metadata of a Workflow that a leader reads."""
 
@@ -69,7 +90,9 @@ class _Identified(Read, frozen=True):
     labels: dict[str, str] | None = None
     annotations: Annotations | None = None
     creation_timestamp: datetime | None = None
+    deletion_timestamp: str | None = None
     owner_references: tuple[OwnerReference, ...] | None = None
+    managed_fields: tuple[_FieldManager, ...] | None = None
 
 
 class LiveMetadata(Read, frozen=True):
@@ -115,11 +138,15 @@ _WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
 
 
 class Hold(Read, frozen=True):
-    """What matters of a held Workflow: its version, marks and owners, one of which may be a CronWorkflow."""
+    """What matters of a held Workflow: its version, marks and owners, one of which may be a CronWorkflow.
+
+    `ending`: it is being deleted, or somebody has set its `spec.shutdown`, perhaps to nothing.
+    """
 
     version: str | None
     marks: Annotations = _NO_MARKS
     owners: tuple[OwnerReference, ...] | None = None
+    ending: bool = False
 
     def annotations(self) -> dict[str, str]:
         """Return its marks that matter while it is held, as annotations."""
@@ -177,6 +204,11 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     def held(self) -> bool:
         """Whether it waits for its release."""
         return self.hold is not None
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is held and its end may have been requested."""
+        return self.hold is not None and self.hold.ending
 
     @property
     def admitted(self) -> bool:
@@ -267,7 +299,7 @@ class Reader:
         hold = None
         if labels.get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE:
             original = None if marks.original == well_known.HOLD_VALUE else marks.original
-            hold = Hold(metadata.resource_version, marks, metadata.owner_references)
+            hold = Hold(metadata.resource_version, marks, metadata.owner_references, _is_ending(metadata))
             labels = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
             if original is not None:
                 labels[well_known.INSTANCE_ID] = original
@@ -299,6 +331,13 @@ class Reader:
             read = hold.parse_quota_marks(*key, "")
             known = self._usage_marks[key] = MarkedUsage(read.tasks, read.priority, marks.tasks != "")
         return known
+
+
+def _is_ending(metadata: _Identified) -> bool:
+    return metadata.deletion_timestamp is not None or any(
+        entry.fields is not None and entry.fields.spec is not None and entry.fields.spec.shutdown is not None
+        for entry in metadata.managed_fields or ()
+    )
 
 
 def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:

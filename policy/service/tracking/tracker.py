@@ -113,6 +113,7 @@ class Tracker:
         self._departed: dict[str, str] = {}
         self._before: dict[str, Tracked | None] = {}
         self._held: dict[str, int] = {}
+        self._ending: dict[str, None] = {}
         self._count: dict[str, int] = {}
         self._tree = ChildTree()
 
@@ -171,6 +172,14 @@ class Tracker:
         """Return whether any Workflow of a namespace is held."""
         return namespace in self._held
 
+    def ending(self) -> tuple[Tracked, ...]:
+        """Return the held Workflows whose end may have been requested."""
+        return tuple(self._live[uid] for uid in self._ending)
+
+    def ended(self, tracked: Tracked) -> None:
+        """Forget one that we have ended; the watch may show it once more as it was."""
+        self._remove(tracked)
+
     def in_namespaces(self, namespaces: Container[str]) -> list[Tracked]:
         """Return the live Workflows of some namespaces."""
         return [each for each in self._live.values() if each.namespace in namespaces]
@@ -227,9 +236,14 @@ class Tracker:
             self._count_by_namespace(before, -1)
             self._count_by_namespace(tracked, 1)
         self._live[tracked.uid] = tracked
+        if tracked.ending:
+            self._ending[tracked.uid] = None
+        elif self._ending:
+            self._ending.pop(tracked.uid, None)
 
     def _remove(self, tracked: Tracked) -> None:
         before = self._live.pop(tracked.uid, None)
+        self._ending.pop(tracked.uid, None)
         self._before.setdefault(tracked.uid, before)
         if before is not None:
             self._count_by_namespace(before, -1)

@@ -219,6 +219,7 @@ class Told:
         self.messages: list[tuple[str, str]] = []
         self.reasons: list[tuple[str, WaitReason, str]] = []
         self.given_up: list[tuple[str, str]] = []
+        self.ended_names: list[tuple[str, str]] = []
         self.failures: list[tuple[str, ClusterError]] = []
         self.passed: list[tuple[str, str]] = []
         self.troubles: list[str] = []
@@ -245,6 +246,12 @@ class Told:
         """Note that a Workflow has waited for too long."""
         with self.changed:
             self.given_up.append((workflow.name, message))
+            self.changed.notify_all()
+
+    def ended(self, workflow: Tracked, message: str) -> None:
+        """Note that a Workflow ended because its user wanted that."""
+        with self.changed:
+            self.ended_names.append((workflow.name, message))
             self.changed.notify_all()
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:

@@ -236,12 +236,13 @@ def test_a_workflow_behind_others_in_the_queue_is_warned_of_its_position() -> No
         (UsageView(), False),
         (UsageView(used={MAIN: Usage(9)}), False),
         (UsageView(used={MAIN: Usage(10)}), True),
-        (UsageView(queues={NAMESPACE: NamespaceQueue({0: 1})}), True),
+        (UsageView(queues={NAMESPACE: NamespaceQueue({0: 9})}), False),
+        (UsageView(queues={NAMESPACE: NamespaceQueue({0: 10})}), True),
         (UsageView(queues={"team-b": NamespaceQueue({0: 1})}), False),
     ],
 )
 def test_a_wait_that_is_not_foreseen_is_not_warned_of(view: UsageView, warned: bool) -> None:  # noqa: FBT001
-    """With free capacity and none ahead the hold is short."""
+    """With free capacity beside those ahead, which are just being released, the hold is short."""
     policies = snapshot(quota(limits={"workflows": 10})).with_usage(view)
     assert bool(mutate(workflow(), policies).warnings) == warned
 

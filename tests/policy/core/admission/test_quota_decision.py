@@ -271,6 +271,17 @@ def test_by_the_figures_of_a_status_a_workflow_that_fits_beside_those_ahead_is_n
     assert bool(mutate(workflow(), policies).warnings) == warned
 
 
+def test_what_a_controller_saw_in_its_last_pass_is_an_estimate_too() -> None:
+    """Others may have been released or deleted since; only what is stated about a namespace is exact."""
+    seen = UsageView({Account(NAMESPACE, "main"): weight(1)}, {NAMESPACE: NamespaceQueue({0: 2})}, live=True)
+    policies = snapshot(quota(limits={"workflows": 1})).with_usage(seen)
+    assert mutate(workflow(), policies).warnings == ("lockkeeper: queued, about position 3 of 3 in team-a",)
+    exact = policies.with_usage(UsageView(seen.used, seen.queues))
+    assert mutate(workflow(), exact).warnings == (
+        "lockkeeper: queued, position 3 of 3 in team-a (1/1 running)",
+    )
+
+
 def test_workflows_that_joined_since_the_status_count_as_ahead() -> None:
     """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
     snapshots = SnapshotStore(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)

@@ -152,7 +152,14 @@ def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() ->
     quotas = _quotas(quota(limits={"workflows": 10}), pool(limits={"workflows": 50}))
     view = UsageView(used={MAIN: Usage(7), Account("", "shared"): Usage(49)})
     text = queue_message(NAMESPACE, quotas, view, NOW, position=3, depth=12)
-    assert text == "position 3 of 12 in team-a (49/50 running)"
+    assert text == "position 3 of 12 in team-a (49/50 running in pool shared)"
+
+
+def test_an_estimated_position_is_shown_as_one() -> None:
+    """The usage beside it would be one, too, and is left out."""
+    quotas = _quotas(quota(limits={"workflows": 10}))
+    text = queue_message(NAMESPACE, quotas, NO_USAGE, NOW, position=3, depth=12, about=True)
+    assert text == "about position 3 of 12 in team-a"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +184,7 @@ def test_a_share_is_shown_as_no_limit() -> None:
         namespaceDefaults={"limits": {"workflows": 10}},
         borrowing={"shares": {NAMESPACE: {"workflows": 20}}},
     )
-    assert fill(_quotas(lends), NO_USAGE, NOW) == " (0/40 running)"
+    assert fill(_quotas(lends), NO_USAGE, NOW) == " (0/40 running in pool shared)"
 
 
 def test_an_overfull_limit_is_the_tightest() -> None:

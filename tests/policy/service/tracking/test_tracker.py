@@ -423,3 +423,60 @@ def test_a_live_workflow_takes_little_memory() -> None:
         tracemalloc.stop()
     assert len(list(tracker)) == WORKFLOWS_KNOWN
     assert used / WORKFLOWS_KNOWN <= MEMORY
+
+
+@pytest.mark.parametrize(
+    ("managed", "ending"),
+    [
+        ([{"fieldsV1": {"f:spec": {"f:shutdown": {}}}}], True),
+        ([{"fieldsV1": {"f:status": {}}}, {"fieldsV1": {"f:spec": {".": {}, "f:shutdown": {}}}}], True),
+        ([{"fieldsV1": {"f:spec": {"f:suspend": {}}}}], False),
+        ([{"fieldsV1": {"f:metadata": {"f:labels": {"f:shutdown": {}}}}}], False),
+        ([{"fieldsV1": {"f:spec": {}}}, {"fieldsV1": None}, {}], False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_the_metadata_of_a_held_workflow_shows_that_somebody_stops_it(
+    managed: JsonValue,
+    ending: bool,  # noqa: FBT001
+) -> None:
+    """A leader reads no specs; the record of who owns which field is part of the metadata."""
+    obj: JsonObject = {"metadata": {**metadata_of(1), "labels": HOLD, "managedFields": managed}}
+    reader = Reader(("team",))
+    found = reader.read(msgspec.json.decode(msgspec.json.encode(obj), type=reader.shape), 0)
+    assert (found.held, found.ending) == (True, ending)
+
+
+def test_what_is_stopped_while_it_runs_is_argos() -> None:
+    """Only of one that is held is its end ours."""
+    managed: JsonValue = [{"fieldsV1": {"f:spec": {"f:shutdown": {}}}}]
+    found = track({"metadata": {**metadata_of(1), "managedFields": managed}})
+    assert (found.held, found.ending) == (False, False)
+
+
+def test_a_held_workflow_that_is_being_deleted_is_ending() -> None:
+    """A finalizer keeps it; nobody wants it to start any more."""
+    gone: JsonObject = {**metadata_of(1), "labels": HOLD, "deletionTimestamp": "2026-03-01T12:00:00Z"}
+    assert track({"metadata": gone}).ending
+
+
+def test_those_that_are_ending_are_known_until_they_are_gone() -> None:
+    """By each kind of change: an event, a listing, and that we have ended them ourselves."""
+    cluster, tracker = memory(), Tracker()
+    for name in ("a", "b", "c"):
+        cluster.create(WORKFLOWS, draft(name, labels={key: str(HOLD[key]) for key in HOLD}), namespace="here")
+    tracker.reset(listed(cluster))
+    since = listed(cluster).resource_version
+    for name in ("a", "b", "c"):
+        cluster.patch(WORKFLOWS, name, MergePatch({"spec": {"shutdown": "Stop"}}), namespace="here")
+    for event in events(cluster, since):
+        tracker.apply(event)
+    assert [each.name for each in tracker.ending()] == ["a", "b", "c"]
+    cluster.patch(WORKFLOWS, "a", MergePatch({"spec": {"shutdown": None}}), namespace="here")
+    cluster.delete(WORKFLOWS, "b", namespace="here")
+    tracker.reset(listed(cluster))
+    assert [each.name for each in tracker.ending()] == ["c"]
+    tracker.ended(tracker.ending()[0])
+    assert tracker.ending() == ()
+    assert [each.name for each in tracker] == ["a"]
