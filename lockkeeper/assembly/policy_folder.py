@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from lockkeeper.assembly.policy_changes import in_force, policies_of, policy_changes
 from lockkeeper.process.console import utc_now
 from policy.core.lock_review.siblings import with_siblings
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.sources.directory import Loaded, PolicyErrors
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from policy.sources.directory import Loaded, PolicyErrors, SourceError
 from policy.sources.directory_reload import DirectorySource
 from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
@@ -53,14 +55,38 @@ def _snapshot_of(
     return compile_loaded
 
 
-def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
-    """Load a folder of policies once. Raises PolicyErrors."""
+def load_once(
+    policies: Path,
+    argo: ArgoVersion,
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    allow_empty: bool = True,
+    note: Callable[[str], object] | None = None,
+) -> Snapshot:
+    """Load a file or folder of policies once; `note` is told what is no error.
+
+    Raises:
+        PolicyErrors: something is wrong in the files, or there is no policy though there must be one.
+    """
 
     def ignore(_: object) -> None:
         """Record nothing: there is no later change of a folder that is read once."""
 
+    compile_loaded = _snapshot_of(argo, alone=True)
+
+    def checked(loaded: Loaded) -> Snapshot:
+        if not (allow_empty or policies_of(loaded.documents)):
+            message = "there is no policy in it; if that is right, say so with --allow-empty"
+            raise PolicyErrors([SourceError(str(policies), 0, 0, "", message)])
+        if note is not None:
+            for each in loaded.unplaced:
+                note(str(each))
+            if not policies_of(loaded.documents):
+                note(in_force(()))
+        return compile_loaded(loaded)
+
     source = DirectorySource(
-        policies, compile=_snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
+        policies, compile=checked, on_change=ignore, on_error=ignore, namespace=namespace
     )
     return source.load()
 
@@ -81,15 +107,25 @@ class FolderPolicies:
         report: Callable[[str], None] | None = None,
         identities: Identities = UPSTREAM,
         alone: bool = False,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> None:
+        self._before = self._loaded = Loaded()
         self._log = log
         self._metrics = metrics
         self._report = report
+        compile_loaded = _snapshot_of(argo, identities, alone=alone)
+
+        def compile_and_keep(loaded: Loaded) -> Snapshot:
+            snapshot = compile_loaded(loaded)
+            self._before, self._loaded = self._loaded, loaded
+            return snapshot
+
         self.source = DirectorySource(
             folder,
-            compile=_snapshot_of(argo, identities, alone=alone),
+            compile=compile_and_keep,
             on_change=self._changed,
             on_error=self._refused,
+            namespace=namespace,
         )
         self.snapshots: SnapshotStore | None = None
 
@@ -102,7 +138,9 @@ class FolderPolicies:
         self._metrics.loaded(good=True)
         if self.snapshots is not None:
             self.snapshots.put_policies(snapshot)
-            self._log_change(f"changed policies are in force, version {snapshot.version[:12]}", "info")
+            changes = policy_changes(self._before, self._loaded)
+            level = "info" if policies_of(self._loaded.documents) else "warning"
+            self._log_change(f"policies changed: {changes}, version {snapshot.version[:12]}", level)
 
     def _refused(self, errors: PolicyErrors) -> None:
         self._metrics.loaded(good=False)

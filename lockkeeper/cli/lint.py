@@ -1,29 +1,29 @@
 """`lockkeeper lint`: what is wrong with Workflows, templates and schedules in files, without a cluster."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from lockkeeper import __version__
-from lockkeeper.cli.options import add_argo_version, add_output, existing_folder, wrong_files_are_usage_errors
-from lockkeeper.lint.lint import Level, LintFinding, lint
-from lockkeeper.lint.reading import read_files
-from lockkeeper.process.console import as_json
-from policy.core.objects.json_patch import JsonObject
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from lockkeeper.cli.file_options import add_file_options, counting_in, existing_policies, nothing_in
+from lockkeeper.cli.options import add_argo_version, add_output, print_values
+from lockkeeper.findings.finding import CheckedObject, FileFinding, FilesReport, sort_key
+from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
+from lockkeeper.findings.table import table
+from lockkeeper.lint.lint import lint
+from lockkeeper.lint.reading import LintObjects, lint_objects
+from lockkeeper.manifests.reading import Inputs, read_inputs
+from lockkeeper.process.console import UsageError, print_message
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
 
 EXAMPLES = """examples:
   lockkeeper lint workflows/
-  lockkeeper lint workflows/ --policies policies/ -o github
+  lockkeeper lint . --exclude charts --policies policies/ -o github
   kustomize build . | lockkeeper lint - -o json
 
-All files are looked at together: Workflows, templates, schedules, ConfigMaps with limits, and policies.
-What may be in the cluster and is not among the files is at most a warning. Exit codes: 0 no error,
-1 errors (with --strict warnings too), 2 a file or a policy cannot be read."""
-
-_GITHUB: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
-_GITHUB_FIELD: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+All files are looked at together: Workflows, templates, schedules, ConfigMaps with limits, and policies;
+Workflows in Sensors, in ScheduledWorkflows of Kubeflow and in manifests of resource templates as well.
+What may be in the cluster and is not among the files is at most a warning. Documents that are no Kubernetes
+objects are passed over. Exit codes: 0 no error, 1 errors (with --strict warnings too), 2 a file or a policy
+cannot be read, or there is nothing to check."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +37,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policies",
         type=Path,
-        metavar="DIR",
-        help="folder of policies and what stands beside them, read too",
+        metavar="PATH",
+        help="file or folder of policies and what stands beside them, read too",
     )
     add_argo_version(parser)
+    add_file_options(parser)
     add_output(
-        parser, "json", "github", "sarif", text="format: github is for annotations, sarif for code scanning"
+        parser,
+        "json",
+        "yaml",
+        *FOR_PROGRAMS,
+        text="format: github is for annotations, sarif for code scanning, junit for reports of tests",
     )
     parser.add_argument(
         "-n",
@@ -53,74 +58,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
 
 
-@wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
     """Check every object of every file."""
     paths = list(arguments.paths)
     if arguments.policies is not None:
-        paths.append(str(existing_folder(arguments.policies, "the folder of policies")))
-    files = read_files(paths, arguments.namespace)
-    findings = lint(files, arguments.argo_version)
-    if arguments.output == "json":
-        print(as_json(findings))
-    elif arguments.output == "sarif":
-        print(as_json(sarif(findings, __version__)))
-    elif arguments.output == "github":
-        for each in findings:
-            print(_annotation(each))
+        paths.append(str(existing_policies(arguments.policies)))
+    inputs = read_inputs(paths, exclude=arguments.exclude)
+    objects = lint_objects(inputs, arguments.namespace)
+    report = _report(inputs, objects, lint(objects, arguments.argo_version))
+    if not (report.unreadable or arguments.allow_empty):
+        _refuse_empty(objects, arguments)
+    for each in counting_in(inputs.manifests, arguments.namespace):
+        print_message(each)
+    if arguments.output in FOR_PROGRAMS:
+        print(written(report, arguments.output, strict=arguments.strict), end="")
+    elif arguments.output == "table":
+        print(table(report), end="")
     else:
-        _print_table(findings, len(files.subjects), files.count)
-    errors = sum(each.level is Level.ERROR for each in findings)
-    return 1 if errors or (arguments.strict and findings) else 0
+        print_values(report.findings, arguments.output)
+    if report.unreadable:
+        return 2
+    return 1 if report.errors or (arguments.strict and report.findings) else 0
 
 
-def _annotation(finding: LintFinding) -> str:
-    """Return a workflow command of GitHub Actions."""
-    place = f"file={finding.file.translate(_GITHUB_FIELD)},line={finding.line}"
-    title = f"{finding.code} in {finding.object}".translate(_GITHUB_FIELD)
-    return f"::{finding.level} {place},title={title}::{_sentence(finding).translate(_GITHUB)}"
+def _report(inputs: Inputs, objects: LintObjects, found: list[FileFinding]) -> FilesReport:
+    findings = {*inputs.findings, *objects.findings, *found}
+    checked = tuple(
+        CheckedObject(each.origin.file, each.place("").line, str(each)) for each in objects.subjects
+    )
+    return FilesReport(tuple(sorted(findings, key=sort_key)), checked, inputs.files, inputs.passed_over)
 
 
-def _print_table(findings: Sequence[LintFinding], objects: int, files: int) -> None:
-    for each in findings:
-        policy = f" [{each.policy}]" if each.policy else ""
-        print(f"{each.file}:{each.line}: {each.level}: {each.code}: {each.object}{policy}: {_sentence(each)}")
-    errors = sum(each.level is Level.ERROR for each in findings)
-    read = f"{_some(objects, 'object')} in {_some(files, 'file')}"
-    print(f"{read}: {_some(errors, 'error')}, {_some(len(findings) - errors, 'warning')}")
+def _refuse_empty(objects: LintObjects, arguments: argparse.Namespace) -> None:
+    """Refuse to pass what was not checked: a wrong path looks like that.
 
-
-def _sentence(finding: LintFinding) -> str:
-    return f"{finding.field}: {finding.message}" if finding.field else finding.message
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
-
-
-def sarif(findings: Sequence[LintFinding], version: str) -> JsonObject:
-    """Return one run of the tool with a result for each finding."""
-    codes = sorted({each.code for each in findings})
-    driver: JsonObject = {"name": "lockkeeper", "version": version, "rules": [{"id": code} for code in codes]}
-    return {
-        "$schema": _SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": [_result(each) for each in findings]}],
-    }
-
-
-def _result(finding: LintFinding) -> JsonObject:
-    text = f"{finding.object}: {finding.field}: {finding.message}"
-    place: JsonObject = {
-        "artifactLocation": {"uri": finding.file},
-        "region": {"startLine": max(finding.line, 1)},
-    }
-    return {
-        "ruleId": finding.code,
-        "level": finding.level.value,
-        "message": {"text": text},
-        "locations": [{"physicalLocation": place}],
-    }
+    Raises:
+        UsageError: there is no object to check, or no policy where some were given.
+    """
+    has_policies = any(isinstance(each, Policy) for each in objects.documents)
+    if arguments.policies is not None and not has_policies:
+        raise UsageError(nothing_in("no policy", [arguments.policies]))
+    if not objects.subjects and (arguments.policies is not None or not has_policies):
+        raise UsageError(nothing_in("nothing to check", arguments.paths))

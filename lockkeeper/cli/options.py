@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from lockkeeper.process.console import UsageError
+from lockkeeper.process.console import UsageError, as_json
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities, user_of
@@ -38,14 +38,27 @@ def add_output(parser: argparse.ArgumentParser, *formats: str, text: str = "form
     )
 
 
+def print_values(values: object, output: str) -> None:
+    """Print what a program reads, as `json` or `yaml`."""
+    if output == "json":
+        print(as_json(values))
+        return
+    # YAML takes a while to import; a command that does not write it does without.
+    import msgspec  # noqa: PLC0415 - see above
+
+    from lockkeeper.process.yaml_output import as_yaml  # noqa: PLC0415 - see above
+
+    print(as_yaml(msgspec.to_builtins(values)), end="")
+
+
 def add_policies(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add `--policies` and `--argo-version`."""
     parser.add_argument(
         "--policies",
         type=Path,
         required=required,
-        metavar="DIR",
-        help="folder of YAML with the policies, and ConfigMaps, Namespaces and Argo templates beside them",
+        metavar="PATH",
+        help="file or folder of YAML with the policies, and ConfigMaps, Namespaces and templates beside them",
     )
     add_argo_version(parser)
 
@@ -59,18 +72,6 @@ def add_argo_version(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
     )
-
-
-def existing_folder(path: Path, what: str) -> Path:
-    """Return the path if it is a folder.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
-        raise UsageError(f"{what} {path} {problem}")
-    return path
 
 
 @contextmanager

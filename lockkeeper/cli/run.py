@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.file_options import add_allow_empty, existing_policies, nothing_in
+from lockkeeper.cli.options import add_policies, wrong_files_are_usage_errors
 from lockkeeper.cli.serving_options import add_address, listen
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
-from lockkeeper.process.console import UsageError, reason_of
-from policy.sources.manifests import read_manifests
+from lockkeeper.manifests.reading import read_manifests
+from lockkeeper.process.console import UsageError, print_message, reason_of
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 _MAX_TASK_SECONDS = 3600
 EXAMPLES = """examples:
@@ -28,7 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser)
     add_address(parser)
-    parser.add_argument("--workflows", type=Path, metavar="DIR", help="folder of Workflows to play")
+    parser.add_argument("--workflows", type=Path, metavar="PATH", help="file or folder of Workflows to play")
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default=DEFAULT_NAMESPACE,
+        help="namespace of Workflows and policies that name none (default %(default)s)",
+    )
+    add_allow_empty(parser)
     parser.add_argument("--once", action="store_true", help="end after the play")
     parser.add_argument(
         "--task-time",
@@ -50,9 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then run."""
     if arguments.once and arguments.workflows is None:
         raise UsageError("--once ends after a play: give --workflows DIR as well")
-    load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
+    load_once(
+        existing_policies(arguments.policies),
+        arguments.argo_version,
+        namespace=arguments.namespace,
+        allow_empty=arguments.allow_empty,
+        note=print_message,
+    )
     if arguments.workflows is not None:
-        read_manifests(existing_folder(arguments.workflows, "the folder of workflows"))
+        _check_workflows(arguments)
     log = _open_log(arguments.log) if arguments.log else None
     listener = listen(arguments.host, arguments.port)
     temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
@@ -65,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         once=arguments.once,
         task_time=arguments.task_time,
         argo=arguments.argo_version,
+        namespace=arguments.namespace,
         log=log,
     )
     try:
@@ -72,6 +88,18 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_workflows(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be played.
+
+    Raises:
+        PolicyErrors: something cannot be read.
+        UsageError: there is no Workflow.
+    """
+    manifests = read_manifests(arguments.workflows)
+    if not (arguments.allow_empty or any(each.kind == "Workflow" for each in manifests)):
+        raise UsageError(nothing_in("no Workflow to play", [arguments.workflows]))
 
 
 def _seconds(text: str) -> timedelta:

@@ -24,12 +24,12 @@ from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.certificates.metrics import CertificateLog
 from lockkeeper.certificates.serving_certificate import MountedCertificate, SecretCertificate
+from lockkeeper.cli.file_options import add_allow_empty, existing_policies
 from lockkeeper.cli.options import (
     add_argo_deployment,
     add_identities,
     add_kubeconfig,
     add_policies,
-    existing_folder,
     identities_of,
     reach,
     wrong_files_are_usage_errors,
@@ -72,6 +72,7 @@ _SYNC_SECONDS: Final = 1.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser, required=False)
+    add_allow_empty(parser)
     parser.add_argument(
         "--cluster", action="store_true", help="take policies from the cluster, and keep its ledgers"
     )
@@ -112,7 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     cluster = reach(arguments.kubeconfig) if arguments.cluster else None
     if cluster is None:
-        load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
+        load_once(
+            existing_policies(arguments.policies),
+            arguments.argo_version,
+            allow_empty=arguments.allow_empty,
+            note=print_message,
+        )
     listener = listen(arguments.host, arguments.port)
     number = listener.getsockname()[1]
     health = None
@@ -258,7 +264,7 @@ class _WebhookProcess:
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if arguments.cluster == (arguments.policies is not None):
-        raise UsageError("give either --policies DIR or --cluster")
+        raise UsageError("give either --policies PATH or --cluster")
     sources = (arguments.certs, arguments.certs_mounted, arguments.certs_secret)
     if sum(source is not None for source in sources) > 1:
         raise UsageError("give one of --certs, --certs-mounted and --certs-secret")

@@ -38,6 +38,7 @@ from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.serving.server import Server, ServerSettings
@@ -67,6 +68,7 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     task_time: timedelta
     argo: ArgoVersion
     log: int | None
+    namespace: str = DEFAULT_NAMESPACE
 
 
 class Embedded:
@@ -122,6 +124,7 @@ class Embedded:
             metrics=metrics,
             report=print_message,
             alone=True,
+            namespace=settings.namespace,
         )
         snapshots = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
@@ -188,7 +191,13 @@ class Embedded:
         url = url_of(self._settings.host, self._settings.port)
         self._ready.wait()  # A reader of this output may end it, or send it a review.
         if self._settings.workflows is not None:
-            failures = play(self._settings.workflows, api_server, printer, task_time=self._settings.task_time)
+            failures = play(
+                self._settings.workflows,
+                api_server,
+                printer,
+                task_time=self._settings.task_time,
+                namespace=self._settings.namespace,
+            )
             printer.text(closing(failures, printer, argo, snapshot()))
             if self._settings.once:
                 if not failures:

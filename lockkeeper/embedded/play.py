@@ -8,10 +8,10 @@ from typing import Final
 
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.event_printer import EventPrinter
+from lockkeeper.manifests.reading import read_manifests
 from policy.cluster.errors import ClusterError
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
-from policy.sources.manifests import read_manifests
 
 _SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's decision on a new Workflow before the next is created anyway."""
@@ -21,7 +21,12 @@ _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:
 
 
 def play(
-    folder: Path, api_server: ApiServer, printer: EventPrinter, *, task_time: timedelta = timedelta()
+    folder: Path,
+    api_server: ApiServer,
+    printer: EventPrinter,
+    *,
+    task_time: timedelta = timedelta(),
+    namespace: str = DEFAULT_NAMESPACE,
 ) -> list[str]:
     """Create every Workflow of the folder, in the order of file names, and wait until all have run.
 
@@ -31,12 +36,12 @@ def play(
     for manifest in read_manifests(folder):
         if manifest.kind != "Workflow":
             continue
-        namespace = manifest.namespace or DEFAULT_NAMESPACE
+        where = manifest.namespace or namespace
         try:
-            uid = _create(manifest.value, namespace, USER, api_server, printer)
+            uid = _create(manifest.value, where, USER, api_server, printer)
         except (AdmissionFailed, ClusterError) as error:
             failures.append(f"{manifest.file}: {error}")
-            printer.line(namespace, manifest.name, f"failed: {error}")
+            printer.line(where, manifest.name, f"failed: {error}")
             continue
         if uid:
             printer.settled(uid, _SETTLE_SECONDS)

@@ -5,12 +5,12 @@ Argo itself would fail or hang on; what may be in the cluster and is not among t
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from lockkeeper.lint.reading import Files, LintSubject
+from lockkeeper.findings.finding import FileCode, FileFinding, Level
+from lockkeeper.lint.reading import LintObjects, LintSubject
 from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.argo_types.decodability import mismatches_of
 from policy.core.decision.decision import Code
@@ -44,9 +44,6 @@ from policy.core.policy_kinds.kinds import (
 _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")
 """Ends of the fields of single locks; where a policy has it so, the webhook writes them as lists."""
-_LOCK_WARNING: Final = "LockWarning"
-_SCHEDULE: Final = "Schedule"
-"""Code of what prevents a CronWorkflow from running, which the webhook only warns of."""
 _LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
 _LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
 _LINT: Final = ClusterSynchronizationPolicy(
@@ -64,27 +61,7 @@ _LINT: Final = ClusterSynchronizationPolicy(
 """The policy for objects that no policy of the files selects."""
 
 
-class Level(StrEnum):
-    """How bad a finding is: an error fails or hangs in every run, or is refused by a policy."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-class LintFinding(msgspec.Struct, frozen=True):
-    """One thing found: where, how bad, what about which object, and the policy behind it, if any."""
-
-    file: str
-    line: int
-    level: Level
-    code: str
-    object: str
-    field: str
-    message: str
-    policy: str = ""
-
-
-def lint(files: Files, argo: ArgoVersion) -> list[LintFinding]:
+def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
     """Return everything found in the objects of the files, in the order of files and lines."""
     governed = take_snapshot(files.documents, version="lint", argo=argo)
     others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
@@ -100,6 +77,7 @@ def lint(files: Files, argo: ArgoVersion) -> list[LintFinding]:
             *_schedules(subject, argo),
             *_of_owner(subject, owners.get(subject), governed, ungoverned),
         )
+        if subject.carrier is None or not subject.carrier.rests_on_tag(f"{finding.field} {finding.message}")
     ]
     return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line, each.level, each.message))
 
@@ -130,21 +108,21 @@ def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Fin
     return lambda key: extra.get(key) or library.owner(key)
 
 
-def _types(subject: LintSubject) -> Iterator[LintFinding]:
+def _types(subject: LintSubject) -> Iterator[FileFinding]:
     for mismatch in mismatches_of(subject.kind.value, subject.value):
         yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, mismatch.message)
 
 
-def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]:
+def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[FileFinding]:
     """Yield what prevents a CronWorkflow from ever running."""
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
-            yield _finding(subject, Level.ERROR, _SCHEDULE, problem.path, problem.message)
+            yield _finding(subject, Level.ERROR, FileCode.SCHEDULE, problem.path, problem.message)
 
 
 def _of_owner(
     subject: LintSubject, owner: TemplateOwner | None, governed: Snapshot, ungoverned: Snapshot
-) -> Iterator[LintFinding]:
+) -> Iterator[FileFinding]:
     if owner is None:
         return
     rulebook = _rulebook(subject, governed, ungoverned)
@@ -174,7 +152,7 @@ def _of_owner(
     hidden = hidden_from_rules(found, rulebook, reviewed)
     for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
         field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
-        yield _finding(subject, Level.WARNING, _LOCK_WARNING, field, message)
+        yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, field, message)
 
 
 def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
@@ -193,9 +171,9 @@ def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) ->
 
 def _finding(
     subject: LintSubject, level: Level, code: str, field: str, message: str, *, policy: str = ""
-) -> LintFinding:
+) -> FileFinding:
     place = subject.place(field)
-    return LintFinding(
+    return FileFinding(
         file=place.file,
         line=place.line,
         level=level,

@@ -1,24 +1,23 @@
 """What `lockkeeper lint` reads: objects with their places in files, and documents for a snapshot."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from lockkeeper.findings.finding import FileFinding, Level
+from lockkeeper.manifests.manifest import Carrier, Manifest
+from lockkeeper.manifests.reading import Inputs
+from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
 from policy.core.values.problems import Problem
-from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError, fault_error
+from policy.sources.default_namespace import placed
+from policy.sources.directory import DocumentOrigin, SourceError
 from policy.sources.documents import ARGO_API_VERSION, Document, read
-from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.schema_check import decode, walk
-from policy.sources.yaml_positions import Json, item, parse
 
 _STATUS: Final = "status"
-_CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})
 _TYPES: Final[dict[str, type]] = {
     "Workflow": Workflow,
     "WorkflowTemplate": TemplateObject,
@@ -39,90 +38,68 @@ class LintSubject(msgspec.Struct, frozen=True, eq=False):
     at: str
     origin: DocumentOrigin
     cron: CronWorkflow | None = None
+    carrier: Carrier | None = None
 
     def __str__(self) -> str:
         name = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"{self.kind.value} {name}"
+        inside = f" in {self.carrier.object}" if self.carrier is not None else ""
+        return f"{self.kind.value} {name}{inside}"
 
     def place(self, field: str) -> SourceError:
         """Return where a field is, or the nearest one around it."""
         return self.origin.error(Problem(field, ""))
 
 
-class Files(msgspec.Struct, frozen=True):
-    """What was read: Argo's objects, and what a snapshot is made of."""
+class LintObjects(msgspec.Struct, frozen=True):
+    """What is checked: Argo's objects, what a snapshot is made of, and what is wrong with policies."""
 
     subjects: tuple[LintSubject, ...]
     documents: tuple[Document, ...]
-    count: int
+    findings: tuple[FileFinding, ...]
 
 
-def read_files(paths: Sequence[str], namespace: str) -> Files:
-    """Read files, folders and standard input; objects that name no namespace are in the given one.
-
-    Raises:
-        PolicyErrors: something cannot be read, or a policy or ConfigMap is wrong; everything at once.
-    """
+def lint_objects(inputs: Inputs, namespace: str) -> LintObjects:
+    """Decode the objects that were read; those that name no namespace are in the given one."""
     reading = _LintReader(namespace)
-    for path in paths:
-        if path == STANDARD_INPUT:
-            reading.add("standard input", sys.stdin.buffer.read())
-            continue
-        for file in files_of(Path(path)):
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                reading.errors.append(SourceError(str(file), 0, 0, "", f"cannot be read: {error.strerror}"))
-                continue
-            reading.add(str(file), content)
-    if reading.errors:
-        raise PolicyErrors(reading.errors)
-    return Files(tuple(reading.subjects), tuple(reading.documents), reading.count)
+    for manifest in inputs.manifests:
+        reading.add(manifest)
+    return LintObjects(tuple(reading.subjects), tuple(reading.documents), tuple(reading.findings))
 
 
 class _LintReader:
-    """Collects what the files hold."""
+    """Collects subjects and documents."""
 
     def __init__(self, namespace: str) -> None:
         self.subjects: list[LintSubject] = []
         self.documents: list[Document] = []
-        self.errors: list[SourceError] = []
-        self.count = 0
+        self.findings: list[FileFinding] = []
         self._namespace = namespace
 
-    def add(self, file: str, content: bytes) -> None:
-        self.count += 1
-        text = parse(content)
-        faults = [] if text.fault is None else [text.fault]
-        for source in text.documents:
-            faults += [fault for fault in source.faults if not fault.repeated]
-            for value, path in _objects(source.value, ""):
-                self._add_object(value, DocumentOrigin(file, path, source))
-        self.errors += [fault_error(file, fault) for fault in faults]
-
-    def _add_object(self, value: Json, origin: DocumentOrigin) -> None:
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            self.errors.append(origin.error(Problem("", "is no Kubernetes object: it has no kind")))
-            return
-        kind = str(value["kind"])
-        value = self._placed(value, kind)
-        if value.get("apiVersion") == ARGO_API_VERSION and kind in _TYPES:
-            self._add_subject(value, kind, origin)
+    def add(self, manifest: Manifest) -> None:
+        """Take one object as what it is."""
+        value = placed(manifest.value, self._namespace)
+        if manifest.api_version == ARGO_API_VERSION and manifest.kind in _TYPES:
+            self._add_subject(value, manifest)
             return
         contents = read(value)
-        self.errors += [origin.error(problem) for problem in contents.problems]
+        for problem in contents.problems:
+            place = manifest.origin.error(problem)
+            about = manifest.called(manifest.namespace)
+            self.findings.append(
+                FileFinding(
+                    place.file,
+                    place.line,
+                    Level.ERROR,
+                    Code.WRONG_POLICY.value,
+                    about,
+                    problem.path,
+                    problem.message,
+                )
+            )
         self.documents += [decoded.document for decoded in contents.documents]
 
-    def _placed(self, value: JsonObject, kind: str) -> JsonObject:
-        """Return an object with its namespace written out."""
-        metadata = value.get("metadata")
-        if kind in _CLUSTER_SCOPED or kind.startswith("Cluster") or not isinstance(metadata, dict):
-            return value
-        if metadata.get("namespace"):
-            return value
-        return {**value, "metadata": {**metadata, "namespace": self._namespace}}
-
-    def _add_subject(self, value: JsonObject, kind: str, origin: DocumentOrigin) -> None:
+    def _add_subject(self, value: JsonObject, manifest: Manifest) -> None:
+        kind = manifest.kind
         fits = not walk(value, _TYPES[kind])
         # What `kubectl get -o yaml` writes of a status is a record, and does not affect what will run.
         wanted: JsonObject = {key: entry for key, entry in value.items() if key != _STATUS}
@@ -134,7 +111,7 @@ class _LintReader:
                 metadata, spec = decoded.metadata or metadata, decoded.spec
             case TemplateObject():
                 metadata, spec = decoded.metadata, decoded.spec
-                if metadata.name:
+                if metadata.name and manifest.carrier is None:
                     self.documents.append(decoded)
             case CronWorkflow():
                 cron = decoded
@@ -151,19 +128,8 @@ class _LintReader:
                 spec=spec,
                 metadata=metadata,
                 at=at,
-                origin=origin,
+                origin=manifest.origin,
                 cron=cron,
+                carrier=manifest.carrier,
             )
         )
-
-
-def _objects(value: Json, path: str) -> Iterator[tuple[Json, str]]:
-    """Yield the objects of a document with their paths in it, lists taken apart."""
-    if value is None:
-        return
-    items = value.get("items") if isinstance(value, dict) else None
-    if isinstance(value, dict) and str(value.get("kind")).endswith("List") and isinstance(items, list):
-        for index, each in enumerate(items):
-            yield from _objects(each, item(f"{path}.items" if path else "items", index))
-        return
-    yield value, path

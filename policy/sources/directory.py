@@ -1,24 +1,18 @@
 """A directory of YAML becomes policy documents, or every error of every file at once."""
 
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.core.values.problems import Problem
+from policy.sources.default_namespace import all_placed, unplaced_policies
 from policy.sources.documents import Document, Identity, join, read
+from policy.sources.file_tree import FileEntry, content_of, entries
 from policy.sources.yaml_positions import Fault, ParsedDocument, parse
-
-SUFFIXES: Final = (".yaml", ".yml", ".json")
-MAX_FILE_BYTES: Final = 10 * 1024 * 1024
-"""Larger than any object that a cluster would store; a larger file is there by mistake."""
-
-_FOLDER_REASONS: Final = {errno.ENOENT: "there is no such folder", errno.ENOTDIR: "is not a folder"}
 
 
 class SourceError(msgspec.Struct, frozen=True, order=True):
@@ -65,6 +59,8 @@ class Loaded(msgspec.Struct, frozen=True):
 
     documents: tuple[Document, ...] = ()
     fingerprint: str = ""
+    unplaced: tuple[SourceError, ...] = ()
+    """Policies that name no namespace, with a message that says in which they count."""
 
 
 class PolicyFiles(msgspec.Struct, frozen=True):
@@ -82,25 +78,27 @@ class Signature(msgspec.Struct, frozen=True):
     newest: float
 
 
-def load_tree(tree: PolicyFiles) -> Loaded:
-    """Return the documents of files that were read already.
+def load_tree(tree: PolicyFiles, namespace: str = DEFAULT_NAMESPACE) -> Loaded:
+    """Return the documents of files that were read already; what names no namespace is in the given one.
 
     Raises:
         PolicyErrors: at least one file or document is wrong; nothing is loaded then.
     """
-    reading = _DirectoryReader()
+    reading = _DirectoryReader(namespace)
     for file, content in tree.files:
         reading.add(file, content)
     errors = [*tree.errors, *reading.errors]
     if errors:
         raise PolicyErrors(errors)
-    return Loaded(tuple(reading.documents), tree.fingerprint)
+    return Loaded(tuple(reading.documents), tree.fingerprint, tuple(reading.unplaced))
 
 
 class _DirectoryReader:
     """Collects what the files hold, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self.unplaced: list[SourceError] = []
         self.documents: list[Document] = []
         self.errors: list[SourceError] = []
         self._names: dict[Identity, SourceError] = {}
@@ -113,7 +111,7 @@ class _DirectoryReader:
             self.errors.append(fault_error(file, text.fault))
 
     def _add_document(self, file: str, source: ParsedDocument) -> None:
-        contents = read(source.value)
+        contents = read(all_placed(source.value, self._namespace))
         whole = DocumentOrigin(file, "", source)
         self.errors += [fault_error(file, fault) for fault in source.faults]
         # What could not be read is null in the value: that is no second error. A repeated key has a value.
@@ -121,6 +119,10 @@ class _DirectoryReader:
         self.errors += [whole.error(found) for found in contents.problems if found.path not in unread]
         for named in contents.named:
             self._add_name(named.identity, DocumentOrigin(file, named.path, source))
+        for path, policy in unplaced_policies(source.value):
+            message = f"{policy} names no namespace: it counts in {self._namespace} alone"
+            place = DocumentOrigin(file, path, source).error(Problem("", message))
+            self.unplaced.append(msgspec.structs.replace(place, path=""))
         self.documents += [decoded.document for decoded in contents.documents]
 
     def _add_name(self, identity: Identity, origin: DocumentOrigin) -> None:
@@ -137,13 +139,13 @@ def fault_error(file: str, fault: Fault) -> SourceError:
 
 
 def read_tree(path: Path) -> PolicyFiles:
-    """Return the contents of a folder's policy files; what cannot be read is listed, not raised."""
+    """Return the contents of a policy file, or of those below a folder, and what cannot be read."""
     files: list[tuple[str, bytes]] = []
     errors: list[SourceError] = []
     digest = hashlib.sha256()
-    for entry in sorted(_entries(path), key=lambda entry: entry.name):
+    for entry in sorted(entries(path), key=lambda entry: entry.name):
         shown = os.fsencode(path / entry.name).decode(errors="replace")
-        content = _content(path / entry.name, entry)
+        content = content_of(path / entry.name, entry)
         if isinstance(content, bytes):
             files.append((shown, content))
         else:
@@ -157,74 +159,15 @@ def read_tree(path: Path) -> PolicyFiles:
 
 def signature(path: Path) -> Signature:
     """Return what differs after most changes of a folder, without reading its files."""
-    entries = sorted(_entries(path), key=lambda entry: entry.name)
-    statuses = [entry.status for entry in entries if entry.status is not None]
+    found = sorted(entries(path), key=lambda entry: entry.name)
+    statuses = [entry.status for entry in found if entry.status is not None]
     times = [max(status.st_mtime, status.st_ctime) for status in statuses]
-    return Signature(tuple(_facts(entry) for entry in entries), max(times, default=0.0))
+    return Signature(tuple(_facts(entry) for entry in found), max(times, default=0.0))
 
 
-class _FileEntry(msgspec.Struct, frozen=True):
-    """A policy file by its name below the folder, or why it, or a folder, cannot be read."""
-
-    name: str
-    status: os.stat_result | None = None
-    reason: str = ""
-
-
-def _facts(entry: _FileEntry) -> tuple[str | int, ...]:
+def _facts(entry: FileEntry) -> tuple[str | int, ...]:
     status = entry.status
     if status is None:
         return (entry.name, entry.reason)
     identity = (status.st_dev, status.st_ino, status.st_size)
     return (entry.name, *identity, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _entries(root: Path) -> Iterator[_FileEntry]:
-    """Yield the policy files below a folder; links to folders are followed, as ConfigMap mounts have them."""
-    visited: set[tuple[int, int]] = set()
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            status = (root / folder).stat()
-            inside = sorted((root / folder).iterdir())
-        except OSError as error:
-            yield _FileEntry(folder, None, _FOLDER_REASONS.get(error.errno or 0, _unreadable(error)))
-            continue
-        # A link may lead to a folder around it.
-        if (status.st_dev, status.st_ino) in visited:
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        for path in inside:
-            if path.name.startswith("."):
-                continue
-            found = _look(path, f"{folder}/{path.name}" if folder else path.name)
-            if found.status is not None and stat.S_ISDIR(found.status.st_mode):
-                pending.append(found.name)
-            elif path.name.endswith(SUFFIXES):
-                yield found
-
-
-def _look(path: Path, name: str) -> _FileEntry:
-    try:
-        return _FileEntry(name, path.stat())
-    except OSError as error:
-        return _FileEntry(name, None, _unreadable(error))
-
-
-def _content(path: Path, entry: _FileEntry) -> bytes | str:
-    """Return the bytes of a file, or why there are none."""
-    if entry.status is None:
-        return entry.reason
-    if not stat.S_ISREG(entry.status.st_mode):
-        return "is not a regular file"
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        return _unreadable(error)
-    return content if len(content) <= MAX_FILE_BYTES else f"is larger than {MAX_FILE_BYTES >> 20} MiB"
-
-
-def _unreadable(error: OSError) -> str:
-    return f"cannot be read: {error.strerror}"

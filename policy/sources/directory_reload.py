@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.directory import (
     Loaded,
     PolicyErrors,
@@ -40,7 +41,7 @@ class DirectorySource(Generic[T]):
     `compile` turns documents into the snapshot and may raise PolicyErrors for errors that show only in all of
     them together. `on_change` gets every new snapshot after the first; `on_error` each failure once, until
     another one follows or it is over. Both are called in the thread that checks, and must not check again.
-    Any thread may read `current` and `failed`.
+    Policies that name no namespace are in `namespace`. Any thread may read `current` and `failed`.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class DirectorySource(Generic[T]):
         on_change: Callable[[T], None],
         on_error: Callable[[PolicyErrors], None],
         clock: Callable[[], float] = time.time,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> None:
         self._path = path
+        self._namespace = namespace
         self._compile = compile
         self._on_change = on_change
         self._on_error = on_error
@@ -141,7 +144,7 @@ class DirectorySource(Generic[T]):
             PolicyErrors: the files are wrong; nothing but the memory of what was read changes.
         """
         try:
-            snapshot = self._compile(load_tree(reading.tree))
+            snapshot = self._compile(load_tree(reading.tree, self._namespace))
         except PolicyErrors:
             self._remember(reading)
             raise

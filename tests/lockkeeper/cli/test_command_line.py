@@ -103,22 +103,24 @@ def test_a_missing_folder_of_policies_is_one_clear_line(lockkeeper: Lockkeeper) 
     """It names the folder."""
     finished = lockkeeper("serve", "--policies", "no/such/folder", "--port", "0")
     assert is_one_clear_line(finished), finished
-    assert "the folder of policies no/such/folder does not exist" in finished.err
+    assert "--policies no/such/folder does not exist" in finished.err
 
 
-def test_a_file_in_place_of_a_folder_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--policies FILE` is a common slip."""
-    code = main(["review", str(EXAMPLES / "workflows"), "--policies", str(POLICIES / "locks.yaml")])
+def test_policies_may_be_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """A team may have one file, and files beside it do not count then."""
+    workflow = str(EXAMPLES / "workflows" / "01-daily-load.yaml")
+    for command in (["review", workflow], ["lint", workflow]):
+        assert main([*command, "--policies", str(POLICIES / "locks.yaml")]) == 0
     told = capsys.readouterr()
-    assert is_one_clear_line(Finished(code, told.out, told.err)), told
-    assert "is not a folder" in told.err
+    assert told.err == ""
+    assert "daily-load" in told.out
 
 
 def test_a_missing_folder_of_workflows_is_one_clear_line(lockkeeper: Lockkeeper) -> None:
     """It is found before anything starts."""
     finished = lockkeeper("run", "--policies", POLICIES, "--workflows", "nowhere", "--port", "0")
     assert is_one_clear_line(finished), finished
-    assert "the folder of workflows nowhere does not exist" in finished.err
+    assert "nowhere: there is no such file or folder" in finished.err
     assert lockkeeper.leftovers() == []
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from policy.sources.manifests import read_manifests
+from lockkeeper.manifests.reading import read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper, Running, group_is_empty, has_ended
 from tests.patience import PATIENCE
 
@@ -269,11 +269,15 @@ def test_a_workflow_that_cannot_be_stored_is_reported_and_the_play_continues(
     assert re.search(r"last +finished", text)
 
 
-def test_a_folder_without_workflows_is_played_to_its_end(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
-    """There is nothing to wait for."""
+def test_a_folder_without_workflows_is_a_wrong_path_unless_told_otherwise(
+    lockkeeper: Lockkeeper, tmp_path: Path
+) -> None:
+    """With `--allow-empty` there is nothing to wait for."""
     code, text = play_texts(lockkeeper, tmp_path / "workflows", {})
-    assert code == 0
-    assert "NAMESPACE  CREATED" in text
+    assert (code, "there is no Workflow to play in" in text) == (2, True)
+    arguments = (*PLAY[:2], "--workflows", tmp_path / "workflows", "--once", "--port", "0", "--allow-empty")
+    finished = lockkeeper("run", *arguments)
+    assert (finished.code, "NAMESPACE  CREATED" in finished.out) == (0, True)
 
 
 def test_certificates_and_log_are_kept_where_they_were_asked_for(

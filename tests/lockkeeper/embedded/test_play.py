@@ -70,9 +70,9 @@ def test_a_play_creates_workflows_only_in_the_order_of_files(printed: PrintedClu
     api_server = ScriptedApiServer(deny)
     folder = folder_of(
         tmp_path,
-        "kind: Workflow\nmetadata: {name: b, namespace: here}\n",
-        "kind: ConfigMap\nmetadata: {name: c}\n",
-        "kind: Workflow\nmetadata: {name: a}\n",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: b, namespace: here}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: a}\n",
     )
     assert play(folder, api_server, printed.printer) == []
     assert api_server.asked == ["here", "default"]
@@ -87,7 +87,7 @@ def test_a_failed_call_is_reported_and_the_play_continues(printed: PrintedCluste
         raise AdmissionFailed("failed calling /mutate: 500")
 
     api_server = ScriptedApiServer(fail)
-    manifest = "kind: Workflow\nmetadata: {name: a, namespace: here}\n"
+    manifest = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: a, namespace: here}\n"
     failures = play(folder_of(tmp_path, manifest, manifest), api_server, printed.printer)
     assert [each.partition(": ")[2] for each in failures] == ["failed calling /mutate: 500"] * 2
     assert len(api_server.asked) == 2

@@ -6,14 +6,8 @@ from pathlib import Path
 import pytest
 
 from policy.core.policy_kinds.kinds import ConfigMap, WorkflowQuota
-from policy.sources.directory import (
-    MAX_FILE_BYTES,
-    Loaded,
-    PolicyErrors,
-    load_tree,
-    read_tree,
-    signature,
-)
+from policy.sources.directory import Loaded, PolicyErrors, load_tree, read_tree, signature
+from policy.sources.file_tree import MAX_FILE_BYTES
 
 QUOTA = """\
 apiVersion: lockkeeper.dev/v1alpha1
@@ -145,15 +139,13 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     """An absent mount must not read as "no policies"."""
     with pytest.raises(PolicyErrors) as caught:
         load_directory(tmp_path / "gone")
-    assert str(caught.value) == f"{tmp_path}/gone: there is no such folder"
+    assert str(caught.value) == f"{tmp_path}/gone: there is no such file or folder"
 
 
-def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
-    """The argument is a folder."""
-    file = write(tmp_path, "a.yaml", quota("a"))
-    with pytest.raises(PolicyErrors) as caught:
-        load_directory(file)
-    assert str(caught.value) == f"{file}: is not a folder"
+def test_a_file_may_stand_in_place_of_the_folder(tmp_path: Path) -> None:
+    """Whatever its suffix: who names a file means it, and files beside it do not count."""
+    write(tmp_path, "b.yaml", quota("b"))
+    assert names(load_directory(write(tmp_path, "a.txt", quota("a")))) == ["a"]
 
 
 def test_files_that_cannot_be_read_are_errors_beside_the_others(tmp_path: Path) -> None:
@@ -166,7 +158,7 @@ def test_files_that_cannot_be_read_are_errors_beside_the_others(tmp_path: Path) 
     write(tmp_path, "z.yaml", quota("z", "x"))
     found = errors(tmp_path)
     assert [line.split(":")[0] for line in found] == ["a.yaml", "b.yaml", "c.yaml", "loop.yaml", "z.yaml"]
-    assert "cannot be read: No such file" in found[0]
+    assert "is a link that leads nowhere" in found[0]
     assert "is not a regular file" in found[1]
     assert "is larger than 10 MiB" in found[2]
 

@@ -195,7 +195,7 @@ def test_a_folder_that_is_removed_is_a_failure_until_it_is_created_again(watched
     watched.folder.rename(watched.folder.with_name("aside"))
     assert not watched.source.check()
     assert watched.source.current == ["first"]
-    assert watched.errors == [f"{watched.folder}: there is no such folder"]
+    assert watched.errors == [f"{watched.folder}: there is no such file or folder"]
     watched.folder.with_name("aside").rename(watched.folder)
     assert watched.source.check()
     assert not failing(watched)

@@ -345,6 +345,7 @@ def failed(command: list[str]) -> tuple[int, list[str]]:
 
 def test_a_port_in_use_is_reported_in_one_line(shared: Served, tmp_path: Path) -> None:
     """The second server says what is wrong and what to do, and leaves with code 2."""
+    (tmp_path / "quota.yaml").write_text(quota("Deny"))
     code, [line] = failed(serve_command(tmp_path, "--port", str(shared.port)))
     assert code == 2
     assert line == (
@@ -368,7 +369,7 @@ def test_a_missing_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     missing = tmp_path / "none"
     assert failed(serve_command(missing)) == (
         2,
-        [f"lockkeeper: the folder of policies {missing} does not exist"],
+        [f"lockkeeper: --policies {missing} does not exist: give a file or a folder"],
     )
 
 

@@ -1,0 +1,25 @@
+"""Findings for people: a line each, as compilers write them, and a last line with their numbers."""
+
+from lockkeeper.findings.finding import FileFinding, FilesReport
+
+
+def table(report: FilesReport) -> str:
+    """Return the lines."""
+    errors = report.errors
+    read = f"{_some(len(report.checked), 'object')} in {_some(report.files, 'file')}"
+    if report.passed_over:
+        read += f" ({_some(report.passed_over, 'other document')} passed over)"
+    found = f"{_some(errors, 'error')}, {_some(len(report.findings) - errors, 'warning')}"
+    return "".join(f"{line_of(each)}\n" for each in report.findings) + f"{read}: {found}\n"
+
+
+def line_of(finding: FileFinding) -> str:
+    """Return one finding as a line."""
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    policy = f" [{finding.policy}]" if finding.policy else ""
+    about = f"{finding.object}{policy}: " if finding.object or policy else ""
+    return f"{place}: {finding.level}: {finding.code}: {about}{finding.sentence}"
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,0 +1,68 @@
+"""One object of a file, as it was written, with the places of its fields."""
+
+import msgspec
+
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.problems import Problem
+from policy.sources.directory import DocumentOrigin, SourceError
+
+
+class Carrier(msgspec.Struct, frozen=True):
+    """The object that another one stands in, and what replaces the tags that the carrier fills in later.
+
+    What a tag will be is not known, so nothing is to be said that rests on its replacement.
+    """
+
+    object: str
+    replaced: dict[str, str] = {}
+
+    def rests_on_tag(self, text: str) -> bool:
+        """Return whether a sentence shows the replacement of a tag."""
+        return any(each in text for each in self.replaced)
+
+
+class Manifest(msgspec.Struct, frozen=True, eq=False):
+    """One object, where it was read, and what it is called; `namespace` is "" where it names none."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    value: JsonObject
+    origin: DocumentOrigin
+    carrier: Carrier | None = None
+
+    @property
+    def file(self) -> str:
+        """The file that it was read from."""
+        return self.origin.file
+
+    @property
+    def line(self) -> int:
+        """Where it begins: of an item of a list, where the item begins."""
+        return self.place("").line
+
+    def place(self, field: str) -> SourceError:
+        """Return where a field is, or the nearest one around it."""
+        return self.origin.error(Problem(field, ""))
+
+    def called(self, namespace: str) -> str:
+        """Return its kind and name, and what carries it."""
+        name = f"{namespace}/{self.name}" if namespace else self.name
+        inside = f" in {self.carrier.object}" if self.carrier is not None else ""
+        return f"{self.kind} {name}{inside}"
+
+
+def manifest_of(value: JsonObject, origin: DocumentOrigin, carrier: Carrier | None = None) -> Manifest:
+    """Return an object as a manifest; what it is called is read as far as it is text."""
+    metadata = value.get("metadata")
+    named = metadata if isinstance(metadata, dict) else {}
+    return Manifest(
+        api_version=str(value.get("apiVersion") or ""),
+        kind=str(value.get("kind") or ""),
+        namespace=str(named.get("namespace") or ""),
+        name=str(named.get("name") or named.get("generateName") or ""),
+        value=value,
+        origin=origin,
+        carrier=carrier,
+    )

@@ -1,0 +1,105 @@
+"""The decision about one object: by the webhook's own decoding and deciding, over an empty ledger."""
+
+from datetime import UTC, datetime
+
+import jsonpatch
+import msgspec
+
+from lockkeeper.manifests.manifest import Manifest
+from policy.core.decision import quota_messages
+from policy.core.decision.decision import Decision, Reason, Side, denied
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.demands import shortfalls
+from webhook import wire
+from webhook.review import decide_without_ledger
+from webhook.wire import admission_review
+
+
+class ReviewedReason(msgspec.Struct, frozen=True):
+    """A reason of a denial, and the line of the field that it is about."""
+
+    code: str
+    field: str
+    message: str
+    policy: str
+    line: int
+
+    def __str__(self) -> str:
+        policy = f"[{self.policy}] " if self.policy else ""
+        field = f"{self.field}: " if self.field else ""
+        return f"{policy}{field}{self.message}"
+
+
+class ReviewedManifest(msgspec.Struct, frozen=True, rename="camel"):
+    """The decision about one object, as `-o json` and `-o yaml` show it; `inside` is what carries it."""
+
+    file: str
+    line: int
+    kind: str
+    namespace: str
+    name: str
+    inside: str
+    outcome: str
+    reasons: tuple[ReviewedReason, ...]
+    warnings: tuple[str, ...]
+    locks: tuple[str, ...]
+    policies: tuple[str, ...]
+    patch: tuple[JsonObject, ...]
+    changed: JsonObject | None
+
+    def __str__(self) -> str:
+        inside = f" in {self.inside}" if self.inside else ""
+        return f"{self.kind} {self.namespace}/{self.name}{inside}"
+
+
+def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> ReviewedManifest:
+    """Return the decision; an object that names no namespace is in the given one.
+
+    Raises:
+        BadRequest: it is larger than an object may be.
+    """
+    namespace = manifest.namespace or namespace
+    decision = _decide(manifest, snapshot, namespace, user)
+    carrier = manifest.carrier
+    # What an object will be whose carrier fills it in is not known, and cannot be shown.
+    is_known = carrier is None or not carrier.replaced
+    patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch)) if is_known else ()
+    return ReviewedManifest(
+        file=manifest.file,
+        line=manifest.line,
+        kind=manifest.kind,
+        namespace=namespace,
+        name=manifest.name,
+        inside="" if carrier is None else carrier.object,
+        outcome=decision.outcome.value,
+        reasons=tuple(_reason(each, manifest) for each in decision.reasons),
+        warnings=decision.warnings,
+        locks=tuple(f"{each.lock} on {each.template}" for each in decision.injected),
+        policies=decision.policies,
+        patch=patch,
+        changed=jsonpatch.apply_patch(manifest.value, list(patch)) if patch else None,
+    )
+
+
+def _decide(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> Decision:
+    group, _, version = manifest.api_version.rpartition("/")
+    envelope = admission_review(manifest.value, namespace=namespace, uid="review", user=user)
+    request = envelope["request"]
+    if isinstance(request, dict):
+        request["kind"] = {"group": group, "version": version, "kind": manifest.kind}
+    received = wire.decode(msgspec.json.encode(envelope), Side.MUTATE)
+    decision = decide_without_ledger(
+        received.review, received.fault, snapshot, datetime.now(UTC), thorough=True
+    )
+    if decision.allowed and decision.reservation is not None:
+        wanted = decision.reservation
+        short = shortfalls({}, wanted.requested, wanted.demands)
+        if short:  # Not even an empty ledger would admit it.
+            decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
+    return decision
+
+
+def _reason(reason: Reason, manifest: Manifest) -> ReviewedReason:
+    line = manifest.place(reason.field).line
+    return ReviewedReason(reason.code.value, reason.field, reason.message, reason.policy, line)
