@@ -25,6 +25,7 @@ from policy.core.argo_types.decodability import (
     templates_decode,
 )
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side, denied
+from policy.core.lock_review.ungoverned_references import ungoverned_references
 from policy.core.objects.semantic_equality import UnreadableError
 from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import ObjectKind
@@ -134,6 +135,8 @@ def decide_without_ledger(
     if whole and review.cron is not None and not review.sub_resource and decision.allowed:
         # What keeps it from ever running: Argo stores it anyway, and reports it nowhere.
         decision = _with_warnings(decision, schedule_problems(review.cron, snapshot.argo))
+    if whole and decision.allowed:
+        decision = _with_warnings(decision, ungoverned_references(review, snapshot, whole=thorough))
     if whole or decision.outcome is Outcome.QUEUED:
         decision = _with_types(decision, review, warn=whole)
     return fault if fault is not None and decision.allowed else decision

@@ -25,6 +25,7 @@ from policy.core.lock_graph.template_library import FindByKey, Library, updated_
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
+from policy.core.objects.read_extent import ONLY_FILES
 from policy.core.objects.template_keys import TEMPLATE_KINDS, TemplateKey
 from policy.core.objects.workflow import WorkflowSpec
 from policy.core.policies.snapshot import Snapshot, take_snapshot
@@ -63,9 +64,9 @@ _LINT: Final = ClusterSynchronizationPolicy(
 
 def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
     """Return everything found in the objects of the files, in the order of files and lines."""
-    governed = take_snapshot(files.documents, version="lint", argo=argo)
+    governed = take_snapshot(files.documents, version="lint", argo=argo, extent=ONLY_FILES)
     others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
-    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo)
+    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo, extent=ONLY_FILES)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
     owners = {subject: _owner(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
     _compare_with_each_other(owners, governed)
@@ -145,8 +146,8 @@ def _of_owner(
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
-        # What the object itself lacks fails in every run, though a policy may have the webhook only warn.
-        broken = each.code is Code.UNKNOWN_REFERENCE and not each.fixable
+        # What is missing among the files themselves fails in every run, though a policy may only warn of it.
+        broken = each.code is Code.UNKNOWN_REFERENCE and not each.absent
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(found, rulebook, reviewed)

@@ -301,3 +301,24 @@ def test_a_status_like_our_hold_does_not_stay(on_exceed: str) -> None:
     """Argo would start from it as if it had looked at the Workflow already."""
     obj = {**workflow(), "status": {"phase": "Pending", "message": "queued by lockkeeper: x"}}
     assert "status" not in Webhook(quota(on_exceed, limits={"workflows": 5})).mutated(obj)
+
+
+def test_a_template_whose_entrypoint_does_not_exist_is_told_when_it_is_applied() -> None:
+    """Once, by the validating side, which sees every object; and it is stored all the same."""
+    spec = {"entrypoint": "mian", "templates": [{"name": "main", "suspend": {}}]}
+    obj = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "t"},
+        "spec": spec,
+    }
+    kind = {"group": "argoproj.io", "version": "v1alpha1", "kind": "WorkflowTemplate"}
+    webhook = Webhook()
+    assert webhook.mutate(obj, uid="a", kind=kind) == {"uid": "a", "allowed": True}
+    answer = webhook.validate(obj, uid="b", kind=kind)
+    assert answer["allowed"]
+    (warning,) = answer["warnings"]
+    assert warning.startswith(
+        'lockkeeper: spec.entrypoint: template "mian" of WorkflowTemplate t does not exist'
+    )
+    assert warning.endswith('did you mean "main"?')

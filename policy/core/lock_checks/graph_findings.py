@@ -6,22 +6,23 @@ whole name where that is known, else by what policies allow.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import ref_faults
+from policy.core.lock_checks.reference_messages import broken_references
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_checks.unfilled_names import unfilled_names
 from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
 from policy.core.lock_graph.fast_path import needs_no_graph
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
-from policy.core.lock_graph.template_graph import AddedLocks, Graph, UnknownReference, build_graph
+from policy.core.lock_graph.template_graph import AddedLocks, Graph, build_graph
 from policy.core.lock_graph.template_library import Library
+from policy.core.lock_graph.unknown_references import UnknownReference, unknown_references, unknown_tasks
 from policy.core.lock_model.block_locks import Lock, locks_in
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.parameters import as_written, replaced
@@ -35,8 +36,6 @@ from policy.core.values.budget import STEPS, Part, paced
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
 _BLOCK: Final = "/synchronization"
-_MAX_UNKNOWN: Final = 100
-"""References to what does not exist that are reported of one object; a message shows ten."""
 _STAND_IN: Final = "x"
 """The text in place of an unknown part of a name, where a naming rule is checked."""
 _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
@@ -45,8 +44,8 @@ _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 class GraphFinding(msgspec.Struct, frozen=True):
     """One fault that the graph shows: code, field, message, and whether every run has it (`certain`).
 
-    With `fixable`, an object that is created later may fix it. `severity` and `policy` are those of the
-    strictest policy that has a rule for it.
+    With `absent`, it is about another object that is not known, and that may be there when this one runs.
+    `severity` and `policy` are those of the strictest policy that has a rule for it.
     """
 
     code: Code
@@ -55,7 +54,7 @@ class GraphFinding(msgspec.Struct, frozen=True):
     severity: Severity
     policy: str
     certain: bool = True
-    fixable: bool = False
+    absent: bool = False
 
     @property
     def refused(self) -> bool:
@@ -74,8 +73,15 @@ def review_graph(
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
     if needs_no_graph(owner, found, index, changed, rulebook.budget):
-        return NO_FINDINGS
-    shown, reasons = graph_findings(owner, found, rulebook, library, patch)
+        # Then all templates that it names exist, and only tasks of its DAGs may not.
+        shown, reasons = (
+            list(_broken(unknown_tasks(found, rulebook.budget), rulebook, library)),
+            list[Reason](),
+        )
+        if not shown:
+            return NO_FINDINGS
+    else:
+        shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
     warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
     return LockFindings((*refused, *reasons), tuple(warned))
@@ -90,27 +96,49 @@ def graph_findings(
 ) -> tuple[list[GraphFinding], list[Reason]]:
     """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
-    A patch that changes more than locks makes another graph; the validating side, which sees it, checks it.
+    References are looked at as they are written. A patch that changes more than locks makes another graph;
+    the validating side, which sees it, checks it.
     """
     namespace, budget = rulebook.locks.namespace, rulebook.budget
+    unknown = unknown_references(owner, found, library.find(namespace), namespace, budget)
+    shown = list(_broken(unknown, rulebook, library))
     added = added_by(patch, namespace)
     if added is None:
-        return [], []
+        return shown, []
     graphs = [build_graph(owner, library.find(namespace), namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
         whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
-    shown = list(_unfilled(owner, rulebook, library))
-    severity, policy = _strictest(rulebook, "unknown_references")
-    if severity is not Severity.IGNORE:
-        code = Code.UNKNOWN_REFERENCE
-        for field, message, local in islice(_unknown(graphs, owner, library), _MAX_UNKNOWN):
-            shown.append(GraphFinding(code, field, message, severity, policy, fixable=not local))
+    shown += _unfilled(owner, rulebook, library)
     severity, policy = _strictest(rulebook, "deadlocks")
     if severity is not Severity.IGNORE:
         for field, message, certain in _deadlocks(graphs, owner, rulebook, library):
             shown.append(GraphFinding(Code.DEADLOCK, field, message, severity, policy, certain=certain))
     return shown, _filled_faults(graphs, owner, found, rulebook)
+
+
+def _broken(
+    found: Iterable[UnknownReference], rulebook: Rulebook, library: Library
+) -> Iterator[GraphFinding]:
+    """Yield references that lead nowhere, by the strictest policy; what only files show refuses nothing."""
+    severity, policy = _strictest(rulebook, "unknown_references")
+    if severity is Severity.IGNORE:
+        return
+    extent = rulebook.locks.definitions.extent
+    for each in broken_references(found, library, extent):
+        message = each.message
+        certain = not (each.absent and extent.files)
+        if severity is Severity.DENY and not certain:
+            message = f"{message}, and the policy refuses it"
+        yield GraphFinding(
+            code=Code.UNKNOWN_REFERENCE,
+            field=each.field,
+            message=message,
+            severity=severity,
+            policy=policy,
+            certain=certain,
+            absent=each.absent,
+        )
 
 
 def added_by(patch: Sequence[PatchOp], namespace: str) -> AddedLocks | None:
@@ -145,20 +173,7 @@ def _unfilled(owner: TemplateOwner, rulebook: Rulebook, library: Library) -> Ite
 
 
 _Found = tuple[str, str, bool]
-"""A field, a message, and whether it is certain; for a reference, whether it is to the object itself."""
-
-
-def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
-    """Yield what an object itself refers to that does not exist; other objects have their own reviews."""
-    seen: set[UnknownReference] = set()
-    for graph in graphs:
-        for each in graph.unknown:
-            if each.owner is not owner or each in seen or not (each.local or library.templates):
-                continue  # Where no template of the cluster is known, none can be called missing.
-            seen.add(each)
-            later = "" if each.local else "; if it is created later, do so before this runs"
-            message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
-            yield field_path(each.pointer), message, each.local
+"""A field, a message, and whether it is certain."""
 
 
 def _deadlocks(

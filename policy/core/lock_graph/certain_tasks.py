@@ -107,7 +107,12 @@ def dependencies_of(task: Call) -> list[str]:
     """Return the names of the tasks that a task waits for."""
     if task.dependencies:
         return list(task.dependencies)
-    words = _TOKEN.findall(task.depends or "")[:_MAX_LENGTH]
+    return tasks_named_in(task.depends or "")
+
+
+def tasks_named_in(depends: str) -> list[str]:
+    """Return the names of the tasks in a `depends`, as often as they are there."""
+    words = _TOKEN.findall(depends)[:_MAX_LENGTH]
     return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
 
 

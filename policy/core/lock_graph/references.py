@@ -59,12 +59,12 @@ def references(
     if template.dag is not None:
         certain = certain_tasks(template.dag, budget, values)
         for index, task in enumerate(template.dag.tasks or ()):
-            for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=certain[index]):
+            for each in of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=certain[index]):
                 yield each if certain[index] else msgspec.structs.replace(each, task=index)
     for group_index, group in enumerate(template.steps or ()):
         for index, step in enumerate(group):
             where = f"{pointer}/steps/{group_index}/{index}"
-            yield from _of_call(step, Via.STEP, where, certain=not maybe_skipped(step, values))
+            yield from of_call(step, Via.STEP, where, certain=not maybe_skipped(step, values))
 
 
 def of_exit(
@@ -100,7 +100,8 @@ def of_hooks(
         )
 
 
-def _of_call(call: Call, via: Via, where: str, *, certain: bool) -> Iterator[Reference]:
+def of_call(call: Call, via: Via, where: str, *, certain: bool) -> Iterator[Reference]:
+    """Yield the calls that a task or step makes: the one of its template, `onExit`, and hooks."""
     loop = call if loops(call) else None
     yield Reference(
         via=via,

@@ -115,28 +115,26 @@ class RunSources(msgspec.Struct, frozen=True):
                 found.setdefault(each.name, each)
         return Parameters(tuple(found.values()))
 
-    def entries(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        """Yield what is started first, at the end, and by hooks, with the object where that is written."""
+    def entries(self) -> Iterator[Reference]:
+        """Yield what is started first, at the end, and by hooks."""
         if self.every:
             for number, template in enumerate(self.owner.spec.templates or ()):
                 where, name = f"{self.owner.at}/templates/{number}", template.name or ""
-                yield self.owner, Reference(Via.ROOT, name, where, name)
+                yield Reference(Via.ROOT, name, where, name)
             return
         arguments = self.arguments()
         first = next((owner for owner in self.sources if owner.spec.entrypoint), None)
         if first is not None:
             at, entrypoint = f"{first.at}/entrypoint", first.spec.entrypoint
-            yield first, Reference(Via.ENTRYPOINT, "entrypoint", at, entrypoint, arguments=arguments)
+            yield Reference(Via.ENTRYPOINT, "entrypoint", at, entrypoint, arguments=arguments)
         last = next((owner for owner in self.sources if owner.spec.on_exit), None)
         if last is not None:
-            for each in of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments):
-                yield last, each
+            yield from of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments)
         seen: set[str] = set()
         for owner in self.sources:
             hooks = {event: hook for event, hook in (owner.spec.hooks or {}).items() if event not in seen}
             seen.update(hooks)
-            for each in of_hooks(hooks, owner.at):
-                yield owner, each
+            yield from of_hooks(hooks, owner.at)
 
 
 def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:

@@ -19,7 +19,7 @@ from policy.core.lock_graph.run_sources import FindOwner, RunSources, TemplateOw
 from policy.core.lock_model.block_locks import Lock, locks_in, merged
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.parameters import TagValues, workflow_values
-from policy.core.objects.template_keys import described, known_key
+from policy.core.objects.template_keys import known_key
 from policy.core.objects.workflow import Parameters, Synchronization, Template
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
 
@@ -71,24 +71,11 @@ class TemplateNode(msgspec.Struct, frozen=True, eq=False):
     calls: list[Edge]
 
 
-class UnknownReference(msgspec.Struct, frozen=True):
-    """A reference to what does not exist: where it is written, and in words what is missing.
-
-    With `local` it is missing in the object itself, so that no object created later can fix it.
-    """
-
-    owner: TemplateOwner
-    pointer: str
-    what: str
-    local: bool
-
-
 class Graph(msgspec.Struct, frozen=True, eq=False):
     """All that a run reaches from `root`; `complete` is False where the graph was too large to follow."""
 
     root: TemplateNode
     nodes: Sequence[TemplateNode]
-    unknown: Sequence[UnknownReference]
     complete: bool
 
 
@@ -138,7 +125,6 @@ class _GraphBuilder:
         self._nodes: dict[tuple[_BodyKey, tuple[tuple[str, str], ...]], TemplateNode] = {}
         self._variants: dict[_BodyKey, int] = {}
         self._todo: list[TemplateNode] = []
-        self._unknown: list[UnknownReference] = []
         self._complete = True
         self._defaults, self._defaults_at = run.template_defaults()
         given = () if run.owner.is_template else [source.spec.arguments for source in run.sources]
@@ -148,16 +134,13 @@ class _GraphBuilder:
     def graph(self) -> Graph:
         """Return the graph of all that the run reaches."""
         owner = self._run.owner
-        ref = owner.spec.workflow_template_ref
-        if ref is not None and len(self._run.sources) == 1 and not owner.is_template:
-            self._miss(owner, f"{owner.at}/workflowTemplateRef", described(ref), local=False)
         block, where = self._run.synchronization()
         root = TemplateNode(owner, _NO_TEMPLATE, owner.at, self._taken(block, where, self._values), {}, [])
         within = self._run.templates
-        for number, (source, reference) in enumerate(self._run.entries(), 1):
+        for number, reference in enumerate(self._run.entries(), 1):
             if not number % STEPS:
                 self._budget.check(Part.GRAPH)
-            self._add_calls(root, within, source, reference)
+            self._add_calls(root, within, reference)
         while self._todo:
             node = self._todo.pop()
             self._budget.check(Part.GRAPH)
@@ -166,24 +149,22 @@ class _GraphBuilder:
             for number, reference in enumerate(calls, 1):
                 if not number % STEPS:
                     self._budget.check(Part.GRAPH)
-                self._add_calls(node, node.owner, node.owner, reference)
-        return Graph(root, tuple(self._nodes.values()), tuple(self._unknown), self._complete)
+                self._add_calls(node, node.owner, reference)
+        return Graph(root, tuple(self._nodes.values()), self._complete)
 
-    def _add_calls(
-        self, caller: TemplateNode, owner: TemplateOwner, written: TemplateOwner, reference: Reference
-    ) -> None:
+    def _add_calls(self, caller: TemplateNode, owner: TemplateOwner, reference: Reference) -> None:
         """Add a call to its caller, with one edge for each item of a loop on which a lock depends.
 
-        `owner` has the names, and the call is written in `written`.
+        `owner` has the names.
         """
-        found = self._called(owner, written, reference)
+        found = self._called(owner, reference)
         if found is None:
             caller.calls.append(Edge(reference, None))
             return
         for each, values in self._with_values(found, caller, reference):
             caller.calls.append(Edge(each, self._node(found, values)))
 
-    def _called(self, owner: TemplateOwner, written: TemplateOwner, reference: Reference) -> _Called | None:
+    def _called(self, owner: TemplateOwner, reference: Reference) -> _Called | None:
         """Return the body that a call runs, None where it is unknown or missing."""
         if reference.inline is not None:
             return _Called(owner, reference.inline, f"{reference.pointer}/inline")
@@ -194,15 +175,12 @@ class _GraphBuilder:
                 return None
             found = self._find(ref)
             if found is None:
-                self._miss(written, f"{reference.pointer}/templateRef", described(ref), local=False)
                 return None
             owner = found
         if not name or parameterised(name):
             return None
         number = owner.numbers.get(name)
         if number is None or owner.spec.templates is None:
-            local = ref is None and owner is written
-            self._miss(written, _where_named(reference), f'template "{name}" of {owner}', local=local)
             return None
         return _Called(owner, owner.spec.templates[number], f"{owner.at}/templates/{number}")
 
@@ -287,9 +265,6 @@ class _GraphBuilder:
     def _taken(self, block: Synchronization | None, where: str, values: TagValues) -> tuple[Lock, ...]:
         return locks_in(block, where, self._namespace, values)
 
-    def _miss(self, owner: TemplateOwner, pointer: str, what: str, *, local: bool) -> None:
-        self._unknown.append(UnknownReference(owner, pointer, what, local))
-
 
 def _relevant_tags(
     graph: Graph, defaults: Synchronization | None, budget: Budget
@@ -348,12 +323,3 @@ def called_as(node: TemplateNode) -> str:
     if node.template.name:
         return node.template.name
     return "the whole Workflow" if node.pointer == node.owner.at else "an inline template"
-
-
-def _where_named(reference: Reference) -> str:
-    """Return the pointer to the name that a reference gives."""
-    if reference.ref is not None:
-        return f"{reference.pointer}/templateRef/template"
-    if reference.via is Via.ENTRYPOINT or reference.name == "onExit":
-        return reference.pointer  # These fields are the name itself.
-    return f"{reference.pointer}/template"

@@ -33,7 +33,7 @@ _MAX_PAIRS: Final = 200
 
 
 class Entry(msgspec.Struct, frozen=True, eq=False):
-    """One template object: which of its templates may take a lock in the end, and its nested locks.
+    """One template object: its templates, which of them may take a lock in the end, and its nested locks.
 
     `looked_up` has the key of every object that it refers to, missing ones too: if one of them changes, the
     entry is stale.
@@ -42,9 +42,10 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     taking: frozenset[str]
     looked_up: frozenset[TemplateKey]
     nested: tuple[Nested, ...]
+    names: Mapping[str, int] = {}
 
 
-_TAKES_NONE: Final = Entry(frozenset(), frozenset(), ())
+_NO_OBJECT: Final = Entry(frozenset(), frozenset(), ())
 
 
 class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
@@ -61,7 +62,7 @@ class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
     def takes_no_lock(self, key: TemplateKey, template: str) -> bool:
         """Return whether a template that exists takes no lock, nor does anything that it calls."""
         entry = self.entries.get(key)
-        return entry is not None and template not in entry.taking
+        return entry is not None and template in entry.names and template not in entry.taking
 
     def object_takes_no_lock(self, key: TemplateKey) -> bool:
         """Return whether no template of an object takes a lock, nor does anything that they call."""
@@ -164,8 +165,8 @@ def updated_index(
         new = known.get(key)
         if new is None:
             budget.check(Part.TEMPLATES)
-            new = known[key] = _entry(before.namespace, owner, find) if owner is not None else _TAKES_NONE
-        tables.replace(key, entries.pop(key, _TAKES_NONE), new)
+            new = known[key] = _entry(before.namespace, owner, find) if owner is not None else _NO_OBJECT
+        tables.replace(key, entries.pop(key, _NO_OBJECT), new)
         if owner is not None:
             entries[key] = new
     return NamespaceIndex(before.namespace, entries, tables.users, tables.orders)
@@ -214,7 +215,7 @@ def _entry(namespace: str, owner: TemplateOwner, find_by_key: FindByKey) -> Entr
         each.dag is not None or each.steps is not None or each.synchronization is not None
         for each in owner.spec.templates or ()
     ):
-        return _TAKES_NONE
+        return Entry(frozenset(), frozenset(), (), owner.numbers)
     looked_up: set[TemplateKey] = set()
 
     def find(ref: TemplateRef) -> TemplateOwner | None:
@@ -228,7 +229,7 @@ def _entry(namespace: str, owner: TemplateOwner, find_by_key: FindByKey) -> Entr
         taking = frozenset(owner.numbers)
         whole = _nested(build_graph(owner, find, namespace, whole=True))
         nested += [each for each in whole if each not in nested]
-    return Entry(taking, frozenset(looked_up), tuple(nested))
+    return Entry(taking, frozenset(looked_up), tuple(nested), owner.numbers)
 
 
 def _nested(graph: Graph) -> list[Nested]:

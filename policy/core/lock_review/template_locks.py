@@ -48,7 +48,7 @@ _SPEC: Final = "/spec"
 _WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
-class _ReviewedTemplate(msgspec.Struct, frozen=True):
+class ReviewedTemplate(msgspec.Struct, frozen=True):
     """The reviewed part of an object: the spec that Workflows are created from, and the pointer to it."""
 
     kind: MatchedKind
@@ -71,14 +71,14 @@ _CRON: Final = msgspec.json.Decoder(CronWorkflow)
 
 def review_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about the create or the update of a template or a schedule."""
-    subject = _subject(review.template, review.cron, review.kind)
+    subject = template_subject(review.template, review.cron, review.kind)
     written = review.operation in (Operation.CREATE, Operation.UPDATE) and not review.sub_resource
     if subject is None or not written:
         return IGNORED
     sibling = review_sibling(review, snapshot)
     if sibling is not None:
         return sibling
-    if review.operation is Operation.UPDATE and not _is_edited(review):
+    if review.operation is Operation.UPDATE and not is_edited(review):
         return IGNORED
     everywhere = subject.kind is MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
     locks = snapshot.policies("" if everywhere else review.namespace).locks
@@ -100,30 +100,30 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
     return for_side(decision, review.side, reasons)
 
 
-def _subject(
+def template_subject(
     template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind
-) -> _ReviewedTemplate | None:
+) -> ReviewedTemplate | None:
     """Return the part of an object to review, None where there is none."""
     if template is not None and kind in TEMPLATE_KINDS:
         labels = template.metadata.labels or {}
-        return _ReviewedTemplate(MatchedKind(kind.value), _SPEC, template.spec, template.metadata, labels)
+        return ReviewedTemplate(MatchedKind(kind.value), _SPEC, template.spec, template.metadata, labels)
     if cron is None:
         return None
     metadata = cron.spec.workflow_metadata if cron.spec is not None else None
     spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
     labels = (metadata.labels if metadata is not None else None) or {}
-    return _ReviewedTemplate(
+    return ReviewedTemplate(
         MatchedKind.CRON_WORKFLOW, _WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels
     )
 
 
-def _is_edited(review: Review) -> bool:
+def is_edited(review: Review) -> bool:
     """Return whether an update changes the spec; Argo also runs objects whose deletion a finalizer delays."""
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 
 def _review_part(
-    subject: _ReviewedTemplate,
+    subject: ReviewedTemplate,
     raw: msgspec.Raw,
     locks: LockPolicies,
     snapshot: Snapshot,
@@ -146,7 +146,7 @@ def _review_part(
     return review_spec_locks(subject.spec, rulebook, reviewed, snapshot)
 
 
-def _unknown(subject: _ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
+def _unknown(subject: ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
     """Yield what leads to a template that may be left out: waiting Workflows may run it by this one."""
     if subject.kind is MatchedKind.WORKFLOW_TEMPLATE:
         yield from left_out_faults(subject.spec, review.namespace, snapshot)
@@ -156,7 +156,7 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
     """Return what was wrong with the object before; nothing where that cannot be read."""
     cron = review.kind is ObjectKind.CRON_WORKFLOW
     try:
-        old = _subject(
+        old = template_subject(
             None if cron else _TEMPLATE.decode(review.old_raw),
             _CRON.decode(review.old_raw) if cron else None,
             review.kind,

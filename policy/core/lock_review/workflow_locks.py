@@ -69,7 +69,8 @@ def review_workflow_locks(
         return NO_LOCK_PART
     view = locks.view(spec)
     find = template_finder(locks, snapshot, view)
-    reviewed = ReviewedObject(view=view, raw=raw, find=find, library=snapshot.library)
+    name = "" if metadata is None else metadata.name or metadata.generate_name or ""
+    reviewed = ReviewedObject(view=view, raw=raw, find=find, name=name, library=snapshot.library)
     rulebook = Rulebook(locks, active, budget=budget)
     if metadata is None or not _may_be_redirected(spec, metadata):
         return review_spec_locks(spec, rulebook, reviewed, snapshot)

@@ -37,13 +37,15 @@ class LeftOut(msgspec.Struct, frozen=True):
 class Extent(msgspec.Struct, frozen=True):
     """The namespaces whose templates and ConfigMaps are stored, None for all, and what of them is left out.
 
-    `named` are single ConfigMaps of other namespaces.
+    `named` are single ConfigMaps of other namespaces. With `files`, nothing of the cluster is known: what is
+    not among the files may be there.
     """
 
     templates: frozenset[str] | None = None
     config_maps: frozenset[str] | None = None
     named: frozenset[tuple[str, str]] = frozenset()
     left_out: Mapping[tuple[str, str], LeftOut] = {}
+    files: bool = False
 
     def reads(self, namespace: str, config_map: str) -> bool:
         """Return whether a ConfigMap would be known, if it existed."""
@@ -65,3 +67,4 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 WHOLE: Final = Extent()
+ONLY_FILES: Final = Extent(files=True)

@@ -158,7 +158,8 @@ def test_what_no_ledger_would_ever_admit_is_denied_as_the_webhook_denies_it(
     """`as if nothing else ran` includes a limit that the Workflow alone exceeds."""
     rules = policy(tmp_path / "policies", f"{{limits: {{{limits}}}, onExceed: Deny}}")
     file = tmp_path / "w.yaml"
-    file.write_text(f"{HEADER}metadata: {{name: a}}\nspec: {{entrypoint: m, parallelism: 5}}\n")
+    spec = "{entrypoint: m, parallelism: 5, templates: [{name: m, suspend: {}}]}"
+    file.write_text(f"{HEADER}metadata: {{name: a}}\nspec: {spec}\n")
     main(["review", str(file), "--policies", str(rules), "-o", "json", "--user", "ann"])
     (told,) = as_list(json.loads(capsys.readouterr().out))
     (manifest,) = read_manifests(file)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 import pytest
 
 from policy.core.admission.decide import apply_policies
@@ -11,8 +12,9 @@ from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.run_sources import template_owner
 from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
+from policy.core.objects.read_extent import ONLY_FILES
 from policy.core.objects.template_keys import ObjectKind
-from policy.core.policies.snapshot import Document, Snapshot
+from policy.core.policies.snapshot import Compiled, Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -37,6 +39,7 @@ from tests.policy.core.lock_graph.graphs import (
     inputs,
     leaf,
     mutexes,
+    steps,
 )
 
 SOURCE: Final = "SynchronizationPolicy team-a/locks"
@@ -117,6 +120,66 @@ def test_references_to_other_objects_are_checked_where_the_cluster_is_known() ->
         "lockkeeper: spec.templates[0].dag.tasks[0].templateRef: WorkflowTemplate gone does not exist, and "
         "Argo would end the Workflow with an error; if it is created later, do so before this runs"
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "what", "fix"),
+    [
+        (
+            {"entrypoint": "mian", "templates": [leaf("main")]},
+            "spec.entrypoint",
+            'template "mian" of Workflow build',
+            ': did you mean "main"?',
+        ),
+        (
+            {
+                "entrypoint": "main",
+                "templates": [dag("main", calling("t", "a"), calling("t", dependencies=["aa"])), leaf("t")],
+            },
+            "spec.templates[0].dag.tasks[1].dependencies[0]",
+            'task "aa" of main',
+            ': did you mean "a"?',
+        ),
+        (
+            {"entrypoint": "main", "templates": [steps("main", [calling_other("there", "why")])]},
+            "spec.templates[0].steps[0][0].templateRef.template",
+            'template "why" of WorkflowTemplate there',
+            "; if it is added later, do so before this runs",
+        ),
+        (
+            {"workflowTemplateRef": {"name": "nowhere"}, "entrypoint": "main"},
+            "spec.workflowTemplateRef",
+            "WorkflowTemplate nowhere",
+            "; if it is created later, do so before this runs",
+        ),
+    ],
+    ids=["entrypoint", "dependency", "templateRef", "workflowTemplateRef"],
+)
+def test_each_kind_of_reference_is_told_with_what_was_meant(
+    spec: JsonObject, field: str, what: str, fix: str
+) -> None:
+    """Also where no lock needs a look at the graph."""
+    known = template_object("there", {"templates": [leaf("x")]})
+    ends = "does not exist, and Argo would end the Workflow with an error"
+    (warning,) = mutate(workflow(spec), _policies(known)).warnings
+    assert warning == f"lockkeeper: {field}: {what} {ends}{fix}"
+
+
+def test_where_only_files_are_known_another_object_may_be_in_the_cluster() -> None:
+    """It is not called missing, and no policy refuses it; a template that a file lacks is refused."""
+    known = template_object("there", {"templates": [leaf("x")]})
+    policies = _policies(known, unknownReferences="Deny")
+    files = msgspec.structs.replace(policies, extent=ONLY_FILES, compiled=Compiled())
+    gone: JsonObject = {"entrypoint": "main", "templates": [dag("main", calling_other("gone", "x"))]}
+    (warning,) = mutate(workflow(gone), files).warnings
+    assert warning == (
+        "lockkeeper: spec.templates[0].dag.tasks[0].templateRef: WorkflowTemplate gone is not among the "
+        "files; if the cluster has none either, Argo would end the Workflow with an error, and the policy "
+        "refuses it"
+    )
+    assert mutate(workflow(gone), policies).outcome is Outcome.DENIED
+    lacks: JsonObject = {"entrypoint": "main", "templates": [dag("main", calling_other("there", "y"))]}
+    assert mutate(workflow(lacks), files).outcome is Outcome.DENIED
 
 
 def test_an_injected_lock_counts_as_if_it_were_there() -> None:

@@ -4,8 +4,6 @@ import sys
 from types import FrameType
 from typing import Final
 
-import pytest
-
 from policy.core.lock_graph.template_graph import MAX_EXTRA_NODES, MAX_VARIANTS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
@@ -75,7 +73,6 @@ def test_every_kind_of_call_is_followed() -> None:
         ]
     )
     assert held(graph) == {"shared.part": ["Mutex/a"], "base.clean": ["Mutex/b"]}
-    assert list(graph.unknown) == []
 
 
 def test_a_workflow_runs_the_spec_merged_with_its_template() -> None:
@@ -134,61 +131,7 @@ def test_locks_about_to_be_injected_count() -> None:
     assert held(graph_of(spec, added=added)) == {"a": ["Mutex/x", "Mutex/y"]}
 
 
-@pytest.mark.parametrize(
-    ("spec", "pointer", "what", "local"),
-    [
-        ({"entrypoint": "x"}, "/spec/entrypoint", 'template "x" of Workflow it', True),
-        ({"onExit": "x"}, "/spec/onExit", 'template "x" of Workflow it', True),
-        (
-            {"hooks": {"a/b": {"template": "x"}}},
-            "/spec/hooks/a~1b/template",
-            'template "x" of Workflow it',
-            True,
-        ),
-        (
-            {"entrypoint": "m", "templates": [dag("m", calling("x"))]},
-            "/spec/templates/0/dag/tasks/0/template",
-            'template "x" of Workflow it',
-            True,
-        ),
-        (
-            {"entrypoint": "m", "templates": [steps("m", [calling_other("shared", "x")])]},
-            "/spec/templates/0/steps/0/0/templateRef/template",
-            'template "x" of WorkflowTemplate shared',
-            False,
-        ),
-        (
-            {"entrypoint": "m", "templates": [dag("m", calling_other("gone", "x", cluster=True))]},
-            "/spec/templates/0/dag/tasks/0/templateRef",
-            "ClusterWorkflowTemplate gone",
-            False,
-        ),
-        (
-            {"workflowTemplateRef": {"name": "gone"}},
-            "/spec/workflowTemplateRef",
-            "WorkflowTemplate gone",
-            False,
-        ),
-        (
-            {"workflowTemplateRef": {"name": "shared"}, "entrypoint": "x"},
-            "/spec/entrypoint",
-            'template "x" of WorkflowTemplate shared',
-            False,
-        ),
-    ],
-)
-def test_what_does_not_exist_is_reported_with_its_place(
-    spec: JsonObject,
-    pointer: str,
-    what: str,
-    local: bool,  # noqa: FBT001 - a table
-) -> None:
-    """And whether it is missing in the object itself."""
-    (unknown,) = graph_of(spec, SHARED).unknown
-    assert (unknown.pointer, unknown.what, unknown.local) == (pointer, what, local)
-
-
-def test_names_that_only_the_run_gives_are_not_called_unknown() -> None:
+def test_names_that_only_the_run_gives_are_not_followed() -> None:
     """A parameterised name cannot be followed."""
     tasks: list[JsonObject] = [
         calling("{{item}}"),
@@ -197,7 +140,6 @@ def test_names_that_only_the_run_gives_are_not_called_unknown() -> None:
         {"name": "none"},
     ]
     graph = graph_of({"entrypoint": "m", "templates": [dag("m", *tasks)]})
-    assert list(graph.unknown) == []
     assert [edge.target for edge in graph.nodes[0].calls] == [None] * 4
 
 
