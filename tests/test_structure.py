@@ -40,9 +40,9 @@ def test_a_room_has_few_modules(room: Path) -> None:
     assert len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
 
 
-def test_the_core_has_at_most_fifteen_rooms() -> None:
+def test_the_core_has_at_most_sixteen_rooms() -> None:
     """More would be a second flat folder."""
-    assert len([room for room in rooms() if room.is_relative_to(ROOT / "policy/core")]) <= 15
+    assert len([room for room in rooms() if room.is_relative_to(ROOT / "policy/core")]) <= 16
 
 
 def test_no_module_is_too_long_to_be_read() -> None:

@@ -32,6 +32,12 @@ COMMANDS: Final = (
         "lint", "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
     ),
     _Command(
+        "status",
+        "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
+    ),
+    _Command("queue", "Show which Workflows wait, in which order and why, or which fill the slots."),
+    _Command("why", "Tell why a Workflow waits, who goes before it, and what would let it start."),
+    _Command(
         "locks",
         "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",
     ),

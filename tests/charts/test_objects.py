@@ -61,6 +61,7 @@ def test_the_names_are_those_that_the_parts_of_the_project_agreed_on(chart: Char
         "ClusterRole/lockkeeper-check",
         "ClusterRole/lockkeeper-controller",
         "ClusterRole/lockkeeper-edit",
+        "ClusterRole/lockkeeper-pools",
         "ClusterRole/lockkeeper-view",
         "ClusterRole/lockkeeper-webhook",
         "ClusterRoleBinding/lockkeeper-check",

@@ -124,6 +124,7 @@ CHANGES: Final = {
     "crds.install": ("crds.install=true",),
     "rbac.aggregate": ("rbac.aggregate=false",),
     "rbac.aggregateQuotas": ("rbac.aggregateQuotas=admin",),
+    "rbac.poolReaders": ("rbac.poolReaders[0].kind=Group", "rbac.poolReaders[0].name=team"),
     **{
         f"{component}.{path}": (
             f"{component}.{path}{change[1]}" if len(change) > 1 else f"{component}.{path}={change[0]}",

@@ -216,11 +216,22 @@ def _due_annotations(
 ) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit.
 
-    A Workflow waits by its new priority, and counts with the tasks of its new template.
+    A Workflow waits by its new priority, and counts with the tasks of its new template. While it waits, fewer
+    tasks count too: nothing runs yet, and what may be reserved for it already is more.
     """
     annotations, due = metadata.annotations or {}, {}
     if well_known.PRIORITY in annotations and had_priority.value != has_priority.value:
         due[well_known.PRIORITY] = str(has_priority.value)
     if well_known.WEIGHED_BY in annotations and has.by and had.by != has.by:
         due[well_known.WEIGHED_BY] = has.by
+    if not has.by and _waits(metadata) and had.amount != has.amount:
+        admitted = hold.quota_marks_of(metadata).tasks
+        if has.amount != admitted and has.amount == has.amount.tightest(admitted):
+            due[well_known.TASKS] = hold.written_tasks(has.amount)
     return due
+
+
+def _waits(metadata: Metadata) -> bool:
+    """Return whether a Workflow waits for its release, and will not be deleted before."""
+    marked = well_known.TASKS in (metadata.annotations or {})
+    return marked and hold.is_held(metadata.labels) and metadata.deletion_timestamp is None

@@ -68,7 +68,7 @@ def mark_patch(
     metadata = present or EMPTY_METADATA
     labels: dict[str, str] = {**origin.labels}
     annotations = {
-        well_known.TASKS: _written(marks.tasks),
+        well_known.TASKS: written_tasks(marks.tasks),
         well_known.PRIORITY: str(marks.priority),
         well_known.USER: marks.user,
         **origin.annotations,
@@ -92,7 +92,8 @@ def mark_patch(
     return patch + stale
 
 
-def _written(tasks: Amount) -> str:
+def written_tasks(tasks: Amount) -> str:
+    """Return a number of tasks as the mark has it."""
     return well_known.UNBOUNDED if tasks.value is None else str(tasks.value)
 
 
@@ -205,7 +206,7 @@ def release_patch(
     """
     patch = _back_to_argo(metadata)
     if tasks is not None:
-        patch.append(PatchOp(Op.ADD, _TASKS_ANNOTATION, _written(tasks)))
+        patch.append(PatchOp(Op.ADD, _TASKS_ANNOTATION, written_tasks(tasks)))
     if has_status and _is_retried(metadata):
         patch.append(PatchOp(Op.ADD, _STARTED_AT, now.astimezone(UTC).strftime(_GO_TIME)))
         patch.append(PatchOp(Op.ADD, _MESSAGE, ""))

@@ -101,8 +101,8 @@ class RootState:
             self._seen_reservations.add(after.reservation)
         if after.held:
             self._put_waiting(after, now)
-        elif before is None or before.held or self._load(before) != self._load(after):
-            load = self._load(after)
+        elif before is None or before.held or self.load(before) != self.load(after):
+            load = self.load(after)
             self._count(load, 1)
             if not arrived:
                 self.planner.started(load, now, entry=before is not None)
@@ -135,15 +135,19 @@ class RootState:
         """
         self._undo_plan(now)
         self._adopt(ledger, now)
-        widened = self._widened(ledger, moved)
-        counted = recount(widened, self.used, self._settled(widened))
+        counted = self.count(self._widened(ledger, moved))
         counted = msgspec.structs.replace(
             counted, capacity=self._in_force.capacity, history=self._noted_history(now)
         )
-        self.planner.set_used(counted.total_usage())
         self._planned = [(each, self.planner.charge_of(each)) for each in self.planner.plan(now, most)]
         added = [self._reservation(waiter, load, now) for waiter, load in self._planned]
         return with_reservations(counted, added)
+
+    def count(self, ledger: Ledger) -> Ledger:
+        """Return the ledger with what is counted now; the planner counts by it from here on."""
+        counted = recount(ledger, self.used, self._settled(ledger))
+        self.planner.set_used(counted.total_usage())
+        return counted
 
     def _undo_plan(self, now: datetime) -> None:
         """Undo what was planned for a ledger that was not written."""
@@ -172,7 +176,7 @@ class RootState:
         for waiter, _ in self._planned:
             tracked = self._find(waiter.uid)
             if tracked is not None:  # Its load as it is when it runs: the planner's order is another.
-                self._releasing[waiter.uid] = (tracked.release, self._load(tracked))
+                self._releasing[waiter.uid] = (tracked.release, self.load(tracked))
         self._planned = []
         self._seen_reservations.clear()
         self.releases = ledger.releases()
@@ -208,8 +212,8 @@ class RootState:
         Returns whether it runs now by a release that was planned here, and so is counted already.
         """
         if not before.held:
-            load = self._load(before)
-            if after is None or after.held or self._load(after) != load:
+            load = self.load(before)
+            if after is None or after.held or self.load(after) != load:
                 self._count(load, -1)
                 self.planner.ended(load, now)
             return False
@@ -223,7 +227,7 @@ class RootState:
         if after is not None and waits and after.release == release:
             return False
         del self._releasing[before.uid]
-        if after is not None and not waits and self._load(after) == load:
+        if after is not None and not waits and self.load(after) == load:
             return True
         self.planner.ended(load, now)  # What it was released for has begun and ended meanwhile.
         return False
@@ -234,7 +238,7 @@ class RootState:
             return
         release = tracked.release
         if release in self.releases:
-            load = self._load(tracked)
+            load = self.load(tracked)
             self.planner.remove(tracked.uid)
             self._releasing[tracked.uid] = (release, load)
             self.planner.started(load, now, entry=False)
@@ -270,7 +274,7 @@ class RootState:
             own if tracked.root_labels is None else counted_for(own, governing(quotas, tracked.root_labels))
         )
 
-    def _load(self, tracked: Tracked) -> Charge:
+    def load(self, tracked: Tracked) -> Charge:
         """Return what a Workflow counts for; equal loads are shared."""
         user, quotas = tracked.user, self.quotas_of(tracked)
         accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
@@ -346,7 +350,7 @@ class RootState:
         """Return the accounts of a reservation now; of a create that was not seen, those of every quota."""
         tracked = self._find(workflow_of(reservation.id))
         if tracked is not None:
-            return self._load(tracked).accounts
+            return self.load(tracked).accounts
         quotas = self._in_force.snapshot.policies(reservation.namespace).quotas
         return accounts_of(quotas, reservation.namespace, reservation.user, self._in_force.snapshot)
 

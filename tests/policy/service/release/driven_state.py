@@ -314,7 +314,7 @@ def driven_states(draw: st.DrawFn) -> DrivenState:
     reservations = []
     for each in present:
         if draw(st.booleans()):
-            accounts = reader.state._load(each).accounts
+            accounts = reader.state.load(each).accounts
             identity = f"{each.uid}.{draw(st.integers(1, 2))}"
             reservations.append(reserved(identity, *accounts, namespace=each.namespace, weight=each.weight))
     creates = draw(st.sets(st.sampled_from(["c0", "c1", "c2", "lost"])))

@@ -1,0 +1,83 @@
+"""`lockkeeper queue`: who waits in which order and why, or who fills the slots."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+
+import msgspec
+
+from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.cli.view_options import add_namespaces, printed, read_roots
+from lockkeeper.process.console import utc_now
+from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
+from lockkeeper.views.terminal import Terminal
+from policy.cluster.protocol import Cluster
+from policy.core.cluster_view.view import ClusterView, RunningRow, WaitingRow
+from policy.core.quota.accounts import Root
+from policy.service.reading.cluster_views import cluster_view
+
+EXAMPLES = """examples:
+  lockkeeper queue -n team-etl
+  lockkeeper queue --pool data -o wide
+  lockkeeper queue --running -n team-etl
+  lockkeeper queue --user ann@example.com --sort age
+
+AHEAD counts those of the whole pool that go before it; POSITION is the place in its namespace.
+It reads with your own rights, and changes nothing. Exit codes: 0 fine, 2 the cluster does not answer."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_kubeconfig(parser)
+    add_namespaces(parser)
+    parser.add_argument("--running", action="store_true", help="show who fills the slots, and not who waits")
+    parser.add_argument("--pool", default="", metavar="NAME", help="only the members of this pool")
+    parser.add_argument("--user", default="", metavar="NAME", help="only the Workflows of this user")
+    parser.add_argument(
+        "--sort",
+        type=Sort,
+        choices=list(Sort),
+        default=Sort.POSITION,
+        help="order of those that wait (default %(default)s)",
+    )
+    add_output(parser, "wide", "json", "yaml", "name")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, and print."""
+    with closing(reach(arguments.kubeconfig)) as cluster:
+        return act(cluster, arguments, Terminal.of(), utc_now)
+
+
+def act(
+    cluster: Cluster, arguments: argparse.Namespace, terminal: Terminal, clock: Callable[[], datetime]
+) -> int:
+    """Show the queue; return the exit code."""
+    roots = read_roots(cluster, arguments.namespace, clock)
+    view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
+    shown = _selected(view, arguments)
+    rows: tuple[WaitingRow, ...] | tuple[RunningRow, ...]
+    rows = shown.running if arguments.running else shown.waiting
+    names = [f"workflow/{each.name}" for each in rows]
+    table = (
+        running_table(shown, terminal)
+        if arguments.running
+        else waiting_table(shown, terminal, wide=arguments.output == "wide")
+    )
+    print(printed(arguments.output, rows, names) or table)
+    return 0
+
+
+def _selected(view: ClusterView, arguments: argparse.Namespace) -> ClusterView:
+    """Return the view of those that are asked for, in the order that is asked for."""
+    root = str(Root.of_pool(arguments.pool)) if arguments.pool else ""
+
+    def wanted(row: WaitingRow | RunningRow) -> bool:
+        return (not root or row.root == root) and (not arguments.user or row.user == arguments.user)
+
+    return msgspec.structs.replace(
+        view,
+        waiting=tuple(sorted_rows([each for each in view.waiting if wanted(each)], arguments.sort)),
+        running=tuple(each for each in view.running if wanted(each)),
+    )

@@ -1,0 +1,118 @@
+"""`lockkeeper why`: the story of one Workflow, and what would let it start."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+
+import msgspec
+
+from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.cli.view_options import printed, read_roots
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
+from lockkeeper.process.console import UsageError, utc_now
+from lockkeeper.views.story_text import story_text
+from lockkeeper.views.terminal import Terminal, age
+from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other, story_of_waiting
+from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
+from policy.service.reading.live_roots import LiveRoots
+from policy.service.reading.what_if import WorkflowWhatIf
+from policy.sources.schema_check import did_you_mean
+
+EXAMPLES = """examples:
+  lockkeeper why nightly-7xk2p -n team-etl
+  lockkeeper why nightly-7xk2p -n team-etl -o json
+
+It tells what blocks the Workflow, who goes before it and why, and what would help: each option is computed on
+the state of now, and is true when it is carried out before anything else changes. It reads with your own
+rights, and changes nothing.
+Exit codes: 0 told, 2 there is no such Workflow, or the cluster does not answer."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("name", metavar="NAME", help="name of the Workflow")
+    add_kubeconfig(parser)
+    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
+    add_output(parser, "json", "yaml")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, and tell."""
+    with closing(reach(arguments.kubeconfig)) as cluster:
+        return act(cluster, arguments, Terminal.of(), utc_now)
+
+
+def act(
+    cluster: Cluster, arguments: argparse.Namespace, terminal: Terminal, clock: Callable[[], datetime]
+) -> int:
+    """Tell the story; return the exit code."""
+    try:
+        story = _story(cluster, arguments.namespace, arguments.name, clock)
+    except ClusterError as error:
+        raise UsageError(f"the cluster cannot be read: {error.message}") from error
+    print(printed(arguments.output, story, ()) or story_text(story, terminal))
+    return 0
+
+
+def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], datetime]) -> Story:
+    try:
+        seen = msgspec.convert(cluster.get(WORKFLOWS, name, namespace=namespace), SeenWorkflow)
+    except NotFound:
+        raise UsageError(_not_found(cluster, namespace, name)) from None
+    if not seen.held:
+        return story_of_other(seen, clock(), locks=tuple(_locks(cluster, seen, clock)))
+    roots = read_roots(cluster, namespace, clock)
+    return _of_waiting(roots, seen) or story_of_other(seen, roots.reading.at)
+
+
+def _of_waiting(roots: LiveRoots, seen: SeenWorkflow) -> Story | None:
+    """Return the story of one that waits; None of one that is being released."""
+    tracked = roots.reading.tracker.get(seen.metadata.uid)
+    if tracked is None:
+        return None
+    live = roots.of_namespace(tracked.namespace)
+    position = live.position(tracked.namespace, tracked.uid)
+    if position is None:
+        return None
+    return story_of_waiting(live, position, WorkflowWhatIf(roots, tracked), roots.reading.at)
+
+
+def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
+    """Return the sentence for a name that does not exist, with the nearest that does."""
+    listing = cluster.list(WORKFLOWS, namespace=namespace, metadata_only=True)
+    names = [
+        str(metadata.get("name"))
+        for each in listing.items
+        if isinstance(metadata := each.get("metadata"), dict)
+    ]
+    hint = did_you_mean(name, names)
+    return (
+        f"there is no Workflow {name} in {namespace}{hint}. One that was refused was never stored: the "
+        "answer to its create has the reasons, and lockkeeper review FILE tells them again"
+    )
+
+
+def _locks(cluster: Cluster, seen: SeenWorkflow, clock: Callable[[], datetime]) -> Iterator[str]:
+    """Yield a sentence for each lock that a Workflow waits for."""
+    if not seen.may_wait_for_lock:
+        return
+    now = clock()
+    found = lock_queues(live_traces(cluster, seen.metadata.namespace, clock), SemaphoreLimits(cluster))
+    for queue in found:
+        for number, waiter in enumerate(queue.waiters):
+            if waiter.workflow.uid == seen.metadata.uid:
+                yield _lock_sentence(queue, number, waiter.waits.since, now)
+    for each in live_deadlocks(found):
+        if each.workflow.uid == seen.metadata.uid:
+            yield f"it {each.text}"
+
+
+def _lock_sentence(queue: LockQueue, number: int, since: datetime, now: datetime) -> str:
+    limit = "of unknown limit" if queue.limit is None else f"with a limit of {queue.limit}"
+    holders = sorted({each.workflow.name for each in queue.holders})
+    held = f"held by {', '.join(holders)}" if holders else "held by none just now"
+    ahead = f"{number} waiters are before it" if number else "it is the next"
+    return f"it waits for {queue.lock} ({limit}) for {age(since, now)}: {held}; {ahead}"

@@ -1,0 +1,83 @@
+"""Quotas and pools as a tree: how much of each limit is used, who waits, and what changes next."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from lockkeeper.views.terminal import Terminal, lines
+from policy.core.cluster_view.view import ClusterView, QuotaRow
+from policy.core.policies.status_figures import MemberFigures, ShownLimits
+from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
+from policy.core.values.amounts import AmountField
+from policy.core.values.durations import written
+
+_HEADER: Final = ("QUOTA", "WORKFLOWS", "TASKS", "QUEUED", "BORROWED", "NOW")
+_MEMBER: Final = "  "
+_NONE: Final = "no quota governs what you may read: lockkeeper check tells whether Lockkeeper is installed"
+
+
+def quota_table(view: ClusterView, terminal: Terminal) -> str:
+    """Return the tree of all quotas of a view: pools with their members, then the others."""
+    rows = [_HEADER, *_rows(view, terminal)]
+    table = terminal.table(rows) if len(rows) > 1 else _NONE
+    return lines((table, *(terminal.sentence(f"note: {each}") for each in view.unread)))
+
+
+def _rows(view: ClusterView, terminal: Terminal) -> Iterator[tuple[str, ...]]:
+    pools = [each for each in view.quotas if not each.namespace]
+    in_pools = {each.name for each in pools}
+    for pool in pools:
+        yield _row(f"pool {pool.name}", pool, view.at, terminal)
+        own = {each.namespace for each in view.quotas if each.pool == pool.name}
+        for member in pool.figures.namespaces:
+            if member.name not in own:
+                yield _member(member, terminal)
+        for each in view.quotas:
+            if each.pool == pool.name:
+                yield _row(f"{_MEMBER}{each.namespace}/{each.name}", each, view.at, terminal)
+    for each in view.quotas:
+        if each.namespace and each.pool not in in_pools:
+            yield _row(f"{each.namespace}/{each.name}", each, view.at, terminal)
+
+
+def _row(label: str, row: QuotaRow, now: datetime, terminal: Terminal) -> tuple[str, ...]:
+    figures = row.figures
+    limits: ShownLimits = figures.effective_limits
+    borrowed = figures.borrowed
+    return (
+        label,
+        terminal.bar(figures.running, _number(limits.workflows)),
+        terminal.bar(figures.tasks, _number(limits.tasks)),
+        str(figures.queued),
+        str(borrowed.workflows or borrowed.tasks or "-"),
+        _now(row, now),
+    )
+
+
+def _member(member: MemberFigures, terminal: Terminal) -> tuple[str, ...]:
+    """Return a member that has no quota of its own."""
+    return (
+        f"{_MEMBER}{member.name}",
+        terminal.bar(member.running, None),
+        terminal.bar(member.tasks, None),
+        str(member.queued),
+        str(member.borrowed or "-"),
+        "",
+    )
+
+
+def _now(row: QuotaRow, now: datetime) -> str:
+    """Return what is special now, and what changes next."""
+    parts = []
+    if row.stop_policy is not StopPolicy.NONE:
+        parts.append(f"on hold ({row.stop_policy})")
+    if row.on_exceed is not OnExceed.QUEUE:
+        parts.append({OnExceed.DENY: "denies", OnExceed.WARN: "warns only"}[row.on_exceed])
+    parts += [f"window {each}" for each in row.figures.open_windows]
+    if row.changes_at is not None:
+        parts.append(f"limits change in {written(row.changes_at - now)}")
+    return ", ".join(parts)
+
+
+def _number(limit: AmountField) -> int | None:
+    return limit if isinstance(limit, int) else None

@@ -1,0 +1,152 @@
+"""`lockkeeper status`, `queue` and `why` on a cluster: what people read, what programs read, and errors."""
+
+import argparse
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from lockkeeper.cli import queue, status, why
+from lockkeeper.process.console import UsageError
+from lockkeeper.views.terminal import Terminal
+from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOWS, Cluster
+from tests.policy.service.reading.read_cluster import RightsIn, Scene
+from tests.policy.service.world import complete, member, part, pool, quota
+
+Show = Callable[..., str]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Return a pool of two slots that are taken, where three wait."""
+    made = Scene(
+        pool("data", workflows=2), member("a", "data"), member("b", "data"), quota("a", "main", workflows=2)
+    )
+    for name in ("a1", "a2", "a3"):
+        made.submit(name)
+    made.leader.work()
+    made.submit("b1", "b", priority=7)
+    made.submit("b2", "b", user="bea")
+    made.leader.work()
+    return made
+
+
+@pytest.fixture
+def show(scene: Scene, capsys: pytest.CaptureFixture[str]) -> Show:
+    """Return what runs a command and returns what it prints."""
+
+    def shown(command: ModuleType, *arguments: str, cluster: Cluster | None = None) -> str:
+        parser = argparse.ArgumentParser()
+        command.configure(parser)
+        assert (
+            command.act(cluster or scene.cluster, parser.parse_args(arguments), Terminal(), scene.clock) == 0
+        )
+        return capsys.readouterr().out
+
+    return shown
+
+
+def test_status_shows_the_pool_and_its_member(show: Show) -> None:
+    """Both are full or not, as the leader counts them."""
+    lines = show(status).splitlines()
+    assert lines[1].split()[:5] == ["pool", "data", "2/2", "2/-", "3"]
+    assert any(line.split()[:3] == ["a/main", "2/2", "2/-"] for line in lines)
+
+
+def test_queue_shows_who_waits_and_who_runs(show: Show) -> None:
+    """The user, the pool and the order are chosen."""
+    assert [line.split()[2] for line in show(queue).splitlines()[1:]] == ["a3", "b1", "b2"]
+    assert [line.split()[2] for line in show(queue, "--sort", "priority").splitlines()[1:]] == [
+        "b1",
+        "a3",
+        "b2",
+    ]
+    assert [line.split()[2] for line in show(queue, "--user", "bea").splitlines()[1:]] == ["b2"]
+    assert show(queue, "--pool", "other") == "nothing waits\n"
+    assert [line.split()[1] for line in show(queue, "--running").splitlines()[1:]] == ["a1", "a2"]
+    assert show(queue, "-n", "b", "-o", "name").split() == ["workflow/b1", "workflow/b2"]
+
+
+def read(text: str, output: str) -> Any:
+    """Return what a program reads."""
+    return msgspec.json.decode(text) if output == "json" else yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_programs_read_the_same_rows(show: Show, output: str) -> None:
+    """The form is stable: camelCase fields, times with their zone."""
+    (row,) = read(show(queue, "-n", "a", "-o", output), output)
+    assert row["name"] == "a3"
+    assert row["blockedBy"] == "WorkflowQuota a/main"
+    assert row["reason"] == "WaitingForQuota"
+    quotas = read(show(status, "-o", output), output)
+    assert [(each["name"], each["figures"]["running"]) for each in quotas] == [("data", 2), ("main", 2)]
+
+
+def test_why_tells_who_is_ahead_and_what_helps(show: Show) -> None:
+    """The answer is first; each option has what comes of it."""
+    text = show(why, "b2", "-n", "b")
+    assert text.startswith("b2 is queued for ")
+    assert "position 2 of 2 in b" in text
+    assert "1 with a higher priority" in text
+    assert "what would help:" in text
+    assert "  - spec.priority 8" in text
+    assert "ClusterWorkflowQuota data" in text
+
+
+def test_why_tells_the_other_states(show: Show, scene: Scene) -> None:
+    """One that runs, and one that is over."""
+    assert show(why, "a1", "-n", "a").startswith("a1 is admitted")
+    done = complete(scene.cluster, "a1", namespace="a")
+    scene.cluster.replace(WORKFLOWS, {**done, "status": {"phase": "Succeeded"}})
+    assert show(why, "a1", "-n", "a") == "a1 is over: Succeeded\n"
+
+
+def test_why_as_json_has_the_options_with_numbers(show: Show) -> None:
+    """A bot that answers in a chat needs no text to be parsed."""
+    story = msgspec.json.decode(show(why, "b2", "-n", "b", "-o", "json"))
+    assert story["state"] == "Queued"
+    kinds = {each["kind"]: each for each in story["options"]}
+    assert kinds["RaisePriority"]["value"] == 8
+    assert story["ahead"][0]["name"] == "b1"
+
+
+def test_a_name_that_does_not_exist_gets_the_nearest(show: Show) -> None:
+    """Most are typed wrongly."""
+    with pytest.raises(UsageError) as error:
+        show(why, "b22", "-n", "b")
+    assert "there is no Workflow b22 in b" in str(error.value)
+    assert '"b2"' in str(error.value)
+
+
+@pytest.mark.parametrize(("command", "arguments"), [(status, ()), (queue, ()), (why, ("a3", "-n", "a"))])
+def test_without_rights_it_is_one_line(
+    show: Show, scene: Scene, command: ModuleType, arguments: tuple[str, ...]
+) -> None:
+    """The line says what was refused, and nothing is shown."""
+    with pytest.raises(UsageError) as error:
+        show(command, *arguments, cluster=RightsIn(scene.cluster, {"b"}))
+    assert "\n" not in str(error.value)
+    assert "forbidden" in str(error.value)
+
+
+def test_rights_in_one_namespace_are_enough(show: Show, scene: Scene) -> None:
+    """What is missing is told below the table."""
+    scene.publish()
+    text = show(
+        queue, "-n", "b", cluster=RightsIn(scene.cluster, {"b"}, CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS)
+    )
+    assert [line.split()[2] for line in text.splitlines()[1:3]] == ["b1", "b2"]
+    assert "note: workflows of other namespaces of the pool: no right to list them" in text
+
+
+def test_commands_change_nothing(show: Show, scene: Scene) -> None:
+    """They read."""
+    before = scene.cluster.list(WORKFLOWS).resource_version
+    for command, arguments in ((status, ()), (queue, ()), (why, ("a3", "-n", "a"))):
+        show(command, *arguments)
+    assert scene.cluster.list(WORKFLOWS).resource_version == before
+    assert part(scene.cluster.get(WORKFLOWS, "a3", namespace="a"), "metadata", "name") == "a3"

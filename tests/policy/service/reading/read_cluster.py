@@ -1,0 +1,162 @@
+"""A cluster in memory with policies as objects, a leader driven by hand, and a reader with any rights."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import Forbidden
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.memory.memory_cluster import MemoryCluster
+from policy.cluster.memory.patching import merge
+from policy.cluster.protocol import (
+    CLUSTER_WORKFLOW_QUOTAS,
+    NAMESPACES,
+    STATUS,
+    WORKFLOW_QUOTAS,
+    WORKFLOWS,
+    JsonPatch,
+    Listing,
+    Resource,
+)
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Operation, Review, Side
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
+from policy.core.policies.snapshot import Document
+from policy.core.policies.status_figures import figures
+from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, NamespaceObject, WorkflowQuota
+from policy.service.reading.cluster_reading import ClusterReader
+from policy.service.reading.live_roots import LiveRoots
+from policy.service.release.release_pass import unknown_capacity
+from tests.policy.core.builders import decoded
+from tests.policy.service.world import Clock, Leader, draft, memory, patched, snapshot_of, submit
+
+_KINDS: Final = {
+    WorkflowQuota: WORKFLOW_QUOTAS,
+    ClusterWorkflowQuota: CLUSTER_WORKFLOW_QUOTAS,
+    NamespaceObject: NAMESPACES,
+}
+
+
+class Scene:
+    """Policies and Workflows in a cluster, and a leader that works when it is told to."""
+
+    def __init__(self, *documents: Document) -> None:
+        self.clock = Clock()
+        self.cluster = memory(self.clock)
+        for each in documents:
+            self._store(each)
+        self.leader = Leader(self.cluster, snapshot_of(*documents), self.clock)
+
+    def submit(
+        self,
+        name: str,
+        namespace: str = "a",
+        *,
+        user: str = "ann",
+        age: int = 1,
+        tasks: int | None = 1,
+        priority: int | None = None,
+    ) -> None:
+        """Create a Workflow through admission, `age` seconds after the one before."""
+        self.clock.advance(timedelta(seconds=age))
+        submit(
+            self.cluster,
+            self.leader.snapshot,
+            draft(name, tasks=tasks, priority=priority),
+            namespace=namespace,
+            user=user,
+        )
+
+    def roots(self, namespace: str = "", cluster: MemoryCluster | None = None) -> LiveRoots:
+        """Return what somebody reads of it."""
+        read = self.cluster if cluster is None else cluster
+        ledgers = Ledgers(cluster=read, clock=self.clock)
+        return LiveRoots(ClusterReader(cluster=read, ledgers=ledgers, clock=self.clock).read(namespace))
+
+    def edit(self, name: str, spec: JsonObject, namespace: str = "a") -> None:
+        """Change the spec of a Workflow as its author would, through admission."""
+        before = self.cluster.get(WORKFLOWS, name, namespace=namespace)
+        after = merge(before, {"spec": spec})
+        review = Review(
+            "edit",
+            Side.MUTATE,
+            Operation.UPDATE,
+            namespace,
+            "ann",
+            dry_run=False,
+            workflow=decoded(after),
+            old=decoded(before),
+            raw=msgspec.Raw(msgspec.json.encode(after)),
+            old_raw=msgspec.Raw(msgspec.json.encode(before)),
+        )
+        decision = apply_policies(review, self.leader.snapshot, self.clock())
+        assert decision.allowed, decision.reasons
+        self.cluster.replace(WORKFLOWS, patched(after, decision))
+
+    def set_policies(self, *documents: Document) -> None:
+        """Let the leader have other policies."""
+        self.leader.snapshot = snapshot_of(*documents)
+
+    def waits(self, name: str, namespace: str = "a") -> bool:
+        """Return whether a Workflow waits."""
+        return self.leader.held(namespace)[name]
+
+    def uid(self, name: str, namespace: str = "a") -> str:
+        """Return the uid of a Workflow."""
+        metadata = self.cluster.get(WORKFLOWS, name, namespace=namespace)["metadata"]
+        assert isinstance(metadata, dict)
+        return str(metadata["uid"])
+
+    def publish(self) -> None:
+        """Write the figures of every quota into its status, as the leader does."""
+        leader = self.leader
+        found = figures(leader.view, leader.snapshot, self.clock(), unknown_capacity)
+        for name, each in found.items():
+            resource = WORKFLOW_QUOTAS if name.namespace else CLUSTER_WORKFLOW_QUOTAS
+            patch = JsonPatch((PatchOp(Op.ADD, pointer("status"), msgspec.to_builtins(each)),))
+            self.cluster.patch(resource, name.name, patch, namespace=name.namespace, subresource=STATUS)
+
+    def _store(self, document: Document) -> None:
+        resource = _KINDS[type(document)]
+        obj: JsonObject = msgspec.to_builtins(document)
+        self.cluster.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **obj})
+
+
+class RightsIn(MemoryCluster):
+    """The same cluster for somebody who has rights in some namespaces alone, and may list these kinds."""
+
+    def __init__(
+        self,
+        inner: MemoryCluster,
+        namespaces: Collection[str],
+        *also: Resource,
+    ) -> None:
+        self._inner = inner
+        self._namespaces = namespaces
+        self._also = also
+
+    def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> Listing[JsonObject]:
+        """List where it is allowed."""
+        allowed = namespace in self._namespaces or resource in self._also
+        if not allowed:
+            raise Forbidden(f"{resource.plural} is forbidden")
+        return self._inner.list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Get what is in a namespace, and the namespace itself."""
+        where = name if resource == NAMESPACES else namespace
+        if where not in self._namespaces:
+            raise Forbidden(f"{resource.plural} is forbidden")
+        return self._inner.get(resource, name, namespace=namespace)
