@@ -162,7 +162,7 @@ def recorded(objects: int) -> Iterator[KubeTransport]:
         configuration = Configuration()
         configuration.host = f"https://127.0.0.1:{ours.recv()}"
         configuration.ssl_ca_cert = str(paths.authority_cert)
-        connection = KubeTransport(client=ApiClient(configuration))
+        connection = KubeTransport(client=ApiClient(configuration), source="the benchmark", inside=False)
         try:
             yield connection
         finally:

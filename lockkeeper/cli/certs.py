@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   lockkeeper certs rotate                              a new serving certificate, at once
   lockkeeper certs rotate --ca                         begins a change of CA; the controller ends it
 
-On a cluster the certificates are in a Secret; without --kubeconfig it is the cluster of this Pod.
+On a cluster the certificates are in a Secret; which cluster is decided as in kubectl.
 Exit codes: 0 all is well, 1 something is wrong or expired, 2 it cannot be read or written."""
 
 _RELEASE: Final = "lockkeeper"
@@ -88,7 +88,7 @@ def _status(arguments: argparse.Namespace) -> int:
         kept = FolderStore(arguments.dir).read().files
         report = report_on(kept, now=utc_now(), names=names)
     else:
-        with closing(reach(arguments.kubeconfig)) as cluster:
+        with closing(reach(arguments)) as cluster:
             kept = _secret(cluster, arguments).read().files
             configurations = Configurations(cluster=cluster, name=arguments.webhook_configurations)
             placed = configurations.bundles()
@@ -102,7 +102,7 @@ def _init(arguments: argparse.Namespace) -> int:
     if arguments.dir is not None:
         made = ensure_folder(arguments.dir, names or LOOPBACK_NAMES)
         return _print_changes(str(change) for change in made.changes)
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         store = _secret(cluster, arguments)
         return _settle(store, lambda kept: _repaired(kept, _names(kept, arguments)))
 
@@ -110,7 +110,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _rotate(arguments: argparse.Namespace) -> int:
     if arguments.dir is not None:
         return _rotate_folder(arguments)
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         store = _secret(cluster, arguments)
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))

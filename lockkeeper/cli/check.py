@@ -13,9 +13,8 @@ from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import TooManyRequests, Unavailable
 
 EXAMPLES = """examples:
-  lockkeeper check --kubeconfig ~/.kube/config
-  lockkeeper check --kubeconfig ~/.kube/config --namespace traffic --name lockkeeper-blue -o json
-  lockkeeper check                                         inside a cluster, as helm test does
+  lockkeeper check                                         the cluster of kubectl; in a Pod that of the Pod
+  lockkeeper check --context blue --namespace traffic --name lockkeeper-blue -o json
 
 It changes nothing. What it has no right to see, or cannot reach from where it runs, is skipped and told.
 Exit codes: 0 fine, 1 a check failed or warns, 2 the cluster does not answer or shows nothing."""
@@ -35,12 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Gather, check and print."""
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         gatherer = Gatherer(
             cluster=cluster,
             namespace=arguments.namespace,
             name=arguments.name,
-            inside=arguments.kubeconfig is None,
+            inside=cluster.inside,
             probe=probe,
             clock=utc_now,
             pause=Event().wait,
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             facts = gatherer.gather()
         except (Unavailable, TooManyRequests) as error:
-            raise UsageError(f"the cluster does not answer: {error.message}") from error
+            raise UsageError(error.message) from error
     judgements = check_installation(facts)
     if nothing_seen(facts):
         raise UsageError(f"nothing of the cluster may be seen: {judgements[0].message}; and so on")

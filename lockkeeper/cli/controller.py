@@ -119,7 +119,7 @@ class _ControllerProcess:
         self._liveness = Liveness(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
         self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
         self._reporter = ControllerLog(log=self._log, recorder=self._metrics)
-        self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
+        self._cluster = reach(arguments, observer=self._metrics.api)
         me = f"{socket.gethostname()}-{os.getpid()}"
         self._listener = listen(arguments.host, arguments.port)
         self._policies = ClusterPolicies(

@@ -15,10 +15,10 @@ from policy.core.values.durations import duration
 from policy.service.locks.lock_traces import WatchedCluster
 
 EXAMPLES = """examples:
-  lockkeeper locks --kubeconfig ~/.kube/config
-  lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
-  lockkeeper locks suggest --kubeconfig ~/.kube/config -n team-etl --max-wait 5m
-  lockkeeper locks suggest --kubeconfig ~/.kube/config --lock team-etl/ConfigMap/workflow-semaphores/db
+  lockkeeper locks
+  lockkeeper locks --context blue -n team-etl -o json
+  lockkeeper locks suggest -n team-etl --max-wait 5m
+  lockkeeper locks suggest --lock team-etl/ConfigMap/workflow-semaphores/db
 
 It reads Workflows and the ConfigMaps that they name, and changes nothing. A limit that it has no right to
 see is shown as ?. `suggest` replays what the Workflows that are still there did with other limits; of what
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
-    with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
+    with closing(reach(arguments)) as cluster, _errors_in_one_line():
         return act(cluster, arguments)
 
 

@@ -90,27 +90,34 @@ deployment_name: Final = option_type(partial(NamespacedName.parse, kind="Deploym
 
 
 def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
-    """Add `--kubeconfig`."""
+    """Add `--kubeconfig` and `--context`."""
     parser.add_argument(
         "--kubeconfig",
         type=Path,
         metavar="FILE",
-        help="how to reach the cluster (default: the one that this process runs in)",
+        help="how to reach the cluster (default: as kubectl does, by KUBECONFIG or ~/.kube/config; without "
+        "these the cluster that this process runs in)",
+    )
+    parser.add_argument(
+        "--context",
+        default="",
+        metavar="NAME",
+        help="context of the kubeconfig (default: its current one)",
     )
 
 
-def reach(kubeconfig: Path | None, *, observer: "Observer | None" = None) -> "KubeCluster":
-    """Return the cluster; `observer` sees every request to it.
+def reach(arguments: argparse.Namespace, *, observer: "Observer | None" = None) -> "KubeCluster":
+    """Return the cluster of the options of `add_kubeconfig`; `observer` sees every request to it.
 
     Raises:
         UsageError: there are no settings that lead to one.
     """
     # The official client takes a second to import; commands that do not reach a cluster do without it.
-    from policy.cluster.kube.connection import ClusterSettingsError  # noqa: PLC0415 - see above
     from policy.cluster.kube.kube_cluster import connect  # noqa: PLC0415 - see above
+    from policy.cluster.kube.kubeconfig import ClusterSettingsError  # noqa: PLC0415 - see above
 
     try:
-        return connect(kubeconfig, observer=observer)
+        return connect(arguments.kubeconfig, context=arguments.context, observer=observer)
     except ClusterSettingsError as error:
         raise UsageError(str(error)) from error
 

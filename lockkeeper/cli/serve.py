@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    cluster = reach(arguments.kubeconfig) if arguments.cluster else None
+    cluster = reach(arguments) if arguments.cluster else None
     if cluster is None:
         load_once(
             existing_policies(arguments.policies),
@@ -280,7 +280,7 @@ def _certificate_of(arguments: argparse.Namespace, temporary: Path) -> _Certific
     log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
     if arguments.certs_secret is not None:
         return SecretCertificate(
-            reach=lambda: reach(arguments.kubeconfig),
+            reach=lambda: reach(arguments),
             secret=arguments.certs_secret,
             names=arguments.certs_names,
             folder=temporary,

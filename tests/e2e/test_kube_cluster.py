@@ -9,8 +9,9 @@ from time import monotonic
 import pytest
 
 from policy.cluster.errors import Conflict, Forbidden, Gone, NotFound, Unavailable
-from policy.cluster.kube.connection import ClusterSettingsError, connection
+from policy.cluster.kube.connection import connection
 from policy.cluster.kube.kube_cluster import PAGE_SIZE, KubeCluster, connect
+from policy.cluster.kube.kubeconfig import ClusterSettingsError
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.control_plane import ControlPlane

@@ -26,7 +26,14 @@ class Finished(NamedTuple):
 
 def environment(temporary: Path) -> dict[str, str]:
     """Return the environment of a command whose temporary files go to a folder of the test's."""
-    return {**os.environ, "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    # A developer's own kubeconfig must not lead a test to a cluster.
+    kept = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+    return {
+        **kept,
+        "HOME": str(temporary / "no-home"),
+        "TMPDIR": str(temporary),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 class Lockkeeper:
@@ -34,6 +41,7 @@ class Lockkeeper:
 
     def __init__(self, temporary: Path) -> None:
         self.temporary = temporary
+        self.home = temporary / "no-home"
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", cwd: Path = ROOT) -> Finished:
         """Run a command to its end."""

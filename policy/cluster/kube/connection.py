@@ -5,6 +5,7 @@ configuration, authentication with its renewals, proxies, TLS and the pool of co
 receives bytes; the client's models are slow, and know nothing of our kinds.
 """
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,12 +19,14 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
-from kubernetes.config.kube_config import load_kube_config
+from kubernetes.config.kube_config import load_kube_config_from_dict
 from urllib3.connection import HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.answers import SUCCESSES, failure
+from policy.cluster.kube.failures import why_unanswered
+from policy.cluster.kube.kubeconfig import ClusterSettingsError, cluster_settings
 from policy.cluster.kube.requests import KubeRequest
 
 _USER_AGENT: Final = "lockkeeper"
@@ -87,22 +90,12 @@ def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
         manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
 
 
-class ClusterSettingsError(Exception):
-    """The settings that lead to a cluster cannot be used; `source` is where they are from."""
-
-    def __init__(self, source: str, why: str) -> None:
-        super().__init__(source, why)
-        self.source = source
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"no cluster can be reached with the settings of {self.source}: {self.why}"
-
-
 class KubeTransport:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
-    def __init__(self, *, client: ApiClient) -> None:
+    def __init__(self, *, client: ApiClient, source: str, inside: bool) -> None:
+        self.inside = inside
+        self._source = source
         self._client = client
         self._pool = client.rest_client.pool_manager
         _use_closing_sockets(self._pool)
@@ -112,7 +105,7 @@ class KubeTransport:
 
     def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
-        with _as_unavailable():
+        with self._as_unavailable():
             response = self._send(request, silence=_READ_TIMEOUT, whole=True)
         if response.status not in SUCCESSES:
             raise failure(response.status, response.data)
@@ -124,18 +117,18 @@ class KubeTransport:
 
         Raises Unavailable when it breaks or nothing arrives for `silence` seconds; otherwise as `send`.
         """
-        with _as_unavailable():
+        with self._as_unavailable():
             response = self._send(request, silence=silence, whole=False)
         try:
             if response.status not in SUCCESSES:
-                with _as_unavailable():
+                with self._as_unavailable():
                     body = response.data
                 raise failure(response.status, body)
             with self._streams_lock:
                 if self._closed:  # During the request; nothing would break this stream off later.
                     raise Unavailable("the connection to the API server was closed")
                 self._streams.add(response)
-            yield _pieces(response)
+            yield self._pieces(response)
         finally:
             with self._streams_lock:
                 self._streams.discard(response)
@@ -170,38 +163,40 @@ class KubeTransport:
             preload_content=whole,
         )
 
+    def _pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """Yield the pieces of a body as they arrive. Raises Unavailable when it breaks off."""
+        with self._as_unavailable():
+            yield from response.stream(_PIECE)
 
-def connection(kubeconfig: Path | None) -> KubeTransport:
-    """Return a connection as a kubeconfig has it, or, with None, as a Pod finds it in its cluster.
+    @contextmanager
+    def _as_unavailable(self) -> Iterator[None]:
+        """Convert every failure of a request into Unavailable."""
+        try:
+            yield
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            server = f"the API server {self._client.configuration.host} (from {self._source})"
+            raise Unavailable(f"{server} cannot be reached: {why_unanswered(error)}") from error
+
+
+def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
+    """Return a connection as a kubeconfig has it; with None as kubectl finds it, or a Pod in its cluster.
 
     Raises:
         ClusterSettingsError: there are no such settings, or they cannot be used.
     """
+    settings = cluster_settings(kubeconfig, context, environment=os.environ, home=Path.home())
     configuration = Configuration()
     try:
-        if kubeconfig is None:
+        if settings.config is None:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # is untyped
         else:
-            load_kube_config(  # type: ignore[no-untyped-call] # is untyped, too
-                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
+            load_kube_config_from_dict(  # type: ignore[no-untyped-call] # is untyped, too
+                settings.config, client_configuration=configuration, persist_config=False
             )
-    except (ConfigException, OSError) as error:
-        source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
-        raise ClusterSettingsError(source, str(error)) from error
+    # The client takes the fields of a kubeconfig as they are; those of wrong types fail somewhere in it.
+    except (ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ClusterSettingsError(settings.source, " ".join(str(error).split())) from error
     configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
-    return KubeTransport(client=ApiClient(configuration))
-
-
-def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the pieces of a body as they arrive. Raises Unavailable when it breaks off."""
-    with _as_unavailable():
-        yield from response.stream(_PIECE)
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    """Convert every failure of a request into Unavailable."""
-    try:
-        yield
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unavailable(f"the API server did not answer: {error}") from error
+    return KubeTransport(
+        client=ApiClient(configuration), source=settings.source, inside=settings.config is None
+    )

@@ -46,27 +46,30 @@ _PAGED_ATTEMPTS: Final = 2
 """How often a list whose pages expired half-way begins again before it requests everything at once."""
 
 
-def connect(kubeconfig: Path | None, *, observer: Observer | None = None) -> "KubeCluster":
-    """Return the cluster that a kubeconfig leads to, or, with None, the one that this process runs in.
+def connect(kubeconfig: Path | None, *, context: str = "", observer: Observer | None = None) -> "KubeCluster":
+    """Return the cluster that a kubeconfig leads to, or, with None, the one that kubectl would speak to.
 
     `observer` is called for every request.
 
     Raises:
         ClusterSettingsError: there are no such settings, or they cannot be used.
     """
-    transport: Transport = connection(kubeconfig)
+    connected = connection(kubeconfig, context)
+    transport: Transport = connected
     if observer is not None:
         transport = ObservedTransport(inner=transport, observer=observer, stopwatch=monotonic)
-    return KubeCluster(transport=transport, rng=SystemRandom())
+    return KubeCluster(transport=transport, rng=SystemRandom(), inside=connected.inside)
 
 
 class KubeCluster:
     """A Kubernetes cluster; safe for any number of threads.
 
-    `transport` carries the requests, `rng` spreads the attempts of broken watches to connect again.
+    `transport` carries the requests, `rng` spreads the attempts of broken watches to connect again; `inside`
+    is whether this process runs in a Pod of it.
     """
 
-    def __init__(self, *, transport: Transport, rng: Random) -> None:
+    def __init__(self, *, transport: Transport, rng: Random, inside: bool = False) -> None:
+        self.inside = inside
         self._transport = transport
         self._closed = Event()
         self._watcher = Watcher(transport=transport, rng=rng, closed=self._closed)
