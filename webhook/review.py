@@ -41,6 +41,7 @@ from webhook.wire import Received, decode
 
 MAX_TYPE_WARNINGS: Final = 5
 """Warnings about fields that Argo drops, so that those of the policies are still read."""
+_LOCK_KINDS: Final = frozenset({"SynchronizationPolicy", "ClusterSynchronizationPolicy"})
 CONSEQUENCES: Final = {
     ObjectKind.WORKFLOW: "Argo cannot decode such a Workflow, and its controller would stop for everybody",
     ObjectKind.WORKFLOW_TEMPLATE: "Argo cannot decode such a template, and what uses it would fail",
@@ -146,9 +147,20 @@ def _with_types(decision: Decision, review: Review, *, warn: bool) -> Decision:
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
-    if examined.mismatches:
-        return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
-    return _with_warnings(decision, examined.warnings) if warn else decision
+    by = _lock_policy(decision)
+    told = {each.field for each in decision.reasons}
+    lost = tuple(each for each in examined.lost_locks if each.path not in told)
+    if warn:
+        decision = _with_warnings(decision, (*(() if by else lost), *examined.warnings))
+    reasons = _reasons(examined, review.kind) if examined.mismatches else ()
+    if by and warn:
+        reasons = (*reasons, *(Reason(Code.LOCK_PLACE, each.path, each.message, by) for each in lost))
+    return denied(decision, (*reasons, *decision.reasons)) if reasons else decision
+
+
+def _lock_policy(decision: Decision) -> str:
+    """Return the first policy of locks that speaks about the object, "" where none does."""
+    return next((each for each in decision.policies if each.partition(" ")[0] in _LOCK_KINDS), "")
 
 
 def _with_warnings(decision: Decision, found: Iterable[Problem]) -> Decision:

@@ -19,6 +19,8 @@ class FileCode(StrEnum):
     UNKNOWN_KIND = "UnknownKind"
     LOCK_WARNING = "LockWarning"
     SCHEDULE = "Schedule"
+    DROPPED = "Dropped"
+    REPEATED_KEY = "RepeatedKey"
     WARNING = "Warning"
 
 

@@ -45,7 +45,7 @@ _TEXTS: Final[dict[str, RuleText]] = {
         "A lock is written in a form that the installed Argo does not read.",
         "Write the form that the message names.",
     ),
-    Code.LOCK_PLACE: RuleText("A lock stands where Argo drops it.", "Move it to the template."),
+    Code.LOCK_PLACE: RuleText("A lock stands where Argo drops it.", "Write it where the message says."),
     Code.LOCK_NAMESPACE: RuleText(
         "A lock of another namespace is used.", "Use one of your own, or allow it in the policy."
     ),
@@ -76,6 +76,13 @@ _TEXTS: Final[dict[str, RuleText]] = {
     ),
     FileCode.LOCK_WARNING: RuleText("A lock may not do what it looks like.", _MANUAL),
     FileCode.SCHEDULE: RuleText("A CronWorkflow never runs.", "Correct the schedule as the message says."),
+    FileCode.DROPPED: RuleText(
+        "Argo drops a field that it does not know, or loses a value.", "Write what the message says."
+    ),
+    FileCode.REPEATED_KEY: RuleText(
+        "A map has a key twice. The cluster gets the last one, and Argo's command line reads no such object.",
+        "Remove one of the two.",
+    ),
     FileCode.WARNING: RuleText("Something that Lockkeeper warns of when the object is created.", _MANUAL),
 }
 

@@ -4,7 +4,7 @@ The checks are those of the webhook. Where no policy of the files selects an obj
 Argo itself would fail or hang on; what may be in the cluster and is not among the files is no fault then.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.lint.reading import LintObjects, LintSubject
 from policy.core.admission.cron_schedules import schedule_problems
-from policy.core.argo_types.decodability import mismatches_of
+from policy.core.argo_types.decodability import report_of
 from policy.core.decision.decision import Code
 from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -74,9 +74,8 @@ def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
         finding
         for subject in files.subjects
         for finding in (
-            *_types(subject),
             *_schedules(subject, argo),
-            *_of_owner(subject, owners.get(subject), governed, ungoverned),
+            *_once(_of_owner(subject, owners.get(subject), governed, ungoverned), _types(subject)),
         )
         if subject.carrier is None or not subject.carrier.rests_on_tag(f"{finding.field} {finding.message}")
     ]
@@ -109,9 +108,24 @@ def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Fin
     return lambda key: extra.get(key) or library.owner(key)
 
 
+def _once(locks: Iterable[FileFinding], types: Iterable[FileFinding]) -> Iterator[FileFinding]:
+    """Yield both; a lock on a task, which both find, is told once, by what knows where it belongs."""
+    told: set[str] = set()
+    for each in locks:
+        told.add(f"{each.code} {each.field}")
+        yield each
+    yield from (each for each in types if f"{each.code} {each.field}" not in told)
+
+
 def _types(subject: LintSubject) -> Iterator[FileFinding]:
-    for mismatch in mismatches_of(subject.kind.value, subject.value):
+    """Yield what Argo cannot decode, and what it drops: locks, fields, values."""
+    report = report_of(subject.kind.value, subject.value)
+    for mismatch in report.mismatches:
         yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, mismatch.message)
+    for lost in report.lost_locks:
+        yield _finding(subject, Level.ERROR, Code.LOCK_PLACE, lost.path, lost.message)
+    for warning in report.warnings:
+        yield _finding(subject, Level.WARNING, FileCode.DROPPED, warning.path, warning.message)
 
 
 def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[FileFinding]:

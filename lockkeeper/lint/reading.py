@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.findings.finding import FileFinding, Level
+from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.manifests.manifest import Carrier, Manifest
 from lockkeeper.manifests.reading import Inputs
 from policy.core.decision.decision import Code
@@ -77,26 +77,23 @@ class _LintReader:
 
     def add(self, manifest: Manifest) -> None:
         """Take one object as what it is."""
+        for repeated in manifest.repeated_keys:
+            self._tell(manifest, Level.WARNING, FileCode.REPEATED_KEY, repeated)
         value = placed(manifest.value, self._namespace)
         if manifest.api_version == ARGO_API_VERSION and manifest.kind in _TYPES:
             self._add_subject(value, manifest)
             return
         contents = read(value)
         for problem in contents.problems:
-            place = manifest.origin.error(problem)
-            about = manifest.called(manifest.namespace)
-            self.findings.append(
-                FileFinding(
-                    place.file,
-                    place.line,
-                    Level.ERROR,
-                    Code.WRONG_POLICY.value,
-                    about,
-                    problem.path,
-                    problem.message,
-                )
-            )
+            self._tell(manifest, Level.ERROR, Code.WRONG_POLICY, problem)
         self.documents += [decoded.document for decoded in contents.documents]
+
+    def _tell(self, manifest: Manifest, level: Level, code: str, problem: Problem) -> None:
+        place = manifest.origin.error(problem)
+        about = manifest.called(manifest.namespace)
+        self.findings.append(
+            FileFinding(place.file, place.line, level, str(code), about, problem.path, problem.message)
+        )
 
     def _add_subject(self, value: JsonObject, manifest: Manifest) -> None:
         kind = manifest.kind

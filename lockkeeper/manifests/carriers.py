@@ -57,7 +57,7 @@ def _of_pipeline(manifest: Manifest) -> Iterator[Manifest]:
     spec = workflow.get("spec")
     if isinstance(spec, str):
         documents = parse(spec.encode()).documents
-        spec = documents[0].value if len(documents) == 1 and not documents[0].faults else None
+        spec = documents[0].value if len(documents) == 1 and documents[0].has_a_value else None
     if isinstance(spec, dict) and ("templates" in spec or "workflowTemplateRef" in spec):
         created: JsonObject = {
             "apiVersion": ARGO_API_VERSION,
@@ -90,7 +90,7 @@ def _of_text(manifest: Manifest, text: Json, path: str, *, filled: bool = False)
         return
     tags = {number: tag for tag, number in replaced.items()}
     for document in parsed.documents:
-        if _is_argos(document.value) and not document.faults:
+        if _is_argos(document.value) and document.has_a_value:
             yield _inside(manifest, _map(document.value), path, tags)
 
 

@@ -46,6 +46,17 @@ class Manifest(msgspec.Struct, frozen=True, eq=False):
         """Return where a field is, or the nearest one around it."""
         return self.origin.error(Problem(field, ""))
 
+    @property
+    def repeated_keys(self) -> tuple[Problem, ...]:
+        """Keys that it has twice; those of what stands in another object are told with that."""
+        if self.carrier is not None:
+            return ()
+        return tuple(
+            Problem(inner, fault.message)
+            for fault in self.origin.source.faults
+            if fault.repeated and (inner := self.origin.inner(fault.path)) is not None
+        )
+
     def called(self, namespace: str) -> str:
         """Return its kind and name, and what carries it."""
         name = f"{namespace}/{self.name}" if namespace else self.name

@@ -123,7 +123,7 @@ class _InputReader:
             self.passed_over += 1
             return
         manifest = manifest_of(value, origin)
-        faults = [each for each in _faults_of(origin.source) if each.path.startswith(origin.path)]
+        faults = [each for each in _faults_of(origin.source) if origin.inner(each.path) is not None]
         for fault in faults:
             self._tell_unread(fault_error(origin.file, fault), about=manifest.called(manifest.namespace))
         if not faults:

@@ -65,6 +65,7 @@ def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user
     # What an object will be whose carrier fills it in is not known, and cannot be shown.
     is_known = carrier is None or not carrier.replaced
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch)) if is_known else ()
+    repeated = tuple(f"lockkeeper: {each.path}: {each.message}" for each in manifest.repeated_keys)
     return ReviewedManifest(
         file=manifest.file,
         line=manifest.line,
@@ -74,7 +75,7 @@ def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user
         inside="" if carrier is None else carrier.object,
         outcome=decision.outcome.value,
         reasons=tuple(_reason(each, manifest) for each in decision.reasons),
-        warnings=decision.warnings,
+        warnings=(*repeated, *decision.warnings),
         locks=tuple(f"{each.lock} on {each.template}" for each in decision.injected),
         policies=decision.policies,
         patch=patch,

@@ -47,6 +47,13 @@ class DocumentOrigin(msgspec.Struct, frozen=True):
     path: str
     source: ParsedDocument
 
+    def inner(self, path: str) -> str | None:
+        """Return a path of the text as one in this document, None where it is in another one."""
+        inside = path.removeprefix(self.path)
+        if len(inside) + len(self.path) != len(path) or (self.path and inside[:1] not in ("", ".", "[")):
+            return None
+        return inside.removeprefix(".") if self.path else inside
+
     def error(self, problem: Problem) -> SourceError:
         """Return the problem of this document as an error at its place in the file."""
         path = join(self.path, problem.path)

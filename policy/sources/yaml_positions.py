@@ -62,6 +62,11 @@ class ParsedDocument(msgspec.Struct, frozen=True):
     marks: dict[str, TextPlace]
     faults: tuple[Fault, ...] = ()
 
+    @property
+    def has_a_value(self) -> bool:
+        """Whether all of it could be read; a repeated key has a value, the last."""
+        return all(fault.repeated for fault in self.faults)
+
     def locate(self, path: str) -> TextPlace:
         """Return the place of a field, or of the nearest field around it where it is missing."""
         while path and path not in self.marks:
@@ -219,7 +224,7 @@ class _Builder:
                 continue
             line = _mark(key_node).line
             if key in lines:
-                message = f"is given twice, in lines {lines[key]} and {line}: remove one of them"
+                message = f"is given twice, in lines {lines[key]} and {line}, and the last counts: remove one"
                 self._fault(key_node, child(path, key), message, repeated=True)
             lines.setdefault(key, line)
             entries[key] = (key_node, value_node)

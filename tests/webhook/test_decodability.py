@@ -146,6 +146,32 @@ def test_a_field_that_argo_drops_is_warned_of() -> None:
     )
 
 
+def test_a_lock_that_argo_drops_is_warned_of_where_no_policy_speaks() -> None:
+    """It comes before other fields, and beside wrong types."""
+    lock = {"mutexes": [{"name": "db"}]}
+    answered = Webhook().validate(workflow(paralelism=1, mutexes=[{}], hostNetwork=5, synchronisation=lock))
+    assert [field for field, _ in causes(answered)] == ["spec.hostNetwork"]
+    told = [warning.split(": ")[1] for warning in answered["warnings"]]
+    assert told == ["spec.mutexes", "spec.synchronisation", "spec.paralelism"]
+
+
+def test_a_lock_that_argo_drops_is_refused_where_a_policy_speaks() -> None:
+    """As one on a DAG task is, of which one reason says where it belongs; what is stored stops no update."""
+    webhook = Webhook(lock_policy())
+    lock = {"mutexes": [{"name": "db"}]}
+    task = {"name": "t", "template": "load", "synchronization": lock}
+    main = {"name": "main", "dag": {"tasks": [task], "synchronization": lock}}
+    refused = webhook.validate(workflow(templates=[main, {"name": "load", "container": {"image": "a"}}]))
+    reasons = [(each["reason"], each["field"]) for each in refused["status"]["details"]["causes"]]
+    assert reasons == [
+        ("LockPlace", "spec.templates[0].dag.synchronization"),
+        ("LockPlace", "spec.templates[0].dag.tasks[0].synchronization"),
+    ]
+    stored = workflow(mutexes=[{"name": "db"}])
+    edited = workflow(mutexes=[{"name": "db"}], hostNetwork=True)
+    assert webhook.validate(edited, operation="UPDATE", oldObject=stored)["allowed"]
+
+
 def test_a_schedule_that_argo_never_runs_is_warned_of() -> None:
     """Argo stores it, so it is not refused; nobody would hear of it otherwise."""
     cron = {"metadata": {"name": "nightly"}, "spec": {"schedule": "0 3 * * *", "workflowSpec": {}}}

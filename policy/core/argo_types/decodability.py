@@ -18,12 +18,12 @@ import msgspec
 
 from policy.core.argo_types import mismatch_messages
 from policy.core.argo_types.compiled_decoders import decode, decode_templates
+from policy.core.argo_types.lost_locks import BLOCK, LOCK_STRUCTS, lost_lock, read_in_other_case
 from policy.core.argo_types.type_table import (
     DECODES,
     KINDS,
     STRICT,
     STRUCTS,
-    Fields,
     ListType,
     MapType,
     Scalar,
@@ -56,9 +56,10 @@ class TypeMismatch(msgspec.Struct, frozen=True):
 
 
 class DecodeReport(msgspec.Struct, frozen=True):
-    """What is wrong with an object: what does not decode, and what decodes into something else."""
+    """What is wrong with an object: what does not decode, which locks are dropped, and what else is lost."""
 
     mismatches: tuple[TypeMismatch, ...] = ()
+    lost_locks: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
@@ -109,8 +110,16 @@ def examine(
         return NOTHING_WRONG
     new = (each for each in walk.mismatches() if (each.path, each.kind) not in stored)
     mismatches = tuple(islice(new, MAX_MISMATCHES))
-    known = frozenset(old_walk.warnings)
-    return DecodeReport(mismatches, tuple(each for each in walk.warnings if each not in known))
+    known = frozenset((*old_walk.warnings, *old_walk.lost_locks))
+    lost = tuple(each for each in walk.lost_locks if each not in known)
+    return DecodeReport(mismatches, lost, tuple(each for each in walk.warnings if each not in known))
+
+
+def report_of(kind: str, value: JsonValue) -> DecodeReport:
+    """Return everything that is wrong with an object of one of KINDS that was decoded to values."""
+    walk = _ObjectWalk(kind, value)
+    mismatches = tuple(islice(walk.mismatches(), MAX_MISMATCHES))
+    return DecodeReport(mismatches, tuple(walk.lost_locks), tuple(walk.warnings))
 
 
 def mismatches_of(kind: str, value: JsonValue) -> tuple[TypeMismatch, ...]:
@@ -153,6 +162,14 @@ class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
             place = place.above
         return "".join(_written(step) for step in reversed(steps)).removeprefix(".")
 
+    def structs(self) -> Iterator[tuple[str, str]]:
+        """Yield the structs from this one up, each with its field path."""
+        place: _WalkedValue | None = self
+        while place is not None:
+            if isinstance(place.wanted, StructType):
+                yield place.wanted.name, place.path()
+            place = place.above
+
 
 class _ObjectWalk:
     """One walk through one object, on a stack of its own."""
@@ -165,6 +182,7 @@ class _ObjectWalk:
         self._reread = False
         self._unknown = 0
         self.warnings: list[Problem] = []
+        self.lost_locks: list[Problem] = []
 
     def mismatches(self) -> Iterator[TypeMismatch]:
         """Yield what does not decode; `warnings` is complete at the end."""
@@ -222,21 +240,36 @@ class _ObjectWalk:
                 else:
                     yield mismatch
             else:
-                self._warn_of_unknown(key, fields, place)
                 same = _FOLDED[name].get(key.casefold())
+                self._unknown_field(key, each, name, place, read_as=same if loose else None)
                 if same is not None:
                     yield place.below(key, each, fields[same], loose=loose, aside=not loose)
 
     def _any_string(self, place: _WalkedValue) -> None:
         """Warn of a list or map, which Argo loses; note an integer, for which it reads the object again."""
         if isinstance(place.value, list | dict):
-            self.warnings.append(Problem(place.path(), mismatch_messages.lost(place.value)))
+            self._warn(place.path(), mismatch_messages.lost(place.value))
         elif not place.loose and not place.aside and whole(place.value) is not None:
             self._reread = True
 
-    def _warn_of_unknown(self, key: str, fields: Fields, place: _WalkedValue) -> None:
-        if self._unknown < MAX_UNKNOWN:
-            self._unknown += 1
-            hint = mismatch_messages.unknown(key, fields)
-            if hint:
-                self.warnings.append(Problem(place.path(key), hint))
+    def _unknown_field(
+        self, key: str, value: JsonValue, name: str, place: _WalkedValue, *, read_as: str | None
+    ) -> None:
+        """Note a field that is dropped; one that encoding/json takes for another (`read_as`) is none."""
+        if read_as is not None:
+            if read_as == BLOCK or name in LOCK_STRUCTS:
+                self._warn(place.path(key), read_in_other_case(key, read_as))
+            return
+        searching = self._unknown < MAX_UNKNOWN
+        self._unknown += 1
+        lost = lost_lock(key, value, place.structs(), similar=searching)
+        if lost and len(self.lost_locks) < MAX_MISMATCHES:
+            self.lost_locks.append(Problem(place.path(key), lost))
+        elif searching:
+            self._warn(
+                place.path(key), mismatch_messages.unknown(key, STRUCTS[name], always=name in LOCK_STRUCTS)
+            )
+
+    def _warn(self, path: str, message: str) -> None:
+        if message and len(self.warnings) < MAX_MISMATCHES:
+            self.warnings.append(Problem(path, message))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from policy.core.argo_types.lost_locks import is_lock_word
 from policy.core.argo_types.type_table import (
     BOUNDS,
     STRUCTS,
@@ -61,13 +62,20 @@ def unknown_in_step(field: str, known: Iterable[str]) -> str:
     """Return the sentence about a field of a step that the struct lacks."""
     near = _nearest(field, known)
     advice = f'did you mean "{near}"?' if near else "remove it"
+    if is_lock_word(field):
+        advice = "move it into the template that the step calls"
     return f"is no field of a step, and Argo reads no step with an unknown field: {advice}"
 
 
-def unknown(field: str, known: Iterable[str]) -> str:
-    """Return the sentence about a field that is dropped, or nothing where no known one is like it."""
+def unknown(field: str, known: Iterable[str], *, always: bool = False) -> str:
+    """Return the sentence about a field that is dropped, or nothing where no known one is like it.
+
+    With `always` there is one: every field of the struct matters.
+    """
     near = _nearest(field, known)
-    return f'is no field that Argo knows, and is dropped: did you mean "{near}"?' if near else ""
+    if near:
+        return f'is no field that Argo knows, and is dropped: did you mean "{near}"?'
+    return f"is no field that Argo knows, and is dropped: known are {', '.join(known)}" if always else ""
 
 
 def _nearest(field: str, known: Iterable[str]) -> str:

@@ -274,6 +274,8 @@ def test_what_cannot_be_read_hides_nothing_of_the_rest(
 
 
 def test_argos_own_examples_raise_no_alarm(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two hundred objects with locks, hooks, recursion and references to each other: nothing is found."""
-    assert main(["lint", str(corpus / "examples"), "--strict"]) == 0
-    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    """Two hundred objects with locks, hooks, recursion and references: one gives a key twice indeed."""
+    assert main(["lint", str(corpus / "examples"), "--strict"]) == 1
+    told, total = capsys.readouterr().out.splitlines()
+    assert "k8s-patch-json-workflow.yaml:13: warning: RepeatedKey" in told
+    assert "0 errors, 1 warning" in total

@@ -85,7 +85,7 @@ def test_every_error_of_every_file_is_reported_with_its_line(tmp_path: Path) -> 
         "b.yaml:8: is not YAML: did not find expected node content (while parsing a flow node)",
         "c.yaml:1: apiVersion: is required, as a string",
         "d.yaml:1: is not UTF-8 text",
-        "e.yaml:6: spec.limits: is given twice, in lines 5 and 6: remove one of them",
+        "e.yaml:6: spec.limits: is given twice, in lines 5 and 6, and the last counts: remove one",
         f"e.yaml:6: {NO_INTEGER.format('x')}",
     ]
 
@@ -110,7 +110,7 @@ def test_the_value_of_a_repeated_key_is_checked_as_well(tmp_path: Path) -> None:
     """Repairing the one mistake must not bring up the other."""
     write(tmp_path, "a.yaml", quota("a") + "  onExceed: Deny\n  onExceed: 3\n")
     assert errors(tmp_path) == [
-        "a.yaml:7: spec.onExceed: is given twice, in lines 6 and 7: remove one of them",
+        "a.yaml:7: spec.onExceed: is given twice, in lines 6 and 7, and the last counts: remove one",
         'a.yaml:7: spec.onExceed: must be one of "Queue", "Deny", "Warn"; found the integer 3',
     ]
 

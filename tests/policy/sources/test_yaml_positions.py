@@ -223,7 +223,9 @@ def test_text_that_is_not_yaml_is_a_fault_with_its_line(content: bytes, line: in
 def test_a_key_given_twice_is_a_fault_at_the_second() -> None:
     """The message names both lines; the last one is the value, as for kubectl."""
     text = "spec:\n  limits: 1\n  other: 2\n  limits: 3\n"
-    assert faults(text) == [(4, "spec.limits", "is given twice, in lines 2 and 4: remove one of them")]
+    assert faults(text) == [
+        (4, "spec.limits", "is given twice, in lines 2 and 4, and the last counts: remove one")
+    ]
     (document,) = parse(text.encode()).documents
     assert document.faults[0].repeated
     assert document.value == {"spec": {"limits": 3, "other": 2}}

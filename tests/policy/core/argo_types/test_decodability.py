@@ -242,7 +242,7 @@ def test_a_step_with_a_field_that_argo_lacks_is_not_read_at_all() -> None:
     steps: JsonValue = [[{"name": "a", "tempalte": "x"}, {"name": "b", "synchronization": {}}]]
     assert said(template(steps=steps)) == [
         f'spec.templates[0].steps[0][0].tempalte: {STEP}did you mean "template"?',
-        f"spec.templates[0].steps[0][1].synchronization: {STEP}remove it",
+        f"spec.templates[0].steps[0][1].synchronization: {STEP}move it into the template that the step calls",
     ]
     assert said(template(dag={"tasks": [{"name": "a", "tempalte": "x"}]})) == []
 

@@ -1,0 +1,79 @@
+"""Locks that Argo drops: written where its type has no such field, or under a name that it does not know.
+
+A lock counts in a template and in a WorkflowSpec alone, as `synchronization` with `mutexes` and `semaphores`
+below. Anywhere else, and under any other name, Argo drops it without a word and runs unlocked.
+"""
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from policy.core.objects.json_patch import JsonValue
+from policy.core.values.problems import LONGEST_WORD, nearest
+
+Place: TypeAlias = tuple[str, str]
+"""A struct and the field path to it."""
+
+BLOCK: Final = "synchronization"
+_LISTS: Final = {
+    "mutexes": "mutexes",
+    "semaphores": "semaphores",
+    "mutex": "mutexes",
+    "semaphore": "semaphores",
+}
+"""The lists of locks, by what they are called; Argo before 4 reads the single forms, too."""
+_WORDS: Final = (BLOCK, *_LISTS)
+LOCK_STRUCTS: Final = frozenset({"Synchronization", "SemaphoreRef", "Mutex", "SyncDatabaseRef"})
+"""Structs of which every field decides which lock is taken."""
+_CALLS: Final = frozenset({"DAGTask", "WorkflowStep", "LifecycleHook"})
+_SPECS: Final = frozenset({"Template", "WorkflowSpec"})
+_STATUS: Final = "status"
+_LIKENESS: Final = 0.85
+
+
+def lost_lock(field: str, value: JsonValue, places: Iterable[Place], *, similar: bool = True) -> str:
+    """Return the sentence about a field that Argo drops, if a lock is lost with it, else nothing.
+
+    `places` are the structs around the field, the one that lacks it first. With `similar`, words that are
+    like the right ones count, too, for which it takes time to look.
+    """
+    word = _meant(field, value, similar=similar) if value else ""
+    if not word:
+        return ""
+    around = list(places)
+    if field == _STATUS or any(path == _STATUS for _, path in around):
+        return ""  # A record of what ran.
+    return f"is no field that Argo reads here; it drops the lock and runs unlocked: {_fix(word, around)}"
+
+
+def is_lock_word(field: str) -> bool:
+    """Return whether a field is named as locks are."""
+    return bool(_meant(field, None, similar=True))
+
+
+def read_in_other_case(field: str, right: str) -> str:
+    """Return the sentence about a field of a lock below a step, where Argo alone reads it in any case."""
+    return f'is read by Argo, as it is below a step, but not by Lockkeeper: write "{right}", not "{field}"'
+
+
+def _meant(field: str, value: JsonValue, *, similar: bool) -> str:
+    """Return the word for locks that a field was meant to be: by its name, or by what is below it."""
+    folded = field[: LONGEST_WORD + 1].casefold()
+    if folded in _WORDS:
+        return folded
+    if isinstance(value, dict) and any(value.get(each) for each in _LISTS):
+        return BLOCK
+    return nearest(folded, _WORDS, likeness=_LIKENESS) if similar else ""
+
+
+def _fix(word: str, around: list[Place]) -> str:
+    here = around[0][0]
+    if here == "Synchronization":
+        return f'write "{_LISTS.get(word, word)}"'
+    below = f".{_LISTS[word]}" if word in _LISTS else ""
+    for struct, path in around:
+        if struct in _CALLS:
+            return f"write it into the template that is called here, as {BLOCK}{below}"
+        if struct in _SPECS:
+            return f"write it as {path}.{BLOCK}{below}"
+    spec = "spec.workflowSpec" if any(struct.startswith("Cron") for struct, _ in around) else "spec"
+    return f"write it as {spec}.{BLOCK}{below}"
