@@ -140,6 +140,26 @@ def test_one_that_is_stopped_or_deleted_while_it_waits_leaves_the_queue(
     assert f"while it waited in {team.name}: nothing of it ran" in str(status["message"])
 
 
+def test_a_quota_governs_those_that_refer_to_its_template(installed: Installed) -> None:
+    """They wait for each other, and what refers to nothing is not held; the API server knows the field."""
+    team = Team(installed)
+    template = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "etl", "namespace": team.name},
+        "spec": workflow("etl")["spec"],
+    }
+    installed.site.kubectl.said("apply", "-f", "-", text=json.dumps(template))
+    team.quota({"selector": {"matchReferences": {"workflowTemplates": ["etl"]}}, "limits": {"workflows": 1}})
+    for name in ("first", "second"):
+        team.create(name, entrypoint=None, templates=None, workflowTemplateRef={"name": "etl"})
+    team.create("other")
+    team.await_held("second")
+    until(lambda: "position 1 of 1" in str(team.status("second").get("message")), str(team.status("second")))
+    team.finish("first")
+    team.await_held()
+
+
 def test_a_full_queue_refuses_with_429(installed: Installed) -> None:
     """However fast they come, as soon as the replicas have heard of the figures of a quota that is new."""
     team = Team(installed, {"limits": {"workflows": 0}, "queue": {"maxLength": 2}})

@@ -122,6 +122,18 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
         "Warn does not go with a share",
     ),
     (
+        QUOTA,
+        {"selector": {"matchReferences": {"workflowTemplates": []}}},
+        "spec.selector.matchReferences",
+        "names nothing, so it selects no Workflow",
+    ),
+    (
+        POOL,
+        a_pool(borrowing={}, selector={"matchReferences": {"cronWorkflows": ["nightly"]}}),
+        "spec.selector",
+        "leave it out where members borrow",
+    ),
+    (
         POOL,
         a_pool(borrowing={}, selector={"matchLabels": {"team": "a"}}),
         "spec.selector",

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.core.objects.argo_version import DEFAULT_VERSION
-from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.objects.workflow_selectors import EVERY_WORKFLOW, WorkflowSelector
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
@@ -48,10 +48,10 @@ class Quota(msgspec.Struct, frozen=True):
                 workflows=self.workflows,
                 tasks=self.tasks,
                 on_exceed=self.effect,
-                members=LabelSelector({"pool": POOL}),
+                members=WorkflowSelector({"pool": POOL}),
                 borrows=self.borrows,
             )
-        selector = LabelSelector({"class": self.klass}) if self.klass else EVERYTHING
+        selector = WorkflowSelector({"class": self.klass}) if self.klass else EVERY_WORKFLOW
         return quota(
             self.namespace,
             self.name,

@@ -10,7 +10,7 @@ from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Root
@@ -103,7 +103,7 @@ def test_a_create_that_newer_policies_refuse_gives_its_slot_back_at_once() -> No
 def test_a_create_that_no_quota_governs_any_more_gives_its_slot_back_at_once() -> None:
     """Seen by seed 8624: the quota went between the two sides, and the slot came back after 90 s only."""
     town = Town(DENIES)
-    nights = LabelSelector({"class": "night"})
+    nights = WorkflowSelector({"class": "night"})
     gone = snapshot_of(quota("etl", "nights", workflows=1, selector=nights))
     obj = draft("a")
     obj = patched(obj, town.asked(obj, Side.MUTATE, DENIES))
@@ -116,7 +116,7 @@ def test_nobody_gives_back_the_slot_of_another_where_no_quota_governs() -> None:
     """The label is anybody's to write: only a reservation for this very create is cancelled."""
     town = Town(DENIES)
     reserved = patched(draft("a"), town.asked(draft("a"), Side.MUTATE, DENIES))
-    gone = snapshot_of(quota("etl", "nights", workflows=1, selector=LabelSelector({"class": "night"})))
+    gone = snapshot_of(quota("etl", "nights", workflows=1, selector=WorkflowSelector({"class": "night"})))
     assert not town.asked(draft("b", labels=labels_of(reserved)), Side.VALIDATE, gone).allowed
     assert len(town.reserved) == 1
 

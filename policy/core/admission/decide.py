@@ -5,7 +5,7 @@ validating side, which sees the final object, decides the same again and refuses
 still have to change; so the two cannot drift apart, and a mutating webhook that was skipped is noticed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from policy.core.admission.quota_decision import (
     apply_quotas,
     carried_reservation,
 )
+from policy.core.admission.reference_marks import with_references
 from policy.core.admission.task_recount import cap_faults
 from policy.core.admission.tasks_and_priority import stored_in
 from policy.core.admission.update import Update, guard, reactivates, update_of
@@ -108,7 +109,9 @@ def _admit(
     if not policies.governed:
         return UNGOVERNED
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
-    labels = hold.original_labels(metadata)
+    before = None if again is None else again.before
+    judged = with_references(review, metadata, spec, before=before, policies=policies, snapshot=snapshot)
+    labels, refers_to = hold.original_labels(judged), hold.references_of(judged)
     governed_by = governing(policies.quotas, labels)
     locks = review_workflow_locks(
         spec,
@@ -121,12 +124,12 @@ def _admit(
         budget=review.budget,
     )
     if governed_by:
-        governed = _governed_workflow(review, workflow, again, locks, snapshot)
+        governed = _governed_workflow(review, workflow, again, locks, snapshot, refers_to=refers_to)
         quotas = apply_quotas(governed, governed_by, policies=policies, snapshot=snapshot, now=now)
     else:
         reserved = None
         if RESERVATION in labels:
-            governed = _governed_workflow(review, workflow, again, locks, snapshot)
+            governed = _governed_workflow(review, workflow, again, locks, snapshot, refers_to={})
             reserved = carried_reservation(governed, policies.root)
         quotas = QuotaPart(patch=tuple(hold.unmark_patch(metadata)), reservation=reserved)
         if locks is NO_LOCK_PART:
@@ -134,7 +137,7 @@ def _admit(
             return for_side(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
     faults = [
         *_status_faults(workflow, again, snapshot),
-        *metadata_faults(spec, metadata, policies, snapshot),
+        *metadata_faults(spec, judged, policies, snapshot),
     ]
     if snapshot.extent.left_out:
         stored = again is not None and stored_in(workflow.status) is not None
@@ -155,18 +158,28 @@ def _admit(
 
 
 def _governed_workflow(
-    review: Review, workflow: Workflow, again: Update | None, locks: LockPart, snapshot: Snapshot
+    review: Review,
+    workflow: Workflow,
+    again: Update | None,
+    locks: LockPart,
+    snapshot: Snapshot,
+    *,
+    refers_to: Mapping[str, str],
 ) -> GovernedWorkflow:
-    """Return a Workflow as quotas review it; one that runs again counts for the same user as before."""
+    """Return a Workflow as quotas review it; one that runs again counts for the same user as before.
+
+    `refers_to` are the annotations that record what it refers to.
+    """
     spec = workflow.spec or EMPTY_SPEC if locks.redirect is None else locks.redirect.spec
     if again is None:
         labels = (workflow.metadata or EMPTY_METADATA).labels or {}
         user = requester(review.user, labels, snapshot.identities)
-        return GovernedWorkflow(review, workflow, spec, user)
+        return GovernedWorkflow(review, workflow, spec, user, hold.HoldOrigin(annotations=refers_to))
     before = again.before
     marked = (before.annotations or {}).get(USER)
     user = requester(review.user, {}, snapshot.identities) if marked is None else marked
-    origin = hold.HoldOrigin(hold.holds_of(before), retried=hold.has_own_status(workflow))
+    retried = hold.has_own_status(workflow)
+    origin = hold.HoldOrigin(hold.holds_of(before), retried=retried, annotations=refers_to)
     return GovernedWorkflow(review, workflow, spec, user, origin, before.resource_version or "")
 
 

@@ -281,7 +281,9 @@ def _origin(
     `by` is the template that decides its number of tasks.
     """
     labels: dict[str, str] = {}
-    annotations: dict[str, str] = {well_known.WEIGHED_BY: by} if by else {}
+    annotations = {**subject.origin.annotations}
+    if by:
+        annotations[well_known.WEIGHED_BY] = by
     if child.root and (queued or child.quotas):  # Exempt from no quota, it waits for capacity under its root.
         labels[well_known.CHILD_OF] = child.root
         annotations[well_known.ROOT] = child.name

@@ -6,7 +6,7 @@ from typing import Final
 from policy.core.decision.decision import Code, Reason
 from policy.core.objects import hold, well_known
 from policy.core.objects.hold import is_completed
-from policy.core.objects.label_selectors import Labels
+from policy.core.objects.label_selectors import Labels, LabelSelector
 from policy.core.objects.workflow import Metadata, WorkflowMetadata, WorkflowSpec
 from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
@@ -85,7 +85,7 @@ def governing_names(policies: NamespacePolicies, labels: Labels) -> tuple[str, .
 
 def _selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
     """Return the labels that the policies of a namespace select by."""
-    selectors = [quota.selector for quota in policies.quotas]
+    selectors: list[LabelSelector] = [quota.selector for quota in policies.quotas]
     if policies.locks is not None:
         selectors += [policy.workflows for policy in policies.locks.policies]
     keys = [key for each in selectors for key in each.match_labels]

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.admission.reference_marks import moved_by_reference
 from policy.core.admission.tasks_and_priority import (
     PARALLELISM,
     REFERENCE,
@@ -134,7 +135,8 @@ def review_edit(
     # The locks before the edit matter only if there is something to report of those after it.
     had = context.locks(before) if has.has_effect else NO_LOCK_PART
     dropped, patch = _injections(had, has)
-    due = _due_annotations(metadata, had_tasks, has_tasks, had_priority, has_priority)
+    moved, referring = moved_by_reference(old.metadata, new.spec or EMPTY_SPEC, policies, snapshot)
+    due = {**_due_annotations(metadata, had_tasks, has_tasks, had_priority, has_priority), **referring}
     if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
         has_priority = Priority(has_priority.value)  # The edit leaves it alone, whatever is wrong with it.
     return SpecPart(
@@ -142,6 +144,7 @@ def review_edit(
             *_task_faults(had_tasks, has_tasks, context),
             *new_reasons(had_priority.faults, has_priority.faults),
             *redirect.reasons,
+            *moved,
             *new_reasons(had.reasons, has.reasons),
             *dropped,
             *new_reasons(context.object_faults(before), context.object_faults(after)),

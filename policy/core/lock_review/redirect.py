@@ -58,7 +58,7 @@ def redirect_of(
     if ref is None or not ref.name:
         return Redirect(spec)
     named = key_of(ref, locks.namespace)
-    origin = _behind(named, metadata, snapshot)
+    origin = origin_of(named, metadata, snapshot)
     if origin is None:
         return _of_origin(named, spec, wanting, locks, snapshot) if wanting else Redirect(spec)
     if again and named in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
@@ -106,20 +106,7 @@ def redirect_faults(
     return (Reason(Code.LOCK_DROPPED, FIELD, message),)
 
 
-def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, redirect: Redirect) -> tuple[PatchOp, ...]:
-    """Return the patch with the operations that set the marks of a redirect, or remove them."""
-    for path, present, key, value in (
-        (_LABELS, metadata.labels, well_known.SIBLING, redirect.mark),
-        (_ANNOTATIONS, metadata.annotations, well_known.SIBLING_OF, redirect.origin),
-    ):
-        if value and (present or {}).get(key) != value:
-            patch = with_entries(patch, path, present, [(key, value)])
-        elif not value and key in (present or {}):
-            patch = (*patch, PatchOp(Op.REMOVE, path + pointer(key)))
-    return patch
-
-
-def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> TemplateKey | None:
+def origin_of(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> TemplateKey | None:
     """Return the origin of the sibling that a Workflow names; None where it names none.
 
     The origin of a sibling that was deleted is only in the marks of the Workflow.
@@ -134,6 +121,19 @@ def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> Templ
     origin = key_named(text, named.namespace)
     known = origin is not None and origin in snapshot.templates
     return origin if origin is not None and known and not is_sibling(snapshot.header(origin)) else None
+
+
+def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, redirect: Redirect) -> tuple[PatchOp, ...]:
+    """Return the patch with the operations that set the marks of a redirect, or remove them."""
+    for path, present, key, value in (
+        (_LABELS, metadata.labels, well_known.SIBLING, redirect.mark),
+        (_ANNOTATIONS, metadata.annotations, well_known.SIBLING_OF, redirect.origin),
+    ):
+        if value and (present or {}).get(key) != value:
+            patch = with_entries(patch, path, present, [(key, value)])
+        elif not value and key in (present or {}):
+            patch = (*patch, PatchOp(Op.REMOVE, path + pointer(key)))
+    return patch
 
 
 def _of_origin(

@@ -129,13 +129,24 @@ def original_instance_id(metadata: Metadata) -> str | None:
 
 
 def original_labels(metadata: Metadata) -> Mapping[str, str]:
-    """Return the labels that a Workflow has without our hold: selectors of policies match these."""
+    """Return the labels that a Workflow has without our hold: selectors of policies match these.
+
+    What the Workflow refers to, where that is recorded, is under the keys of those annotations.
+    """
     labels = metadata.labels or {}
+    if metadata.annotations and (referring := references_of(metadata)):
+        labels = {**labels, **referring}
     if labels.get(well_known.INSTANCE_ID) != well_known.HOLD_VALUE:
         return labels
     original = original_instance_id(metadata)
     others = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
     return others if original is None else {**others, well_known.INSTANCE_ID: original}
+
+
+def references_of(metadata: Metadata) -> dict[str, str]:
+    """Return the annotations of a Workflow that record what it refers to."""
+    annotations = metadata.annotations or {}
+    return {key: annotations[key] for key in well_known.REFERENCES if key in annotations}
 
 
 def holds_of(metadata: Metadata) -> int:

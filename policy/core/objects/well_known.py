@@ -56,6 +56,11 @@ SIBLING_OF: Final = "lockkeeper.dev/sibling-of"
 """Annotation of both: the kind and the name of that other template."""
 WEIGHED_BY: Final = "lockkeeper.dev/weighed-by"
 """Annotation: the kind and the name of the template that alone decides how many tasks a Workflow runs."""
+REFERS_TO: Final = "lockkeeper.dev/refers-to"
+"""Annotation: kind and name of the template that a Workflow refers to, where a quota selects by that."""
+STARTED_BY: Final = "lockkeeper.dev/started-by"
+"""Annotation: the same of the CronWorkflow that a Workflow is a run of."""
+REFERENCES: Final = (REFERS_TO, STARTED_BY)
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
@@ -63,6 +68,7 @@ OUR_LABELS: Final = (RESERVATION, CHILD_OF)
 OUR_ANNOTATIONS: Final = (
     *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
+    *REFERENCES,
 )
 """What admission writes; it removes values of other writers."""
 PREFIX: Final = "lockkeeper.dev/"

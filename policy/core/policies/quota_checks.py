@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from policy.core.objects.label_selectors import EVERYTHING, changing_problems
+from policy.core.objects.label_selectors import changing_problems
 from policy.core.objects.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from policy.core.policies.quota_part_checks import (
     MAX_RESERVES,
@@ -69,11 +69,11 @@ def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     if spec.on_exceed is OnExceed.WARN:
         message = "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny"
         yield Problem(f"{path}.onExceed", message)
-    if spec.selector != EVERYTHING:
+    if not spec.selector.selects_all:
         message = "leaves Workflows out, which no share bounds then: leave it out where members borrow"
         yield Problem(f"{path}.selector", message)
     defaults = spec.namespace_defaults
-    shares = defaults is not None and defaults.selector == EVERYTHING
+    shares = defaults is not None and defaults.selector.selects_all
     if defaults is not None and shares and defaults.on_exceed is OnExceed.WARN:
         message = "Warn does not go with a share that others borrow from: set Queue or Deny"
         yield Problem(f"{path}.namespaceDefaults.onExceed", message)
@@ -94,7 +94,7 @@ def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     shares = {} if spec.borrowing is None else spec.borrowing.shares
     for name in boundless:
         message = f"{_BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
-        share_by_default = defaults is not None and defaults.selector == EVERYTHING
+        share_by_default = defaults is not None and defaults.selector.selects_all
         if defaults is not None and share_by_default and isinstance(getattr(defaults.limits, name), int):
             yield Problem(f"{path}.namespaceDefaults.limits.{name}", message)
         for namespace, share in sorted(shares.items()):

@@ -51,7 +51,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     """Everything that governs one namespace.
 
     `root` names the ledger that its accounts are in, and `pool` the pool that it belongs to, if any. `rules`
-    are how its Workflows wait.
+    are how its Workflows wait. `by_reference`: a quota selects Workflows by what they refer to.
     """
 
     namespace: str
@@ -60,6 +60,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     locks: LockPolicies | None
     pool: str = ""
     rules: QueueRules = DEFAULT_RULES
+    by_reference: bool = False
 
     @property
     def governed(self) -> bool:
@@ -266,6 +267,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
         locks=locks,
         pool="" if pool is None else pool.metadata.name,
         rules=queue_rules(quotas),
+        by_reference=any(quota.selector.match_references is not None for quota in quotas),
     )
 
 

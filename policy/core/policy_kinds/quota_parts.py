@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.objects.workflow_selectors import EVERY_WORKFLOW, WorkflowSelector
 from policy.core.values.amounts import AmountField
 
 
@@ -139,7 +140,7 @@ class PerWorkflow(PolicyStruct, frozen=True):
 class WorkflowQuotaSpec(PolicyStruct, frozen=True):
     """Limits of the Workflows that match `selector` (absent: all)."""
 
-    selector: LabelSelector = EVERYTHING
+    selector: WorkflowSelector = EVERY_WORKFLOW
     limits: QuotaLimits = QuotaLimits()
     per_workflow: PerWorkflow = PerWorkflow()
     per_user: QuotaLimits = QuotaLimits()

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policy_kinds.quota_parts import (
     OnExceed,
     PriorityAbove,
@@ -53,7 +53,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
 
     source: str
     account: Account
-    selector: LabelSelector
+    selector: WorkflowSelector
     selects_all: bool
     elastic: ElasticLimits
     per_user: Limits
@@ -116,7 +116,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         source=source,
         account=account,
         selector=spec.selector,
-        selects_all=not (spec.selector.match_labels or spec.selector.match_expressions),
+        selects_all=spec.selector.selects_all,
         elastic=elastic,
         per_user=per_user,
         bounds_users=per_user != Limits(),

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from policy.core.objects.label_selectors import EVERYTHING
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
 from policy.core.policy_kinds.quota_parts import (
     RESOURCES,
@@ -66,7 +65,7 @@ def left_open(own: Sequence[WorkflowQuotaSpec], pool: ClusterWorkflowQuota) -> t
 
 def spec_bounds_all(spec: WorkflowQuotaSpec) -> bool:
     """Return whether a quota bounds every Workflow: it selects all, and does not only warn."""
-    return spec.selector == EVERYTHING and spec.on_exceed is not OnExceed.WARN
+    return spec.selector.selects_all and spec.on_exceed is not OnExceed.WARN
 
 
 def borrows(pool: ClusterWorkflowQuota) -> bool:

@@ -43,6 +43,8 @@ class Annotations(
         "inherits": well_known.INHERITS,
         "scheduled": well_known.SCHEDULED_TIME,
         "weighed_by": well_known.WEIGHED_BY,
+        "refers_to": well_known.REFERS_TO,
+        "started_by": well_known.STARTED_BY,
     },
 ):
     """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
@@ -57,6 +59,8 @@ class Annotations(
     inherits: str | None = None
     scheduled: str | None = None
     weighed_by: str | None = None
+    refers_to: str | None = None
+    started_by: str | None = None
 
 
 class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
@@ -303,6 +307,8 @@ class Reader:
             labels = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
             if original is not None:
                 labels[well_known.INSTANCE_ID] = original
+        if marks.refers_to is not None or marks.started_by is not None:
+            labels = {**labels, **_references(marks)}
         return Tracked(
             uid=(metadata.uid or "") if before is None else before.uid,
             namespace=intern(metadata.namespace or ""),
@@ -331,6 +337,12 @@ class Reader:
             read = hold.parse_quota_marks(*key, "")
             known = self._usage_marks[key] = MarkedUsage(read.tasks, read.priority, marks.tasks != "")
         return known
+
+
+def _references(marks: Annotations) -> dict[str, str]:
+    """Return what a Workflow refers to as the labels that selectors match (`hold.original_labels`)."""
+    found = {well_known.REFERS_TO: marks.refers_to, well_known.STARTED_BY: marks.started_by}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _is_ending(metadata: _Identified) -> bool:

@@ -20,7 +20,7 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Cluster, EventType
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Root
@@ -155,7 +155,7 @@ def manifest(row: Row) -> JsonObject:
 
 def policies(on_exceed: OnExceed) -> Snapshot:
     """Return a pool of two namespaces and a namespace of its own, with limits on everything."""
-    nightly = LabelSelector({"when": "nightly"})
+    nightly = WorkflowSelector({"when": "nightly"})
     return snapshot_of(
         pool("data", workflows=5, tasks=11, on_exceed=on_exceed),
         member("etl", "data"),

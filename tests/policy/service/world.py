@@ -35,8 +35,9 @@ from policy.core.decision.decision import Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.objects.label_selectors import LabelSelector
 from policy.core.objects.workflow import Workflow
+from policy.core.objects.workflow_selectors import EVERY_WORKFLOW, WorkflowSelector
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import (
     ClusterWorkflowQuota,
@@ -286,7 +287,7 @@ def quota(
     tasks: int | None = None,
     per_user: int | None = None,
     on_exceed: OnExceed = OnExceed.QUEUE,
-    selector: LabelSelector = EVERYTHING,
+    selector: WorkflowSelector = EVERY_WORKFLOW,
 ) -> WorkflowQuota:
     """Return a quota of one namespace."""
     spec = WorkflowQuotaSpec(

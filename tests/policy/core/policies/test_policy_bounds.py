@@ -91,6 +91,9 @@ def _policy(path: str, count: int) -> Policy:
     if path.startswith("spec.inject[0].templates."):
         return _templates(path.rpartition(".")[2], count)
     selector = _values(count) if path.endswith(".values") else _expressions(count)
+    if "matchReferences" in path:
+        names: list[JsonValue] = [f"n{number}" for number in range(count)]
+        selector = {"matchReferences": {path.rpartition(".")[2]: names}}
     with_selector: dict[str, Policy] = {
         "selector": quota(selector=selector),
         "namespaceSelector": pool(namespaceSelector=selector),
@@ -101,6 +104,7 @@ def _policy(path: str, count: int) -> Policy:
     return with_selector[path.split(".")[1]]
 
 
+KINDS = ("workflowTemplates", "clusterWorkflowTemplates", "cronWorkflows")
 SELECTORS = (
     "spec.selector",
     "spec.namespaceSelector",
@@ -120,6 +124,7 @@ SELECTORS = (
         ("spec.inject", 200),
         ("spec.semaphores[0].windows", 32),
         *((f"spec.inject[0].templates.{part}", 100) for part in PARTS),
+        *((f"spec.selector.matchReferences.{kind}", 64) for kind in KINDS),
         *((f"{selector}.matchExpressions", 64) for selector in SELECTORS),
         *((f"{selector}.matchExpressions[0].values", 256) for selector in SELECTORS),
     ],
@@ -172,6 +177,8 @@ def test_the_crds_have_these_bounds_and_no_others(plural: str, selectors: list[s
         expected["spec.fairShare.weights"] = 1000
         expected["spec.borrowing.shares"] = 1000
     for selector in selectors:
+        if selector in ("spec.selector", "spec.namespaceDefaults.selector"):
+            expected |= {f"{selector}.matchReferences.{kind}": 64 for kind in KINDS}
         expected |= {f"{selector}.matchExpressions": 64, f"{selector}.matchExpressions[].values": 256}
     assert _bounds(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec") == expected
 

@@ -11,7 +11,7 @@ from policy.core.admission.child_exemption import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed, QueueSpec, QueueStrategy, StopPolicy
 from policy.core.quota.accounts import Root
@@ -369,7 +369,7 @@ def test_a_parent_with_copied_marks_has_no_place_under_the_root_of_another() -> 
 
 def test_marks_on_a_workflow_that_no_quota_governs_make_no_root() -> None:
     """They are removed at the create, or its children would be charged to another root."""
-    selector = LabelSelector({"team": "etl"})
+    selector = WorkflowSelector({"team": "etl"})
     policies = snapshot_of(quota(NAMESPACE, "q", workflows=1, selector=selector))
     cluster = memory()
     leader = Leader(cluster, policies, Clock())

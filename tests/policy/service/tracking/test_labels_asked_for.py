@@ -1,7 +1,7 @@
 """A leader keeps few labels of a Workflow; a quota that asks for others must still count what runs."""
 
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from tests.policy.service.world import Clock, Leader, draft, quota, snapshot_of, submit
 
 
@@ -13,7 +13,7 @@ def test_a_quota_that_selects_by_another_label_counts_those_that_run_already(
     leader = Leader(cluster, first, clock)
     submit(cluster, first, draft("runs", labels={"team": "red"}), namespace="etl")
     assert leader.work() == 1
-    red = quota("etl", "red", workflows=1, selector=LabelSelector({"team": "red"}))
+    red = quota("etl", "red", workflows=1, selector=WorkflowSelector({"team": "red"}))
     leader.snapshot = snapshot_of(quota("etl", "all", workflows=5), red)
     submit(cluster, leader.snapshot, draft("waits", labels={"team": "red"}), namespace="etl")
     leader.see()
