@@ -44,6 +44,7 @@ from policy.service.status.policy_status import PolicyStatusWriter
 from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
+from policy.sources.yaml_positions import read_manifest
 from webhook.http_errors import NotSynced
 from webhook.logs import Log
 
@@ -277,6 +278,7 @@ class ClusterPolicies:
             identities=self._identities,
             before=self._compiled,
             extent=gathered.extent,
+            read_manifest=read_manifest,
         )
         self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)

@@ -17,6 +17,7 @@ from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.directory import Loaded, PolicyErrors, SourceError
 from policy.sources.directory_reload import DirectorySource
 from policy.sources.snapshot_store import SnapshotStore
+from policy.sources.yaml_positions import read_manifest
 from webhook.logs import Log
 
 RELOAD_SECONDS: Final = 1.0
@@ -46,6 +47,7 @@ def _snapshot_of(
             argo=argo,
             identities=identities,
             before=latest[-1] if latest else None,
+            read_manifest=read_manifest,
         )
         if alone:
             snapshot = with_siblings(snapshot)

@@ -12,6 +12,7 @@ import msgspec
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.lint.reading import LintObjects, LintSubject
 from policy.core.admission.cron_schedules import schedule_problems
+from policy.core.admission.waiting_parents import WaitingParent, may_wait, waiting_parents
 from policy.core.argo_types.decodability import report_of
 from policy.core.decision.decision import Code
 from policy.core.injection.inject import inject
@@ -22,12 +23,13 @@ from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
 from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
+from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
 from policy.core.objects.read_extent import ONLY_FILES
-from policy.core.objects.template_keys import TEMPLATE_KINDS, TemplateKey
-from policy.core.objects.workflow import WorkflowSpec
+from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
+from policy.core.objects.workflow import EMPTY_METADATA, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
@@ -41,6 +43,7 @@ from policy.core.policy_kinds.kinds import (
     Singular,
     SynchronizationPolicy,
 )
+from policy.sources.yaml_positions import read_manifest
 
 _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")
@@ -64,7 +67,13 @@ _LINT: Final = ClusterSynchronizationPolicy(
 
 def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
     """Return everything found in the objects of the files, in the order of files and lines."""
-    governed = take_snapshot(files.documents, version="lint", argo=argo, extent=ONLY_FILES)
+    governed = take_snapshot(
+        files.documents,
+        version="lint",
+        argo=argo,
+        extent=ONLY_FILES,
+        read_manifest=read_manifest,
+    )
     others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
     ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo, extent=ONLY_FILES)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
@@ -75,6 +84,7 @@ def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
         for subject in files.subjects
         for finding in (
             *_schedules(subject, argo),
+            *_waiting(subject, owners.get(subject), governed, ungoverned),
             *_once(_of_owner(subject, owners.get(subject), governed, ungoverned), _types(subject)),
         )
         if subject.carrier is None or not subject.carrier.rests_on_tag(f"{finding.field} {finding.message}")
@@ -133,6 +143,23 @@ def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[FileFinding]
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
             yield _finding(subject, Level.ERROR, FileCode.SCHEDULE, problem.path, problem.message)
+
+
+def _waiting(
+    subject: LintSubject, owner: TemplateOwner | None, governed: Snapshot, ungoverned: Snapshot
+) -> Iterator[FileFinding]:
+    """Yield where an object waits for a Workflow that needs what it holds."""
+    raw = msgspec.Raw(msgspec.json.encode(subject.value))
+    if owner is None or not may_wait(owner.spec, raw, subject.namespace, governed):
+        return
+    rulebook = _rulebook(subject, governed, ungoverned)
+    labels = subject.metadata.labels if subject.kind is ObjectKind.WORKFLOW else None
+    if subject.cron is not None and subject.cron.spec is not None:
+        labels = (subject.cron.spec.workflow_metadata or EMPTY_METADATA).labels
+    limit_of = limit_lookup(rulebook.locks.definitions, only=subject.namespace)
+    parent = WaitingParent(owner, subject.namespace, labels or {}, limit_of)
+    for each in waiting_parents(parent, governed):
+        yield _finding(subject, Level.WARNING, Code.DEADLOCK, each.path, each.message)
 
 
 def _of_owner(

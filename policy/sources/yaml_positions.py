@@ -120,6 +120,14 @@ def parse(content: bytes) -> ParsedText:
     return ParsedText(tuple(documents))
 
 
+def read_manifest(text: str) -> list[Json]:
+    """Return the objects in a field that has YAML, as resource templates have; none of one that is none."""
+    parsed = parse(text.encode(errors="replace"))
+    if parsed.fault is not None:
+        return []
+    return [document.value for document in parsed.documents if document.value is not None]
+
+
 class _KubernetesLoader(_SafeLoader):
     """The safe loader, which leaves open what a scalar without quotes and tag is."""
 

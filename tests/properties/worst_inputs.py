@@ -195,6 +195,21 @@ def loops(size: int) -> Json:
     return templates("t0", fill(size, caller), arguments={"parameters": [{"name": "x", "value": "v"}]})
 
 
+def waiting_parents(size: int) -> Json:
+    """Templates that create Workflows with many locks and wait for them, below locks of their own."""
+    locks = "".join(f"  - {{name: m{n}}}\\n" for n in range(20))
+    head = "apiVersion: argoproj.io/v1alpha1\\nkind: Workflow\\nspec:\\n synchronization:\\n  mutexes:\\n"
+
+    def maker(n: int) -> Json:
+        manifest = (head + locks).replace("\\n", "\n") + f" # {n}"
+        resource = {"action": "create", "successCondition": "a == b", "manifest": manifest}
+        return {"name": f"t{n}", "resource": resource, "synchronization": mutex(f"m{n}")}
+
+    made = fill(size, maker)
+    steps = [{"name": f"s{n}", "template": f"t{n}"} for n in range(len(made))]
+    return templates("t", [{"name": "t", "steps": [steps], "synchronization": mutex("m")}, *made])
+
+
 def tags(size: int) -> Json:
     """One lock with a name of nothing but tags, and values for them."""
     text = "".join(fill(size // 2, lambda n: f"{{{{workflow.parameters.p{n}}}}}"))
@@ -428,6 +443,7 @@ SPECS: Final[dict[str, Make]] = {
         tangle,
         parameterised,
         loops,
+        waiting_parents,
         tags,
         open_tags,
         used_texts,

@@ -23,6 +23,7 @@ from policy.core.admission.tasks_and_priority import stored_in
 from policy.core.admission.update import Update, guard, reactivates, update_of
 from policy.core.admission.update_metadata import metadata_faults
 from policy.core.admission.update_status import retry_faults
+from policy.core.admission.waiting_parents import WaitingParent, may_wait, waiting_parents
 from policy.core.decision.decision import (
     IGNORED,
     UNGOVERNED,
@@ -32,10 +33,13 @@ from policy.core.decision.decision import (
     Outcome,
     Reason,
     Review,
+    Side,
     denied,
     for_side,
 )
 from policy.core.injection.injection_result import with_note
+from policy.core.lock_graph.run_sources import template_owner
+from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_review.redirect import with_marks
 from policy.core.lock_review.template_locks import review_template
 from policy.core.lock_review.unread_templates import left_out_faults
@@ -43,8 +47,10 @@ from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, revie
 from policy.core.objects import hold
 from policy.core.objects.identities import requester
 from policy.core.objects.json_patch import Op, PatchOp
+from policy.core.objects.label_selectors import Labels
+from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.well_known import RESERVATION, USER
-from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
+from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow, WorkflowSpec
 from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import Snapshot
 
@@ -93,12 +99,44 @@ def apply_policies(review: Review, snapshot: Snapshot, now: datetime) -> Decisio
 def _decide_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about a template or a CronWorkflow: by lock policies, and by quotas if it alone sets tasks."""
     decision = review_template(review, snapshot)
+    if decision.outcome is not Outcome.IGNORED:
+        decision = _with_waiting(decision, review, snapshot)
     faults = tuple(cap_faults(review, snapshot))
     if not faults:
         return decision
     policies = tuple(dict.fromkeys((*decision.policies, *(each.policy for each in faults))))
     decision = msgspec.structs.replace(decision, policies=policies)
     return denied(decision, (*decision.reasons, *faults))
+
+
+def _with_waiting(decision: Decision, review: Review, snapshot: Snapshot) -> Decision:
+    """Return the decision about a template or a CronWorkflow with what its Workflows may wait for."""
+    if review.template is not None:
+        spec, labels, at = review.template.spec, None, "/spec"
+    else:
+        cron = review.cron.spec if review.cron is not None else None
+        spec, at = (cron.workflow_spec if cron is not None else None) or EMPTY_SPEC, "/spec/workflowSpec"
+        labels = ((cron.workflow_metadata if cron is not None else None) or EMPTY_METADATA).labels
+    looks_at_locks = bool(decision.policies)
+    more = _waiting(review, spec, labels or {}, snapshot, at=at, looks_at_locks=looks_at_locks)
+    return msgspec.structs.replace(decision, warnings=decision.warnings + more) if more else decision
+
+
+def _waiting(
+    review: Review, spec: WorkflowSpec, labels: Labels, snapshot: Snapshot, *, at: str, looks_at_locks: bool
+) -> tuple[str, ...]:
+    """Return warnings of Workflows that an object creates, and that may wait for it as it waits for them."""
+    namespace = "" if review.kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else review.namespace
+    if review.side is not Side.MUTATE or not may_wait(spec, review.raw, namespace, snapshot):
+        return ()
+    owner = template_owner(review.kind, review.name, spec, at)
+    locks = snapshot.policies(namespace).locks
+    limit_of = None
+    if looks_at_locks and locks is not None:
+        limit_of = limit_lookup(locks.definitions, only=namespace)
+    parent = WaitingParent(owner, namespace, labels, limit_of)
+    found = waiting_parents(parent, snapshot, review.budget)
+    return tuple(f"lockkeeper: {each.path}: {each.message}" for each in found)
 
 
 def _admit(
@@ -146,9 +184,11 @@ def _admit(
     reasons = quotas.reasons + locks.reasons
     if faults:
         reasons = (*(msgspec.structs.replace(each, policy=sources[0]) for each in faults), *reasons)
+    looks_at_locks = locks is not NO_LOCK_PART
+    waiting = _waiting(review, spec, labels, snapshot, at="/spec", looks_at_locks=looks_at_locks)
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
-        warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
+        warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings + waiting,
         patch=_whole_patch(workflow, quotas, locks),
         injected=locks.injected,
         policies=sources,

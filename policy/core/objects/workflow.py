@@ -141,6 +141,7 @@ class ResourceTemplate(Read, frozen=True):
     manifest: str | None = None
     set_owner_reference: bool | None = None
     success_condition: str | None = None
+    failure_condition: str | None = None
 
 
 class TemplateRef(Read, frozen=True):

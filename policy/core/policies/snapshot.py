@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from policy.core.lock_graph.template_library import Library, library_of
+from policy.core.lock_model.created_workflows import ReadManifest
 from policy.core.lock_model.lock_policies import LockPolicies, compile_lock_policies
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.objects.argo_version import ArgoVersion
@@ -99,6 +100,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     identities: Identities = UPSTREAM
     argo_defaults: WorkflowDefaults = NO_DEFAULTS
     extent: Extent = WHOLE
+    read_manifest: ReadManifest = lambda _: ()
 
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
@@ -154,11 +156,12 @@ def take_snapshot(
     identities: Identities = UPSTREAM,
     before: Snapshot | None = None,
     extent: Extent = WHOLE,
+    read_manifest: ReadManifest = lambda _: (),
 ) -> Snapshot:
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
 
     With the snapshot `before`, only templates that changed are analysed again. `extent` is how much of the
-    cluster was read.
+    cluster was read. `read_manifest` reads the manifests of resource templates, which are YAML.
     """
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
@@ -202,6 +205,7 @@ def take_snapshot(
         texts=texts,
         headers=headers,
         extent=extent,
+        read_manifest=read_manifest,
     )
 
 

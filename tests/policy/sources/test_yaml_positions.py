@@ -8,7 +8,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.sources.yaml_positions import MAX_DEPTH, Json, ParsedDocument, TextPlace, child, item, parse
+from policy.sources.yaml_positions import (
+    MAX_DEPTH,
+    Json,
+    ParsedDocument,
+    TextPlace,
+    child,
+    item,
+    parse,
+    read_manifest,
+)
 from policy.sources.yaml_scalars import as_json, plain
 
 SCALARS = (
@@ -347,3 +356,15 @@ def test_nesting_up_to_the_limit_is_read() -> None:
     """The limit itself is allowed."""
     value = only("[" * MAX_DEPTH + "]" * MAX_DEPTH).value
     assert math.isclose(json.dumps(value).count("["), MAX_DEPTH)
+
+
+def test_a_manifest_in_a_field_is_read_with_all_documents() -> None:
+    """An empty document is none."""
+    assert read_manifest("kind: A\n---\n---\n{kind: B}\n") == [{"kind": "A"}, {"kind": "B"}]
+    assert read_manifest('{"kind": "A"}') == [{"kind": "A"}]
+
+
+@pytest.mark.parametrize("text", ["a: [", "\x00", "a: {{b}}: c", ""])
+def test_a_manifest_that_cannot_be_read_is_passed_over(text: str) -> None:
+    """It is no fault of the review."""
+    assert not [each for each in read_manifest(text) if isinstance(each, dict) and "kind" in each]
