@@ -67,10 +67,11 @@ def add_argo_version(parser: argparse.ArgumentParser) -> None:
     """Add `--argo-version`."""
     parser.add_argument(
         "--argo-version",
-        type=option_type(ArgoVersion.parse),
+        type=option_type(ArgoVersion.parse_known),
         default=DEFAULT_VERSION,
         metavar="VERSION",
-        help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
+        help="version of the Argo controller, such as 4, 4.1 or v4.1.2: it decides how locks are written "
+        f"(default {DEFAULT_VERSION})",
     )
 
 

@@ -6,6 +6,7 @@ that is nearly one of Argo's is told: it would not be created as what its author
 
 from typing import Final
 
+from policy.core.objects.well_known import GROUP
 from policy.core.policy_kinds.kinds import POLICY_KINDS
 from policy.core.values.problems import Problem, nearest
 from policy.sources.documents import ARGO_API_VERSION
@@ -37,7 +38,7 @@ def is_policy(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
     group = str(value.get("apiVersion")).partition("/")[0]
-    return value.get("kind") in POLICY_KINDS or group == "lockkeeper.dev"
+    return str(value.get("kind")) in POLICY_KINDS or group == GROUP
 
 
 def misspelt(value: Json) -> Problem | None:

@@ -50,6 +50,9 @@ REFUSED: Final = [
     ("image.tag=1.0@sha256:abc", "image.tag", "pattern"),
     ("image.pullPolicy=Sometimes", "image.pullPolicy", "IfNotPresent"),
     ("argoVersion=newest", "argoVersion", "pattern"),
+    ("argoVersion=4.2", "argoVersion", "pattern"),
+    ("argoVersion=v5.0.1", "argoVersion", "pattern"),
+    ("certificates.certManager.issuerRef.kind=ClusterIssuer", "certificates.certManager.issuerRef", "name"),
     ("argo.controllerServiceAccount=null", "argo", "controllerServiceAccount"),
     ("argo.deployment=workflow-controller", "argo.deployment", "pattern"),
     ("argo.controllerServiceAccount={it's}", "argo.controllerServiceAccount.0", "pattern"),
@@ -78,6 +81,26 @@ TOGETHER: Final = [
     (
         ("certificates.mode=secret",),
         "of type kubernetes.io/tls in the release's namespace, with certificates.secret.name",
+    ),
+    (
+        ("certificates.mode=certManager", "certificates.certManager.duration=1h"),
+        "it has to be shorter than duration, which is 1h; a third of it is usual",
+    ),
+    (
+        ("certificates.mode=certManager", "certificates.certManager.renewBefore=2159h59m3600s"),
+        "it has to be shorter than duration, which is 2160h; a third of it is usual",
+    ),
+    (
+        ("certificates.mode=certManager", "certificates.certManager.duration=59m59s"),
+        "cert-manager makes no certificate of less than 1h",
+    ),
+    (
+        ("certificates.mode=certManager", "certificates.certManager.renewBefore=299s"),
+        "cert-manager takes no less than 5m",
+    ),
+    (
+        ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.scrapeTimeout=1m"),
+        "Prometheus takes none that is longer than interval, which is 30s",
     ),
     (
         ("webhook.preStopSeconds=60",),
@@ -149,7 +172,7 @@ CHANGES: Final = {
         *MODES["certManager"],
         "certificates.certManager.issuerRef.name=a",
     ),
-    "certificates.certManager.duration": (*MODES["certManager"], "certificates.certManager.duration=24h"),
+    "certificates.certManager.duration": (*MODES["certManager"], "certificates.certManager.duration=1000h"),
     "certificates.certManager.renewBefore": (
         *MODES["certManager"],
         "certificates.certManager.renewBefore=1h",

@@ -56,3 +56,11 @@ The names that stand in more than one file. The rest is the fullname with an end
 true
 {{- end -}}
 {{- end -}}
+
+{{/* The seconds of a length of time such as 1h30m. */}}
+{{- define "lockkeeper.seconds" -}}
+{{- $hours := regexFind "[0-9]+h" . | trimSuffix "h" | default "0" | atoi -}}
+{{- $minutes := regexFind "[0-9]+m" . | trimSuffix "m" | default "0" | atoi -}}
+{{- $seconds := regexFind "[0-9]+s" . | trimSuffix "s" | default "0" | atoi -}}
+{{- add (mul $hours 3600) (mul $minutes 60) $seconds -}}
+{{- end }}

@@ -6,6 +6,9 @@ from typing import Final
 import msgspec
 
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.\d+)?(?:[-+].*)?")
+_MAJOR: Final = re.compile(r"v?(\d+)")
+_NEWEST_MINORS: Final = {3: 7, 4: 1}
+"""The newest minor version of each major one that this program knows."""
 
 
 class ArgoVersion(msgspec.Struct, frozen=True, order=True):
@@ -25,6 +28,22 @@ class ArgoVersion(msgspec.Struct, frozen=True, order=True):
         if match is None:
             raise ValueError(f"{text!r} is not an Argo version; give one such as 4.1 or v3.6.10")
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def parse_known(cls, text: str) -> "ArgoVersion":
+        """Return the version that a user gives; a major version alone means the newest of it.
+
+        Raises:
+            ValueError: the text is no version, or there is no such version yet.
+        """
+        major = _MAJOR.fullmatch(text.strip())
+        if major is not None and int(major[1]) in _NEWEST_MINORS:
+            return cls(int(major[1]), _NEWEST_MINORS[int(major[1])])
+        version = cls(int(major[1]), 0) if major is not None else cls.parse(text)
+        if version.minor > _NEWEST_MINORS.get(version.major, -1):
+            known = " and ".join(f"{each}.0 to {each}.{newest}" for each, newest in _NEWEST_MINORS.items())
+            raise ValueError(f"there is no Argo {text.strip()} that is known here; known are {known}")
+        return version
 
     @property
     def reads_lists(self) -> bool:

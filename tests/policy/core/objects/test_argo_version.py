@@ -32,6 +32,35 @@ def test_what_is_no_version_is_refused_with_an_example(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("4", ArgoVersion(4, 1)),
+        ("v3", ArgoVersion(3, 7)),
+        ("4.1", ArgoVersion(4, 1)),
+        ("v4.0.10", ArgoVersion(4, 0)),
+        ("3.6.19", ArgoVersion(3, 6)),
+    ],
+)
+def test_a_user_may_give_as_much_of_a_version_as_matters(text: str, version: ArgoVersion) -> None:
+    """Of a major version alone the newest is meant."""
+    assert ArgoVersion.parse_known(text) == version
+
+
+@pytest.mark.parametrize("text", ["5", "4.2", "v4.10.0", "3.8", "2.12", "0"])
+def test_a_version_that_there_is_not_is_refused_with_those_that_there_are(text: str) -> None:
+    """A slip such as 4.10 for 4.1 would be taken for a later one, with all that it can do."""
+    with pytest.raises(ValueError, match=r"known are 3\.0 to 3\.7 and 4\.0 to 4\.1$"):
+        ArgoVersion.parse_known(text)
+
+
+@pytest.mark.parametrize("text", ["", "v", "latest", "4.x", "4.1.2.3"])
+def test_what_a_user_gives_in_place_of_a_version_is_refused(text: str) -> None:
+    """With an example, as of a tag."""
+    with pytest.raises(ValueError, match="is not an Argo version"):
+        ArgoVersion.parse_known(text)
+
+
+@pytest.mark.parametrize(
     ("text", "lists", "singular"),
     [
         ("3.4", False, True),
