@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
-import yaml
 
 from lockkeeper.process.console import UsageError, as_json
+from lockkeeper.process.yaml_output import as_yaml
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
@@ -44,7 +44,7 @@ def printed(output: str, value: object, names: Sequence[str]) -> str:
         case "json":
             return as_json(value)
         case "yaml":
-            return yaml.safe_dump(msgspec.to_builtins(value), sort_keys=False, allow_unicode=True).rstrip()
+            return as_yaml(msgspec.to_builtins(value)).rstrip()
         case "name":
             return "\n".join(names)
         case _:
