@@ -16,7 +16,7 @@ from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.process.console import UsageError, aligned, as_json, utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster

@@ -8,7 +8,7 @@ from typing import Final
 from lockkeeper.checking.checks import State, check_installation, nothing_seen, table
 from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.checking.tls_probe import probe
-from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import TooManyRequests, Unavailable
 

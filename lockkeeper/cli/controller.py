@@ -19,14 +19,14 @@ from types import FrameType
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.controller import Terms
 from lockkeeper.certificates.certificate_upkeep import ControllerCertificates
-from lockkeeper.cli.options import (
+from lockkeeper.options.command_options import (
     add_argo_deployment,
     add_argo_version,
     add_kubeconfig,
     deployment_name,
     reach,
 )
-from lockkeeper.cli.serving_options import (
+from lockkeeper.options.serving_options import (
     add_certificate_secret,
     check_certificate_secret,
     listen,

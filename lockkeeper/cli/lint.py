@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from lockkeeper.cli.file_options import add_file_options, counting_in, existing_policies, nothing_in
-from lockkeeper.cli.options import add_argo_version, add_output, print_values
 from lockkeeper.findings.finding import CheckedObject, FileFinding, FilesReport, sort_key
 from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
 from lockkeeper.findings.table import table
 from lockkeeper.lint.lint import lint
 from lockkeeper.lint.reading import LintObjects, lint_objects
 from lockkeeper.manifests.reading import Inputs, read_inputs
+from lockkeeper.options.command_options import add_argo_version, add_output, print_values
+from lockkeeper.options.file_options import add_file_options, counting_in, existing_policies, nothing_in
 from lockkeeper.process.console import UsageError, print_message
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
-from lockkeeper.cli.options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, shown, table
+from lockkeeper.options.command_options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues

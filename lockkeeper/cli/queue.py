@@ -7,9 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
+from lockkeeper.options.view_options import add_namespaces, printed, read_roots
 from lockkeeper.process.console import utc_now
-from lockkeeper.views.cluster_commands import add_namespaces, printed, read_roots
 from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
 from lockkeeper.views.terminal import Terminal
 from policy.cluster.protocol import Cluster

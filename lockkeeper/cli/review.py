@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Sequence
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.file_options import add_file_options, existing_policies, nothing_in
-from lockkeeper.cli.options import add_output, add_policies, print_values
 from lockkeeper.findings.finding import FilesReport
 from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
 from lockkeeper.findings.table import line_of
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.reading import Inputs, read_inputs, unread
+from lockkeeper.options.command_options import add_output, add_policies, print_values
+from lockkeeper.options.file_options import add_file_options, existing_policies, nothing_in
 from lockkeeper.process.console import UsageError, print_message
 from lockkeeper.reviewing.object_review import ReviewedManifest, review_manifest
 from lockkeeper.reviewing.review_report import policy_report, review_report

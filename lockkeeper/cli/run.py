@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.file_options import add_allow_empty, existing_policies, nothing_in
-from lockkeeper.cli.options import add_policies, wrong_files_are_usage_errors
-from lockkeeper.cli.serving_options import add_address, listen
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
 from lockkeeper.manifests.reading import read_manifests
+from lockkeeper.options.command_options import add_policies, wrong_files_are_usage_errors
+from lockkeeper.options.file_options import add_allow_empty, existing_policies, nothing_in
+from lockkeeper.options.serving_options import add_address, listen
 from lockkeeper.process.console import UsageError, print_message, reason_of
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 

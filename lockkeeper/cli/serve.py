@@ -24,8 +24,7 @@ from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.certificates.metrics import CertificateLog
 from lockkeeper.certificates.serving_certificate import MountedCertificate, SecretCertificate
-from lockkeeper.cli.file_options import add_allow_empty, existing_policies
-from lockkeeper.cli.options import (
+from lockkeeper.options.command_options import (
     add_argo_deployment,
     add_identities,
     add_kubeconfig,
@@ -34,7 +33,8 @@ from lockkeeper.cli.options import (
     reach,
     wrong_files_are_usage_errors,
 )
-from lockkeeper.cli.serving_options import (
+from lockkeeper.options.file_options import add_allow_empty, existing_policies
+from lockkeeper.options.serving_options import (
     add_address,
     add_certificate_secret,
     check_certificate_secret,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
-from lockkeeper.cli.options import add_kubeconfig, add_output, reach
+from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
+from lockkeeper.options.view_options import add_namespaces, printed, read_roots
 from lockkeeper.process.console import utc_now
-from lockkeeper.views.cluster_commands import add_namespaces, printed, read_roots
 from lockkeeper.views.quota_table import quota_table
 from lockkeeper.views.terminal import Terminal
 from policy.cluster.protocol import Cluster

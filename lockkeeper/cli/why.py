@@ -7,10 +7,10 @@ from datetime import datetime
 
 import msgspec
 
-from lockkeeper.cli.options import add_kubeconfig, add_output, reach
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
+from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
+from lockkeeper.options.view_options import printed, read_roots
 from lockkeeper.process.console import UsageError, utc_now
-from lockkeeper.views.cluster_commands import printed, read_roots
 from lockkeeper.views.story_text import story_text
 from lockkeeper.views.terminal import Terminal, age
 from policy.cluster.errors import ClusterError, NotFound

@@ -3,6 +3,5 @@
 A `ClusterView` or a `Story` of `policy.core.cluster_view` comes in, lines go out; nothing is read or decided
 here. `quota_table` is the tree of `lockkeeper status`, `queue_table` that of `lockkeeper queue`,
 `story_text` what `lockkeeper why` says, and `terminal` has what all need: bars where a person looks, plain
-text in a pipe, and lines that fit. `cluster_commands` reads the cluster for all of them. Called by the
-commands of `lockkeeper.cli`.
+text in a pipe, and lines that fit. Called by the commands of `lockkeeper.cli`.
 """

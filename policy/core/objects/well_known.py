@@ -61,6 +61,8 @@ REFERS_TO: Final = "lockkeeper.dev/refers-to"
 STARTED_BY: Final = "lockkeeper.dev/started-by"
 """Annotation: the same of the CronWorkflow that a Workflow is a run of."""
 REFERENCES: Final = (REFERS_TO, STARTED_BY)
+ON_HOLD: Final = "lockkeeper.dev/on-hold"
+"""Annotation of a Workflow that waits: `true` while its user has paused it (`spec.suspend`)."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
@@ -69,6 +71,7 @@ OUR_ANNOTATIONS: Final = (
     *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
     *REFERENCES,
+    ON_HOLD,
 )
 """What admission writes; it removes values of other writers."""
 PREFIX: Final = "lockkeeper.dev/"

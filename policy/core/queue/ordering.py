@@ -52,7 +52,7 @@ class Requirements(msgspec.Struct, frozen=True):
 class Waiter(msgspec.Struct, frozen=True):
     """A held Workflow: which one it is, what its order depends on, and what it needs.
 
-    With a `fault` it waits and is not released.
+    With a `fault`, or while it is `on_hold`, it waits and is not released.
     """
 
     uid: str
@@ -64,6 +64,12 @@ class Waiter(msgspec.Struct, frozen=True):
     arrival: int
     needs: Requirements
     fault: str = ""
+    on_hold: bool = False
+
+    @property
+    def stands_aside(self) -> bool:
+        """Whether it is not released as it is, and so blocks no others."""
+        return self.on_hold or self.fault != ""
 
 
 class Order:

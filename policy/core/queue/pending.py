@@ -49,11 +49,11 @@ class Deadlines:
 
 
 class PendingOfNamespace:
-    """The waiters of one namespace; those with a fault are in no group."""
+    """The waiters of one namespace; those that stand aside are in no group."""
 
     def __init__(self) -> None:
         self.groups: dict[Requirements, EquivalenceGroup] = {}
-        self.faulty: dict[str, Waiter] = {}
+        self.aside: dict[str, Waiter] = {}
         self.priorities: Counter[int] = Counter()
 
 
@@ -74,14 +74,14 @@ class Pending:
     def add(self, waiter: Waiter) -> EquivalenceGroup | None:
         """Add a waiter that is not here yet; return its group if it is the head of it.
 
-        A waiter with a fault joins no group.
+        A waiter that stands aside joins no group.
         """
         self._waiters[waiter.uid] = waiter
         here = self.of(waiter.namespace)
         here.priorities[waiter.priority] += 1
         self._set_deadline(waiter)
-        if waiter.fault:
-            here.faulty[waiter.uid] = waiter
+        if waiter.stands_aside:
+            here.aside[waiter.uid] = waiter
             return None
         group = here.groups.get(waiter.needs)
         if group is None:
@@ -101,7 +101,7 @@ class Pending:
         here.priorities[waiter.priority] -= 1
         if not here.priorities[waiter.priority]:
             del here.priorities[waiter.priority]
-        if here.faulty.pop(uid, None) is not None:
+        if here.aside.pop(uid, None) is not None:
             return None
         self._count(waiter.priority, -1)
         group = here.groups[waiter.needs]
@@ -145,7 +145,7 @@ class Pending:
             self.strict[namespace] = None
         here = self.of(namespace)
         groups = list(here.groups.values())
-        for waiter in [*chain.from_iterable(groups), *here.faulty.values()]:
+        for waiter in [*chain.from_iterable(groups), *here.aside.values()]:
             self._set_deadline(waiter)
         self.reorder(groups)
         return groups

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from heapq import nsmallest
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,8 @@ class WaitReason(StrEnum):
     RELEASING = "Releasing"
 
 
+_ASIDE: Final = {False: WaitReason.MISCONFIGURED, True: WaitReason.ON_HOLD}
+"""Why a waiter stands aside, by whether it has no fault."""
 _Why: TypeAlias = tuple[WaitReason, tuple[Shortfall, ...]]
 
 
@@ -41,12 +43,15 @@ class Position(msgspec.Struct, frozen=True):
 
 
 def positions(planner: Planner, namespace: str, most: int | None = None) -> list[Position]:
-    """Return those that wait in a namespace, in the order of now, at most `most`; faulty ones are last."""
+    """Return those that wait in a namespace, in the order of now, at most `most`; last who stands aside."""
     order, here = planner.pending.order, planner.pending.of(namespace)
-    reasons: dict[EquivalenceGroup | None, _Why] = {None: (WaitReason.MISCONFIGURED, ())}
+    reasons: dict[EquivalenceGroup, _Why] = {}
     found = []
     for position, (waiter, group) in enumerate(_in_order(order, here, most), start=1):
-        if group is not None and group not in reasons:
+        if group is None:
+            found.append(Position(waiter, position, _ASIDE[waiter.fault == ""]))
+            continue
+        if group not in reasons:
             reasons[group] = reason_of(planner, group)
         found.append(Position(waiter, position, *reasons[group]))
     return found
@@ -61,7 +66,7 @@ def _in_order(
         for group in here.groups.values()
         for waiter in (group if most is None else group.first(most))
     ]
-    placed += [(True, order.in_namespace(waiter), waiter, None) for waiter in here.faulty.values()]
+    placed += [(True, order.in_namespace(waiter), waiter, None) for waiter in here.aside.values()]
     wanted = len(placed) if most is None else most
     return [(waiter, group) for _, _, waiter, group in nsmallest(wanted, placed, key=lambda each: each[:2])]
 

@@ -22,6 +22,9 @@ def reason(position: Position, rules: QueueRules) -> str:
     match position.reason:
         case WaitReason.MISCONFIGURED:
             text = f"it is not released: {waiter.fault}"
+        case WaitReason.ON_HOLD if waiter.on_hold:
+            resume = f"lockkeeper resume {waiter.name} -n {waiter.namespace}"
+            text = f"it is on hold (spec.suspend); {resume} ends that"
         case WaitReason.ON_HOLD:
             text = _on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:

@@ -124,7 +124,7 @@ class PositionMessages:
         yield from positions(state.planner, namespace, REFRESHED_POSITIONS)
         pending = state.planner.pending
         never = [waiter for group in pending.groups(namespace) if group.never_fits for waiter in group]
-        if any(each.uid not in self._shown for each in (*never, *pending.of(namespace).faulty.values())):
+        if any(each.uid not in self._shown for each in (*never, *pending.of(namespace).aside.values())):
             for found in positions(state.planner, namespace)[REFRESHED_POSITIONS:]:
                 if found.reason in _FOR_EVER and found.waiter.uid not in self._shown:
                     yield found

@@ -323,6 +323,7 @@ class RootState:
                 withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
             ),
             fault=self._fault(tracked) or fault,
+            on_hold=tracked.on_hold,
         )
 
     def _widened(self, ledger: Ledger, moved: Iterable[Reservation]) -> Ledger:

@@ -45,6 +45,7 @@ class Annotations(
         "weighed_by": well_known.WEIGHED_BY,
         "refers_to": well_known.REFERS_TO,
         "started_by": well_known.STARTED_BY,
+        "on_hold": well_known.ON_HOLD,
     },
 ):
     """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
@@ -61,6 +62,7 @@ class Annotations(
     weighed_by: str | None = None
     refers_to: str | None = None
     started_by: str | None = None
+    on_hold: str | None = None
 
 
 class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
@@ -233,6 +235,11 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     def weighed_by(self) -> str:
         """The template that alone gives the number of its tasks, while it is held; or ""."""
         return "" if self.hold is None else self.hold.marks.weighed_by or ""
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether it waits because its user has paused it."""
+        return self.hold is not None and self.hold.marks.on_hold == "true"
 
     @property
     def weight(self) -> Usage:

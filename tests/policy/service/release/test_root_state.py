@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue.ordering import Requirements
-from policy.core.queue.positions import WaitReason, reason_of
+from policy.core.queue.positions import WaitReason, positions, reason_of
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, with_reservations
@@ -735,3 +736,15 @@ def test_whatever_limits_are_edited_the_result_is_the_same_as_with_a_new_state(
 def reasons(state: RootState) -> Mapping[Requirements, object]:
     """Return why each group waits that does."""
     return {each.needs: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}
+
+
+def test_one_that_is_paused_waits_and_blocks_no_other() -> None:
+    """It is released when it is resumed, in its turn."""
+    paused = live("p", arrival=1)
+    assert paused.hold is not None
+    marks = msgspec.structs.replace(paused.hold.marks, on_hold="true")
+    paused = msgspec.structs.replace(paused, hold=msgspec.structs.replace(paused.hold, marks=marks))
+    driven = DrivenState(one_pool(1), paused, live("q", arrival=2))
+    assert [each.workflow for each in driven.settled().releases().values()] == ["q"]
+    (position,) = positions(driven.state.planner, "a")
+    assert (position.waiter.uid, position.reason) == ("p", WaitReason.ON_HOLD)

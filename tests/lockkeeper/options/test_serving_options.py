@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from lockkeeper.cli.serving_options import certificate_names, secret_name
+from lockkeeper.options.serving_options import certificate_names, secret_name
 from lockkeeper.process.kubernetes_objects import NamespacedName
 
 

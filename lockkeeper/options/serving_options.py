@@ -7,7 +7,7 @@ from socket import socket
 from typing import Final
 
 from certs.subject_names import normalised_names
-from lockkeeper.cli.options import option_type
+from lockkeeper.options.command_options import option_type
 from lockkeeper.process.console import UsageError, reason_of
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from webhook.serving.server import DEFAULT_PORT, bind
