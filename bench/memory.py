@@ -19,7 +19,7 @@ from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger
 from policy.service.release.root_state import RootState
-from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import Tracker
 
 KNOWN: Final = 100_000

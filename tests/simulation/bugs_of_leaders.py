@@ -13,7 +13,7 @@ from policy.service.leading.fences import Fences
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.release.release_sender import ReleaseSender, SendResult
-from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import Tracker
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful

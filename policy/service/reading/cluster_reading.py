@@ -29,7 +29,7 @@ from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policies.status_figures import QuotaFigures
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger
-from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import LIVE, Tracker
 from policy.sources.last_good_objects import LastGoodObjects
 

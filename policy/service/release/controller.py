@@ -21,7 +21,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.quota.ledger import RESERVATION_TTL
 from policy.service.release.release_pass import ReleasePass
-from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import LIVE, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3

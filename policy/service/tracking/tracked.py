@@ -4,7 +4,7 @@ Only the metadata of an object and our marks in it are read; of its labels only 
 selectors of quotas name. Texts that many have in common are stored once.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable
 from datetime import UTC, datetime
 from sys import intern
 from typing import Final, TypeAlias, TypeVar
@@ -13,129 +13,23 @@ import msgspec
 
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow import Metadata, OwnerReference, Present, Read
+from policy.core.objects.workflow import Metadata, OwnerReference, Read
 from policy.core.values.amounts import Amount, Usage
-from policy.core.values.prepared import prepare
+from policy.service.tracking.live_metadata import (
+    Annotations,
+    IdentifiedMetadata,
+    LiveMetadata,
+    metadata_shape,
+    present_labels,
+)
 
 _Shared = TypeVar("_Shared", bound=Hashable)
-_Shape = TypeVar("_Shape", bound=msgspec.Struct)
-_Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
-"""Name and type of a field, and that it may be absent."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
 """Values that are shared at most; when there are more, those of earlier Workflows are forgotten."""
 _UUID_LENGTH: Final = 36
 _ARRIVAL_BITS: Final = 40
 _ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
-
-
-class Annotations(
-    Read,
-    frozen=True,
-    rename={
-        "tasks": well_known.TASKS,
-        "priority": well_known.PRIORITY,
-        "user": well_known.USER,
-        "holds": well_known.HOLDS,
-        "original": well_known.ORIGINAL_INSTANCE_ID,
-        "retried": well_known.RETRIED,
-        "cron": well_known.CRON,
-        "inherits": well_known.INHERITS,
-        "scheduled": well_known.SCHEDULED_TIME,
-        "weighed_by": well_known.WEIGHED_BY,
-        "refers_to": well_known.REFERS_TO,
-        "started_by": well_known.STARTED_BY,
-        "on_hold": well_known.ON_HOLD,
-    },
-):
-    """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
-
-    tasks: str = ""
-    priority: str = ""
-    user: str = ""
-    holds: str | None = None
-    original: str | None = None
-    retried: str | None = None
-    cron: str | None = None
-    inherits: str | None = None
-    scheduled: str | None = None
-    weighed_by: str | None = None
-    refers_to: str | None = None
-    started_by: str | None = None
-    on_hold: str | None = None
-
-
-class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
-    """Whether somebody has set `spec.shutdown`."""
-
-    shutdown: Present | None = None
-
-
-class _SetFields(Read, frozen=True, rename={"spec": "f:spec"}):
-    """The fields that one manager owns, as FieldsV1 has them."""
-
-    spec: _SetSpecFields | None = None
-
-
-class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
-    """An entry of `metadata.managedFields`.
-
-    It is the only part of the metadata that shows a field of the spec: a leader reads no specs.
-    """
-
-    fields: _SetFields | None = None
-
-
-class _Identified(Read, frozen=True):
-    """The metadata of a Workflow that a leader reads."""
-
-    name: str | None = None
-    namespace: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: Annotations | None = None
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: str | None = None
-    owner_references: tuple[OwnerReference, ...] | None = None
-    managed_fields: tuple[_FieldManager, ...] | None = None
-
-
-class LiveMetadata(Read, frozen=True):
-    """A Workflow as a leader reads it."""
-
-    metadata: _Identified
-
-
-class _Labels(Read, frozen=True):
-    """Base of the labels of a Workflow that are read: a field for each."""
-
-
-prepare(LiveMetadata)
-_OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known.INSTANCE_ID})
-"""The labels that a leader reads whatever quotas select by."""
-
-
-def _live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
-    """Return the shape of a Workflow with these labels and our own; more would cost most of a list."""
-    named = {f"label{number}": key for number, key in enumerate(sorted({*keys, *_OWN}))}
-    labels = _derived(_Labels, [(name, str | None, None) for name in named], rename=named)
-    identified = _derived(_Identified, [("labels", labels | None, None)])
-    shape = _derived(LiveMetadata, [("metadata", identified)])
-    prepare(shape)
-    return shape
-
-
-def _derived(
-    base: type[_Shape], fields: Iterable[_Field], rename: Mapping[str, str] | None = None
-) -> type[_Shape]:
-    """Return a struct like another, but for some fields."""
-    created = msgspec.defstruct(
-        f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False
-    )
-    if not issubclass(created, base):
-        raise TypeError("a struct is not of the base that it was derived from")
-    return created
 
 
 _NO_MARKS: Final = Annotations()
@@ -295,7 +189,7 @@ class Reader:
     """
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
-        self.shape = LiveMetadata if keys is None else _live_metadata(keys)
+        self.shape = LiveMetadata if keys is None else metadata_shape(keys)
         self._keys = None if keys is None else tuple(sorted(keys))
         self._usage_marks: dict[tuple[str, str], MarkedUsage] = {}
         self._label_pairs: dict[Pairs, Pairs] = {}
@@ -303,7 +197,7 @@ class Reader:
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
         """Return a Workflow; `arrival` is its place in the order of arrival, `before` what it was."""
         metadata = found.metadata
-        labels, marks = _given(metadata.labels), metadata.annotations or _NO_MARKS
+        labels, marks = present_labels(metadata.labels), metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(well_known.RESERVATION, ""), labels.get(well_known.CHILD_OF, "")
         created = metadata.creation_timestamp
         child = Child(intern(parent)) if parent else None
@@ -352,19 +246,11 @@ def _references(marks: Annotations) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _is_ending(metadata: _Identified) -> bool:
+def _is_ending(metadata: IdentifiedMetadata) -> bool:
     return metadata.deletion_timestamp is not None or any(
         entry.fields is not None and entry.fields.spec is not None and entry.fields.spec.shutdown is not None
         for entry in metadata.managed_fields or ()
     )
-
-
-def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:
-    """Return the labels that are present, by their keys."""
-    if not isinstance(labels, _Labels):
-        return labels or {}
-    pairs = zip(labels.__struct_encode_fields__, msgspec.structs.astuple(labels), strict=True)
-    return {key: value for key, value in pairs if value is not None}
 
 
 def order_of(created: datetime | None, arrival: int) -> int:

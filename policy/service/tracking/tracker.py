@@ -14,7 +14,8 @@ from policy.cluster.protocol import EventType, Listing, Unread, WatchEvent
 from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.service.tracking.tracked import Child, LiveMetadata, Pairs, Reader, Tracked
+from policy.service.tracking.live_metadata import LiveMetadata
+from policy.service.tracking.tracked import Child, Pairs, Reader, Tracked
 
 LIVE: Final = f"{well_known.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""

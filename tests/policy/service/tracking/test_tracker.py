@@ -16,7 +16,8 @@ from policy.cluster.protocol import WORKFLOWS, EventType, Listing, MergePatch, W
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.amounts import UNLIMITED, Amount, Usage
-from policy.service.tracking.tracked import LiveMetadata, MarkedUsage, Reader, Tracked, track
+from policy.service.tracking.live_metadata import LiveMetadata
+from policy.service.tracking.tracked import MarkedUsage, Reader, Tracked, track
 from policy.service.tracking.tracker import LIVE, Tracker
 from tests.policy.service.world import draft, memory, name_of
 

@@ -1,0 +1,132 @@
+"""What is read of a live Workflow: its metadata, with the labels that quotas select by, and no spec."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from policy.core.objects import well_known
+from policy.core.objects.workflow import OwnerReference, Present, Read
+from policy.core.values.prepared import prepare
+
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
+"""Name and type of a field, and that it may be absent."""
+
+
+class Annotations(
+    Read,
+    frozen=True,
+    rename={
+        "tasks": well_known.TASKS,
+        "priority": well_known.PRIORITY,
+        "user": well_known.USER,
+        "holds": well_known.HOLDS,
+        "original": well_known.ORIGINAL_INSTANCE_ID,
+        "retried": well_known.RETRIED,
+        "cron": well_known.CRON,
+        "inherits": well_known.INHERITS,
+        "scheduled": well_known.SCHEDULED_TIME,
+        "weighed_by": well_known.WEIGHED_BY,
+        "refers_to": well_known.REFERS_TO,
+        "started_by": well_known.STARTED_BY,
+        "on_hold": well_known.ON_HOLD,
+    },
+):
+    """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
+
+    tasks: str = ""
+    priority: str = ""
+    user: str = ""
+    holds: str | None = None
+    original: str | None = None
+    retried: str | None = None
+    cron: str | None = None
+    inherits: str | None = None
+    scheduled: str | None = None
+    weighed_by: str | None = None
+    refers_to: str | None = None
+    started_by: str | None = None
+    on_hold: str | None = None
+
+
+class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
+    """Whether somebody has set `spec.shutdown`."""
+
+    shutdown: Present | None = None
+
+
+class _SetFields(Read, frozen=True, rename={"spec": "f:spec"}):
+    """The fields that one manager owns, as FieldsV1 has them."""
+
+    spec: _SetSpecFields | None = None
+
+
+class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
+    """An entry of `metadata.managedFields`.
+
+    It is the only part of the metadata that shows a field of the spec: a leader reads no specs.
+    """
+
+    fields: _SetFields | None = None
+
+
+class IdentifiedMetadata(Read, frozen=True):
+    """The metadata of a Workflow that a leader reads."""
+
+    name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: Annotations | None = None
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: str | None = None
+    owner_references: tuple[OwnerReference, ...] | None = None
+    managed_fields: tuple[_FieldManager, ...] | None = None
+
+
+class LiveMetadata(Read, frozen=True):
+    """A Workflow as a leader reads it."""
+
+    metadata: IdentifiedMetadata
+
+
+class ReadLabels(Read, frozen=True):
+    """Base of the labels of a Workflow that are read: a field for each."""
+
+
+prepare(LiveMetadata)
+_OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known.INSTANCE_ID})
+"""The labels that a leader reads whatever quotas select by."""
+
+
+def metadata_shape(keys: Collection[str]) -> type[LiveMetadata]:
+    """Return the shape of a Workflow with these labels and our own; more would cost most of a list."""
+    named = {f"label{number}": key for number, key in enumerate(sorted({*keys, *_OWN}))}
+    labels = _derived(ReadLabels, [(name, str | None, None) for name in named], rename=named)
+    identified = _derived(IdentifiedMetadata, [("labels", labels | None, None)])
+    shape = _derived(LiveMetadata, [("metadata", identified)])
+    prepare(shape)
+    return shape
+
+
+def _derived(
+    base: type[_Shape], fields: Iterable[_Field], rename: Mapping[str, str] | None = None
+) -> type[_Shape]:
+    """Return a struct like another, but for some fields."""
+    created = msgspec.defstruct(
+        f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False
+    )
+    if not issubclass(created, base):
+        raise TypeError("a struct is not of the base that it was derived from")
+    return created
+
+
+def present_labels(labels: dict[str, str] | ReadLabels | None) -> dict[str, str]:
+    """Return the labels that are present, by their keys."""
+    if not isinstance(labels, ReadLabels):
+        return labels or {}
+    pairs = zip(labels.__struct_encode_fields__, msgspec.structs.astuple(labels), strict=True)
+    return {key: value for key, value in pairs if value is not None}
