@@ -14,16 +14,15 @@ from typing import Final
 import msgspec
 
 OURS: Final = "lockkeeper"
-NULL: Final = "null WSGI"
-NULL_FLASK: Final = "null Flask"
+NULL: Final = "null app"
 KOPF: Final = "kopf"
 KOPF_ALLOWS: Final = "kopf, no patch"
-VARIANTS: Final = (OURS, NULL, NULL_FLASK, KOPF, KOPF_ALLOWS)
+VARIANTS: Final = (OURS, NULL, KOPF, KOPF_ALLOWS)
 HOST: Final = "127.0.0.1"
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
-_MODULES: Final = {OURS: "servers", NULL: "servers", NULL_FLASK: "servers", KOPF: "kopf_server"}
+_MODULES: Final = {OURS: "servers", NULL: "servers", KOPF: "kopf_server"}
 """The module of each server; both variants of kopf are handlers of one."""
 _SERVING: Final = re.compile(rb"serving on https://[^ ]*:(\d+)")
 TICK_US: Final = 1e6 / os.sysconf("SC_CLK_TCK")
@@ -38,15 +37,15 @@ class Running(msgspec.Struct, frozen=True):
     pids: tuple[int, ...]
 
     def path(self, answer_bytes: int) -> str:
-        """Return the path to post to; the null apps read from it how long their answer has to be."""
-        if self.variant in (NULL, NULL_FLASK):
+        """Return the path to post to; the null app reads from it how long its answer has to be."""
+        if self.variant == NULL:
             return f"/null/{answer_bytes}"
         return {KOPF: "/mutate", KOPF_ALLOWS: "/allow"}.get(self.variant, "/mutate") + "?timeout=10s"
 
     @property
     def echoes(self) -> bool:
         """Whether an answer carries the uid of its request."""
-        return self.variant not in (NULL, NULL_FLASK)
+        return self.variant != NULL
 
 
 def cpu_us(pids: tuple[int, ...]) -> float:
@@ -81,7 +80,7 @@ def running(folder: Path, policies: Path, cpu: int) -> Iterator[dict[str, Runnin
         started = {each: stack.enter_context(_process(each, folder, policies)) for each in _MODULES}
         found = {}
         for variant, (process, log) in started.items():
-            port = _wait(variant, process, log)
+            port = wait_for_port(variant, process, log)
             found[variant] = Running(variant, port, (process.pid, *children(process.pid)))
         found[KOPF_ALLOWS] = msgspec.structs.replace(found[KOPF], variant=KOPF_ALLOWS)
         for server in found.values():
@@ -104,7 +103,7 @@ def generator(cpu: int) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            _end(process)
+            end_process(process)
 
 
 @contextmanager
@@ -117,10 +116,11 @@ def _process(variant: str, folder: Path, policies: Path) -> Iterator[tuple[subpr
         try:
             yield process, log
         finally:
-            _end(process)
+            end_process(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """End a server, and its worker with it."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
@@ -130,7 +130,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait(variant: str, process: subprocess.Popen[bytes], log: Path) -> int:
+def wait_for_port(variant: str, process: subprocess.Popen[bytes], log: Path) -> int:
     """Return the port of a server as soon as it listens and its worker is there."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:

@@ -95,7 +95,7 @@ class Bench:
             for number in range(plan.rounds):
                 for case in CASES:
                     for variant in VARIANTS if number % 2 == 0 else reversed(VARIANTS):
-                        measured = _carry_out(load, self._order(case, servers[variant], answers[case]))
+                        measured = carry_out(load, self._order(case, servers[variant], answers[case]))
                         results[case.name, variant].append(measured)
         return results, parts
 
@@ -113,7 +113,8 @@ class Bench:
         )
 
 
-def _carry_out(load: subprocess.Popen[bytes], order: Order) -> Measured:
+def carry_out(load: subprocess.Popen[bytes], order: Order) -> Measured:
+    """Have the load generator carry out an order."""
     if load.stdin is None or load.stdout is None:
         raise RuntimeError("the load generator was started without pipes")
     load.stdin.write(msgspec.json.encode(order) + b"\n")

@@ -15,6 +15,7 @@ from policy.core.objects.owners import UNRELATED, Related, owner_of, scheduled_b
 from policy.core.objects.workflow import Metadata, OwnerReference
 from policy.core.policies.snapshot import Snapshot
 from webhook.http_errors import LedgerUnavailable
+from webhook.turns import ALONE, Turn
 
 
 class OwnerReader(Protocol):
@@ -39,7 +40,7 @@ class NoOwners:
         return UNRELATED
 
 
-def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader) -> Review:
+def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader, turn: Turn = ALONE) -> Review:
     """Return the review with what was read about the owner, where quotas make that matter.
 
     Raises:
@@ -51,7 +52,8 @@ def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader) -> Re
     if not snapshot.policies(review.namespace).quotas:
         return review
     try:
-        related = _read(review, metadata, snapshot, relatives)
+        with turn.waiting():
+            related = _read(review, metadata, snapshot, relatives)
     except ClusterError as error:
         raise LedgerUnavailable(f"the owner could not be read: {error.message}") from error
     return msgspec.structs.replace(review, related=related)

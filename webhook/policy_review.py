@@ -20,24 +20,24 @@ from webhook import wire
 from webhook.encode import encode
 from webhook.http_errors import BadRequest, NotSynced, OutOfTime
 from webhook.review import Reviewing
-from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
+from webhook.time_left import TimeLeft
+from webhook.turns import ALONE, Turn
 
 _CHECKED: Final = (Operation.CREATE, Operation.UPDATE)
 _GENERATED: Final = "generated"
 """The name in place of that of an object that has only a generateName yet."""
 
 
-def review_policy(
-    body: bytes, side: Side, budget: timedelta, parts: Reviewing, long_reviews: LongReviews = UNLIMITED
-) -> bytes:
+def review_policy(body: bytes, side: Side, budget: timedelta, parts: Reviewing, turn: Turn = ALONE) -> bytes:
     """Answer one AdmissionReview of a policy within `budget`.
 
     Raises:
         BadRequest: the body is no review.
         OutOfTime: no answer in time; the failure policy decides.
     """
+    turn.may_wait()  # Policies are few, and all others that are in force may have to be looked at.
     started, seconds = parts.stopwatch(), budget.total_seconds()
-    time_left = TimeLeft(parts.monotonic, seconds, long_reviews)
+    time_left = TimeLeft(parts.monotonic, seconds, turn)
     try:
         api_version, request = wire.open_envelope(body, unreadable="the body is not an AdmissionReview")
         received = wire.received(api_version, request, side)

@@ -36,7 +36,8 @@ from webhook.encode import encode
 from webhook.http_errors import BadRequest, OutOfTime
 from webhook.owner_reads import NoOwners, OwnerReader, with_owner
 from webhook.reservations import NothingStored, Reservations, StoredReservations, apply_ledger
-from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
+from webhook.time_left import TimeLeft
+from webhook.turns import ALONE, NotHereError, Turn
 from webhook.wire import Received, decode
 
 MAX_TYPE_WARNINGS: Final = 5
@@ -73,9 +74,7 @@ class Reviewing(msgspec.Struct, frozen=True):
     monotonic: Callable[[], float] = time.monotonic
 
 
-def review(
-    body: bytes, side: Side, budget: timedelta, parts: Reviewing, long_reviews: LongReviews = UNLIMITED
-) -> bytes:
+def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing, turn: Turn = ALONE) -> bytes:
     """Answer one AdmissionReview within `budget`.
 
     What can deny, in this order (3 to 5 are `decide_without_ledger`):
@@ -88,24 +87,30 @@ def review(
     6. `apply_ledger`: a denial, a quota with `onExceed: Deny` has no capacity; LedgerUnavailable, no answer.
     7. The time: OutOfTime, wherever it was spent.
 
+    What may wait, or takes long, raises NotHereError where `turn` is that of the server's loop; nothing has
+    happened then, and it is done anew in a thread.
+
     A denial is an answer. What is raised becomes an HTTP status, and the webhook's failure policy decides.
     """
     started, seconds = parts.stopwatch(), budget.total_seconds()
     now = parts.clock()
-    deadline = now + budget
-    time_left = TimeLeft(parts.monotonic, seconds, long_reviews)
+    deadline = now + budget - timedelta(seconds=turn.waited)
+    time_left = TimeLeft(parts.monotonic, seconds, turn)
     try:
         received = decode(body, side, time_left)
         snapshot = parts.snapshot()
-        request = with_owner(received.review, snapshot, parts.relatives)
+        request = with_owner(received.review, snapshot, parts.relatives, turn)
         decision = decide_without_ledger(request, received.fault, snapshot, now)
         time_left.check(Part.LEDGER)
         if decision.reservation is not None:
-            decision = apply_ledger(decision, request, parts.reservations, deadline, parts.stored)
+            with turn.waiting():
+                decision = apply_ledger(decision, request, parts.reservations, deadline, parts.stored)
         if parts.clock() > deadline:
             raise OutOfTime(seconds, Part.LEDGER)
         answer = encode(received, decision)
         time_left.check(Part.ANSWER)
+    except NotHereError:
+        raise
     except TimeSpentError as spent:
         raise OutOfTime(seconds, spent.part) from spent
     except UnreadableError as error:

@@ -21,6 +21,7 @@ from webhook.probes import create_app
 from webhook.reservations import NothingStored, StoredReservations
 from webhook.review import Reviewing
 from webhook.routes import Admission, nothing_here
+from webhook.serving.application import Application, WsgiApplication
 from webhook.wire import Received
 
 
@@ -55,8 +56,8 @@ def build_admission(
     stored: StoredReservations | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,
-) -> WSGIApplication:
-    """Return the webhook's WSGI application.
+) -> Application:
+    """Return the webhook's application.
 
     `current` gives reviews their snapshot where that is not simply the store's; `missing` returns what is
     not ready yet for reviews. `callers` knows who may call. `probed` is given the probes and metrics, which
@@ -84,7 +85,7 @@ def build_admission(
         parts=parts,
         log=log,
         metrics=metrics,
-        other=probes if probed is None else nothing_here,
+        other=WsgiApplication(probes) if probed is None else nothing_here,
         callers=callers,
         unknown=UnknownCallers(
             warn=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic

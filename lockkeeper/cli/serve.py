@@ -52,6 +52,7 @@ from policy.cluster.protocol import Cluster
 from policy.cluster.workflow_reads import ClusterRelatives, StoredWorkflows
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
+from webhook.serving.application import Application
 from webhook.serving.server import Server, ServerSettings
 
 EXAMPLES = """examples:
@@ -160,7 +161,7 @@ class _WebhookProcess:
         self._health = health
         self._writer: LineWriter | None = None
 
-    def build(self, draining: Callable[[], bool]) -> WSGIApplication:
+    def build(self, draining: Callable[[], bool]) -> Application:
         """Build everything, in the worker: a fork has none of the threads of its parent."""
         metrics = Metrics()
         self._writer = LineWriter(descriptor=sys.stdout.fileno())
@@ -175,7 +176,7 @@ class _WebhookProcess:
         if self._writer is not None:
             self._writer.close()
 
-    def _on_files(self, log: Log, metrics: Metrics, draining: Callable[[], bool]) -> WSGIApplication:
+    def _on_files(self, log: Log, metrics: Metrics, draining: Callable[[], bool]) -> Application:
         arguments = self._arguments
         policies = FolderPolicies(
             folder=arguments.policies,
@@ -201,7 +202,7 @@ class _WebhookProcess:
 
     def _on_cluster(
         self, cluster: Cluster, log: Log, metrics: Metrics, draining: Callable[[], bool]
-    ) -> WSGIApplication:
+    ) -> Application:
         policies = ClusterPolicies(
             cluster=cluster,
             argo=self._arguments.argo_version,

@@ -16,7 +16,6 @@ from socket import socket
 from threading import Event, Thread
 from typing import Final
 from uuid import uuid4
-from wsgiref.types import WSGIApplication
 
 import msgspec
 
@@ -41,6 +40,7 @@ from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from webhook.logs import Log
 from webhook.metrics import Metrics
+from webhook.serving.application import Application
 from webhook.serving.server import Server, ServerSettings
 
 _EXAMPLE: Final = "examples/review.json"
@@ -111,7 +111,7 @@ class Embedded:
             self._send(_DONE)
         os.kill(self._parent, signal.SIGTERM)
 
-    def _build(self) -> WSGIApplication:
+    def _build(self) -> Application:
         """Build everything inside the worker and start its threads."""
         settings = self._settings
         metrics = Metrics()

@@ -1,6 +1,5 @@
 """The webhook's application on a stopped clock and an in-memory ledger, called without a server."""
 
-import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,9 @@ from webhook.probes import create_app
 from webhook.reservations import NothingStored, Reservations, StoredReservations
 from webhook.review import Reviewing
 from webhook.routes import Admission
+from webhook.serving.application import WsgiApplication
+from webhook.serving.http_messages import JSON, Head
+from webhook.turns import ALONE, Turn
 from webhook.wire import Received
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -48,7 +50,7 @@ class Clock:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a WSGI application answered."""
+    """What the application answered."""
 
     line: str
     headers: dict[str, str]
@@ -58,20 +60,6 @@ class Reply(msgspec.Struct, frozen=True):
     def status(self) -> int:
         """The number of the status line."""
         return int(self.line.split(" ", 1)[0])
-
-
-class CountingStream(io.BytesIO):
-    """A body that knows how much of it was read."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.taken = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and count."""
-        data = super().read(size)
-        self.taken += len(data)
-        return data
 
 
 class SlowLedgers:
@@ -146,7 +134,7 @@ class Webhook:
             ),
             log=self.log,
             metrics=self.metrics,
-            other=create_app(render=self.metrics.render, not_ready=lambda: self.not_ready),
+            other=WsgiApplication(create_app(render=self.metrics.render, not_ready=lambda: self.not_ready)),
             callers=self._callers,
             unknown=UnknownCallers(warn=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )
@@ -157,39 +145,26 @@ class Webhook:
         self._recorder.reviewed(received, decision, seconds)
 
     def call(
-        self, method: str, path: str, body: bytes = b"", *, stream: io.BytesIO | None = None, **environ: Any
+        self, method: str, path: str, body: bytes = b"", *, media_type: str = JSON, turn: Turn = ALONE
     ) -> Reply:
-        """Make one WSGI call; a POST has a length and the type JSON unless `environ` says otherwise."""
+        """Make one request, as a server does: the head first, and the body where it is wanted."""
         path, _, query = path.partition("?")
-        settings: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "443",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(body) if stream is None else stream,
+        head = Head(method, path, query, media_type.partition(";")[0].strip().lower(), len(body))
+        answer = self.app.answer_head(head, "", turn) or self.app.answer(head, body, turn)
+        headers = {
+            "content-type": answer.media_type,
+            **{name.lower(): value for name, value in answer.headers},
         }
-        if method == "POST":
-            settings |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
-        settings |= environ
-        answered: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
-            answered.append((status, headers))
-            return lambda data: data
-
-        content = b"".join(self.app({k: v for k, v in settings.items() if v is not None}, start))
-        [(line, headers)] = answered
-        reply = Reply(line, {name.lower(): value for name, value in headers}, content)
+        reply = Reply(answer.status, headers, answer.body)
         if reply.status == 200 and path in ROUTES:
-            verify_admission_response(content, request=json.loads(body), mutating=path == "/mutate")
+            verify_admission_response(answer.body, request=json.loads(body), mutating=path == "/mutate")
         return reply
 
-    def post(self, body: bytes, path: str = "/mutate", **environ: Any) -> Reply:
+    def post(
+        self, body: bytes, path: str = "/mutate", media_type: str = JSON, *, turn: Turn = ALONE
+    ) -> Reply:
         """POST a body."""
-        return self.call("POST", path, body, **environ)
+        return self.call("POST", path, body, media_type=media_type, turn=turn)
 
     def response(self, review: Json, path: str = "/mutate") -> Json:
         """Return the response to a review, which must be a 200."""

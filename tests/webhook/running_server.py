@@ -27,8 +27,10 @@ _ADDRESS: Final = re.compile(r"lockkeeper: serving on https://127\.0\.0\.1:(\d+)
 class Served:
     """The server as a context manager: ready when entered, ended by its own pid when left."""
 
-    def __init__(self, *, policies: Path, certs: Path, options: tuple[str, ...] = ()) -> None:
-        self._command = serve_command(policies, "--certs", str(certs), *options)
+    def __init__(
+        self, *, policies: Path, certs: Path, options: tuple[str, ...] = (), module: str = "lockkeeper"
+    ) -> None:
+        self._command = serve_command(policies, "--certs", str(certs), *options, module=module)
         self.certs = certs
         self.port = 0
         self._heard = threading.Condition()
@@ -181,9 +183,9 @@ class Connection:
         return verify_admission_response(body, request=review, mutating=path == "/mutate")
 
 
-def serve_command(policies: Path, *options: str) -> list[str]:
+def serve_command(policies: Path, *options: str, module: str = "lockkeeper") -> list[str]:
     """Return the command that serves on a free port."""
-    return [sys.executable, "-m", "lockkeeper", "serve", "--policies", str(policies), "--port", "0", *options]
+    return [sys.executable, "-m", module, "serve", "--policies", str(policies), "--port", "0", *options]
 
 
 def trusting(certs: Path) -> ssl.SSLContext:

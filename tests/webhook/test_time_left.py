@@ -1,6 +1,6 @@
 """How much time a review has, the slots of those that take long, and that no answer comes too late."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import msgspec
@@ -16,14 +16,13 @@ from webhook.http_errors import OutOfTime
 from webhook.review import review
 from webhook.time_left import (
     DEFAULT_TIMEOUT,
-    LONG,
     LONGEST,
     SHARE,
     TimeLeft,
     budget_of,
-    long_reviews_of,
     parse_duration,
 )
+from webhook.turns import ALONE, IN_LOOP, LONG, LONG_IN_LOOP, NotHereError
 
 BODY = encoded(admission_review(workflow()))
 DENY = quota("Deny", limits={"workflows": 5})
@@ -41,7 +40,16 @@ class Hand:
 
 
 class WrittenDown:
-    """Slots of long reviews that write down what is asked of them."""
+    """A turn that writes down what is asked of it."""
+
+    long = LONG
+    waited = 0.0
+
+    def may_wait(self) -> None:
+        self.said.append("wait")
+
+    def waiting(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def __init__(self, *, room: bool = True) -> None:
         self.said: list[str] = []
@@ -99,10 +107,36 @@ def test_the_part_that_spent_the_time_is_reported() -> None:
 
 def test_without_a_server_long_reviews_are_not_limited() -> None:
     """The embedded mode and the tests have no permits."""
-    slots = long_reviews_of({})
-    assert slots.enter(0)
-    assert slots.enter(0)
-    slots.leave()
+    assert ALONE.enter(0)
+    assert ALONE.enter(0)
+    ALONE.leave()
+
+
+def test_what_was_waited_before_is_no_time_of_the_review() -> None:
+    """The API server counts from when it asked, whoever was busy then."""
+    clock, slots = Hand(), WrittenDown()
+    slots.waited = 0.9
+    left = TimeLeft(clock, 1, slots)
+    clock.now = 0.2
+    with pytest.raises(TimeSpentError, match="graph"):
+        left.check(Part.GRAPH)
+
+
+def test_a_review_that_takes_long_leaves_the_loop_and_is_done_anew() -> None:
+    """The loop is left at the first look at the time, and nothing has happened until then."""
+    clock = Hand()
+
+    def ticking() -> float:
+        clock.now += LONG_IN_LOOP * 0.6
+        return clock.now
+
+    webhook = Webhook(EVERYTHING)
+    parts = msgspec.structs.replace(webhook.app._parts, monotonic=ticking)
+    with pytest.raises(NotHereError):
+        review(BODY, Side.MUTATE, timedelta(seconds=9), parts, IN_LOOP)
+    assert webhook.decisions == []
+    review(BODY, Side.MUTATE, timedelta(seconds=9), parts, WrittenDown())
+    assert len(webhook.decisions) == 1
 
 
 @pytest.mark.parametrize("step", [0.06, 0.3])

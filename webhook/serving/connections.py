@@ -1,9 +1,9 @@
 """The connections of a worker, and which is closed when there are too many: the state of one thread.
 
-A connection is silent while no thread works on it: nothing has arrived, or not all of a request. At the limit
-a silent one is closed and not the new one refused, or else a client that opens many would keep all others
-out. It is one of the peer that has the most, the longest silent first. A connection on which a
-review was answered is closed only where no other is left, so that connections of the API server stay open.
+A connection is silent while its client is waited for: nothing has arrived, or not all of a request. At the
+limit a silent one is closed and not the new one refused, or else a client that opens many would keep all
+others out. It is one of the peer that has the most, the longest silent first. A connection on which a review
+was answered is closed only where no other is left, so that connections of the API server stay open.
 """
 
 from enum import StrEnum
@@ -26,6 +26,13 @@ class Stage(StrEnum):
     HANDSHAKE = "handshake"
     IDLE = "idle"
     HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"
+    DRAIN = "drain"
+
+
+SLOW: Final = frozenset({Stage.BODY, Stage.ANSWER, Stage.DRAIN})
+"""Stages in which a connection holds a request or an answer: few may be in them."""
 
 
 class _ConnectionEntry(msgspec.Struct, Generic[Key]):
@@ -59,6 +66,9 @@ class ConnectionTable(Generic[Key]):
         self._all: dict[Key, _ConnectionEntry[Key]] = {}
         self._peers: dict[str, _Peer[Key]] = {}
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def add(self, key: Key, peer: str) -> Key | None:
         """Record a new connection; return which one is to be closed for it, if one is."""
         found = self._peers.setdefault(peer, _Peer())
@@ -83,7 +93,7 @@ class ConnectionTable(Generic[Key]):
         return found.stage if found is not None else None
 
     def set_busy(self, key: Key) -> None:
-        """Record that a thread works on a connection."""
+        """Record that a request of a connection is worked on."""
         entry = self._all[key]
         self._queue(entry).pop(key, None)
         entry.stage = None
@@ -123,9 +133,10 @@ class ConnectionTable(Generic[Key]):
         return [each.key for each in self._all.values() if each.stage is not None]
 
     def shorten_waits(self, until: float) -> None:
-        """Wait for none of them longer than until then."""
+        """Wait for none of them longer than until then, except for what has begun."""
         for each in self._all.values():
-            each.until = min(each.until, until)
+            if each.stage not in SLOW:
+                each.until = min(each.until, until)
 
     def _queue(self, entry: _ConnectionEntry[Key]) -> dict[Key, None]:
         peer = self._peers[entry.peer]

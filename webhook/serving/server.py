@@ -1,4 +1,4 @@
-"""gunicorn around the WSGI application: one threaded worker, TLS, certificates swapped hot."""
+"""gunicorn around the application: one worker with a loop of its own, TLS, certificates swapped hot."""
 
 import os
 import signal
@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLContext
 from typing import Final, Protocol, TypeAlias
-from wsgiref.types import WSGIApplication
 
 import msgspec
 from gunicorn.app.base import BaseApplication
 
-from webhook.serving.timed_socket import TimedSocket
-from webhook.serving.worker import WAITING_THREADS, TimedWorker, note_review
+from webhook.serving.application import Application
+from webhook.serving.worker import LoopWorker
 
 DEFAULT_PORT: Final = 9443
 """The port that controller-runtime webhooks use, so network policies and firewalls know it."""
@@ -26,9 +25,9 @@ _HUNG_AFTER: Final = 60
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The certificate and gunicorn's figures.
 
-    `threads`: two, because more only worsen the tail under Python's lock (reference measurements in
-    docs/performance.md). `keep_alive` seconds: above the 90 s after which the API server's client drops idle
-    connections, so that it never posts into one that we have just closed.
+    `threads`: how many compute at once beside the loop. Two, because more only worsen the tail under Python's
+    lock, and one may be taken by a review that takes long. `keep_alive` seconds: above the 90 s after which
+    the API server's client drops idle connections, so that it never posts into one that we have just closed.
     """
 
     certificate: Path
@@ -51,7 +50,7 @@ class _Worker(Protocol):
     alive: bool
 
 
-Build: TypeAlias = Callable[[], WSGIApplication]
+Build: TypeAlias = Callable[[], Application]
 """Builds the application inside the worker process, after the fork, so that threads may be started there."""
 
 
@@ -94,15 +93,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, object] = {
             "bind": [f"fd://{self._listener.fileno()}"],
             "workers": 1,
-            "worker_class": TimedWorker,
-            "threads": settings.threads + WAITING_THREADS,
+            "worker_class": LoopWorker,
+            "threads": settings.threads,
             "keepalive": settings.keep_alive,
             "graceful_timeout": settings.graceful_timeout,
             "timeout": _HUNG_AFTER,
             "backlog": settings.backlog,
             "certfile": str(settings.certificate),
             "keyfile": str(settings.key),
-            "ssl_context": lambda _config, _default: _with_timeouts(self._tls()),
+            "ssl_context": lambda _config, _default: self._tls(),
             "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
             "worker_tmp_dir": str(_MEMORY_FOLDER) if _MEMORY_FOLDER.is_dir() else None,
             "loglevel": "error",
@@ -111,12 +110,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             # A second signal, of the terminal or the parent, may end the worker half way.
             "worker_int": lambda _worker: self._leave(),
             "worker_exit": lambda _arbiter, _worker: self._leave(),
-            "post_request": note_review,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> WSGIApplication:
+    def load(self) -> Application:
         """Return the application; gunicorn calls this in the worker process."""
         return self._build()
 
@@ -152,12 +150,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _leave(self) -> None:
         if self._on_leave is not None:
             self._on_leave()
-
-
-def _with_timeouts(context: SSLContext) -> SSLContext:
-    """Return the context, set to wrap connections in the socket that TimedWorker expects."""
-    context.sslsocket_class = TimedSocket
-    return context
 
 
 def bind(host: str, port: int) -> socket.socket:

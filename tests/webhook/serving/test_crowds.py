@@ -15,8 +15,8 @@ import pytest
 from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from tests.webhook.running_server import Served
+from webhook.serving.client_connection import RECEIVE_SECONDS
 from webhook.serving.connections import PER_PEER
-from webhook.serving.timed_socket import RECEIVE_SECONDS
 from webhook.serving.worker import WAITING_THREADS
 
 CROWD = 200
