@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from policy.core.policies.snapshot import Snapshot
@@ -94,6 +95,7 @@ def test_what_only_computes_is_done_in_the_loop() -> None:
     """Nearly every review: held, allowed or refused."""
     for policies in ("", quota("Queue"), quota("Warn"), lock_policy()):
         webhook = Webhook(policies)
+        webhook.app._parts = msgspec.structs.replace(webhook.app._parts, monotonic=lambda: 0.0)
         assert webhook.post(GOOD, turn=IN_LOOP).status == 200
         assert webhook.post(GOOD, "/validate", turn=IN_LOOP).status == 200
 

@@ -146,6 +146,8 @@ class HttpFlow:
             return self._reject(conn)
         conn.received = text[end:]
         request = conn.request = Request(head)
+        # Known before the application is asked, so that the last answer says that the worker stops.
+        conn.closes = self._host.stopping or not head.keeps_alive
         try:
             answer = self._app.answer_head(head, conn.peer, IN_LOOP)
         except NotHereError:
@@ -241,7 +243,7 @@ class HttpFlow:
         if request is None:
             return False
         head = request.head
-        conn.closes = conn.broken or not head.keeps_alive or self._host.stopping
+        conn.closes = conn.closes or conn.broken
         if head.method == "POST" and answer.good and not conn.reviewed:
             conn.reviewed = True
             self._host.note_review(conn)
