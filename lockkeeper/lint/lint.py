@@ -21,6 +21,7 @@ from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
 from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
 from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
 from policy.core.lock_model.semaphore_definitions import limit_lookup
@@ -192,7 +193,8 @@ def _of_owner(
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(found, rulebook, reviewed)
-    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
+    unheld = unheld_locks(spec, owner.at, found, rulebook, governed.library)
+    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden, *unheld):
         field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, field, message)
 

@@ -387,6 +387,14 @@ def unknown_fields(size: int) -> Json:
     return templates("main", [leaf("main", **made)], priority=3.0)
 
 
+def lost_locks(size: int) -> Json:
+    """Locks in blocks that hold none, and words that are nearly theirs, deep inside each other."""
+    inner: Json = {"container": {"mutexes": [1], "synchronisatio": {"x": 1}}}
+    for _ in range(40):
+        inner = {"dag": {"mutex": 1, "tasks": [{"name": "t", "semaphore": 1, "inline": inner}]}}
+    return {"entrypoint": "a", "templates": fill(size, lambda n: {"name": f"a{n}", **inner})}
+
+
 def nested(opening: str, closing: str) -> Make:
     """Return what makes a field of values that are nested as deep as anybody reads, as often as may be."""
     one = msgspec.Raw((opening * 300 + "1" + closing * 300).encode())
@@ -466,6 +474,7 @@ SPECS: Final[dict[str, Make]] = {
         wrong_fields,
         lost_values,
         unknown_fields,
+        lost_locks,
         long_text,
         volumes,
         written_metadata,

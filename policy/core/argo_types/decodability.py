@@ -10,7 +10,7 @@ does not decode may not be released: `mismatches_of` checks one that was decoded
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -162,12 +162,12 @@ class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
             place = place.above
         return "".join(_written(step) for step in reversed(steps)).removeprefix(".")
 
-    def structs(self) -> Iterator[tuple[str, str]]:
-        """Yield the structs from this one up, each with its field path."""
+    def structs(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Yield the structs from this one up, each with what returns its field path."""
         place: _WalkedValue | None = self
         while place is not None:
             if isinstance(place.wanted, StructType):
-                yield place.wanted.name, place.path()
+                yield place.wanted.name, place.path
             place = place.above
 
 
@@ -262,8 +262,10 @@ class _ObjectWalk:
             return
         searching = self._unknown < MAX_UNKNOWN
         self._unknown += 1
+        if len(self.lost_locks) >= MAX_MISMATCHES:
+            return
         lost = lost_lock(key, value, place.structs(), similar=searching)
-        if lost and len(self.lost_locks) < MAX_MISMATCHES:
+        if lost:
             self.lost_locks.append(Problem(place.path(key), lost))
         elif searching:
             self._warn(

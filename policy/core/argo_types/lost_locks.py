@@ -4,14 +4,14 @@ A lock counts in a template and in a WorkflowSpec alone, as `synchronization` wi
 below. Anywhere else, and under any other name, Argo drops it without a word and runs unlocked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from policy.core.objects.json_patch import JsonValue
 from policy.core.values.problems import LONGEST_WORD, nearest
 
-Place: TypeAlias = tuple[str, str]
-"""A struct and the field path to it."""
+Place: TypeAlias = tuple[str, Callable[[], str]]
+"""A struct, and what returns the field path to it."""
 
 BLOCK: Final = "synchronization"
 _LISTS: Final = {
@@ -27,6 +27,7 @@ LOCK_STRUCTS: Final = frozenset({"Synchronization", "SemaphoreRef", "Mutex", "Sy
 _CALLS: Final = frozenset({"DAGTask", "WorkflowStep", "LifecycleHook"})
 _SPECS: Final = frozenset({"Template", "WorkflowSpec"})
 _STATUS: Final = "status"
+_STATUSES: Final = frozenset({"WorkflowStatus", "CronWorkflowStatus"})
 _LIKENESS: Final = 0.85
 
 
@@ -40,7 +41,7 @@ def lost_lock(field: str, value: JsonValue, places: Iterable[Place], *, similar:
     if not word:
         return ""
     around = list(places)
-    if field == _STATUS or any(path == _STATUS for _, path in around):
+    if field == _STATUS or any(struct in _STATUSES for struct, _ in around):
         return ""  # A record of what ran.
     return f"is no field that Argo reads here; it drops the lock and runs unlocked: {_fix(word, around)}"
 
@@ -74,6 +75,6 @@ def _fix(word: str, around: list[Place]) -> str:
         if struct in _CALLS:
             return f"write it into the template that is called here, as {BLOCK}{below}"
         if struct in _SPECS:
-            return f"write it as {path}.{BLOCK}{below}"
+            return f"write it as {path()}.{BLOCK}{below}"
     spec = "spec.workflowSpec" if any(struct.startswith("Cron") for struct, _ in around) else "spec"
     return f"write it as {spec}.{BLOCK}{below}"

@@ -262,11 +262,17 @@ class Library:
 
     `owners` has the objects that were looked up, `indexes` the namespaces that were asked for, and
     `unfinished` the entries of a namespace that reviews found out before their time was over. The library
-    owns all three; they are bounded by the templates and by the namespaces with lock policies.
+    owns all three; they are bounded by the templates and by the namespaces with lock policies. `locking` has
+    the objects with locks of their own for whole runs.
     """
 
     def __init__(self, templates: Mapping[TemplateKey, WorkflowSpec]) -> None:
         self.templates = templates
+        self.locking = frozenset(
+            key
+            for key, spec in templates.items()
+            if spec.synchronization is not None or spec.default_locks is not None
+        )
         self.owners: Memo[TemplateKey, TemplateOwner] = Memo()
         self.indexes: Memo[str, NamespaceIndex] = Memo()
         self.unfinished: Memo[str, dict[TemplateKey, Entry]] = Memo()

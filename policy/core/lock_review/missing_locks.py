@@ -33,6 +33,9 @@ from policy.core.values.budget import Part, paced
 
 _MOST_FOLLOWED: Final = 1000
 """Templates that are followed below one call."""
+_MOST_ABOVE: Final = 10_000
+"""Callers that are looked at above one call; above the next ones fewer, for each takes as long."""
+_INLINE: Final = "/inline"
 _OVERLAID_FIELDS: Final = ("service_account_name", "volumes", "pod_spec_patch", "pod_metadata")
 
 
@@ -59,16 +62,61 @@ def missing_lock_findings(
         findings += _findings([*whole, *sure], where, active)
         unknown = [each for each, match in overlaid if match is Match.MAYBE and each.rule.policy in active]
         findings += [unseen(each.template, each.rule) for each in unknown[:MOST_WARNINGS]]
+    around = _HeldAround(spec, found, locks)
     for place in paced(callers, budget, Part.LOCKS):
         called = list(calls(place.template, place.pointer))
         for call, pointer in paced(called, budget, Part.LOCKS):
             if call.template_ref is not None and call.template_ref.template:
                 where = f"{field_path(pointer)}.templateRef"
-                findings += _findings(missing_locks(call.template_ref, locks, snapshot), where, active)
+                missing = missing_locks(call.template_ref, locks, snapshot)
+                if missing:
+                    held = around.of(place)
+                    missing = tuple(each for each in missing if held.isdisjoint(each.rule.names))
+                findings += _findings(missing, where, active)
     return LockFindings(
         tuple(each for each in findings if isinstance(each, Reason)),
         tuple(each for each in findings if isinstance(each, str)),
     )
+
+
+class _HeldAround:
+    """The locks that a template of an object runs under: its own, its callers', and those that rules put."""
+
+    def __init__(self, spec: WorkflowSpec, found: Sequence[TemplateBody], locks: LockPolicies) -> None:
+        self._spec, self._found, self._locks = spec, found, locks
+        self._known: dict[str, frozenset[str]] = {}
+        self._callers: dict[str, list[TemplateBody]] | None = None
+
+    def of(self, place: TemplateBody) -> frozenset[str]:
+        """Return the names of the locks that some way to a template takes; of the first callers only."""
+        known = self._known.get(place.pointer)
+        if known is None:
+            known = self._known[place.pointer] = self._look(place, _MOST_ABOVE // (len(self._known) + 1))
+        return known
+
+    def _look(self, place: TemplateBody, most: int) -> frozenset[str]:
+        held = held_locks(self._spec.synchronization, self._locks.namespace)
+        seen = {place.pointer}
+        stack = [place]
+        while stack and most:
+            each = stack.pop()
+            most -= 1
+            held |= held_locks(each.template.synchronization, self._locks.namespace)
+            held = held.union(*(rule.names for rule in self._locks.rules_for(each.template)))
+            outer = [caller for caller in self._callers_of(each) if caller.pointer not in seen]
+            seen.update(caller.pointer for caller in outer)
+            stack += outer
+        return held
+
+    def _callers_of(self, place: TemplateBody) -> list[TemplateBody]:
+        if self._callers is None:
+            self._callers = {}
+            for each in self._found:
+                for call, pointer in calls(each.template, each.pointer):
+                    called = f"{pointer}{_INLINE}" if call.inline is not None else call.template or ""
+                    self._callers.setdefault(called, []).append(each)
+        called = place.pointer if place.pointer.endswith(_INLINE) else place.template.name or ""
+        return self._callers.get(called, [])
 
 
 def _is_redirected(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
@@ -114,9 +162,27 @@ def _look_up_missing(
     spec = snapshot.templates.get(key)
     if spec is None:
         return ()
-    missing = _below(spec, ref, locks, snapshot) if ref.template else _in_whole(spec, key, locks)
     kind = MatchedKind(key.kind)
+    if not ref.template:
+        return tuple(MissingLock(rule, name, of, kind) for name, of, rule in _in_whole(spec, key, locks))
+    missing = (*_stored_before(spec, ref, kind, locks), *_below(spec, ref, locks, snapshot))
     return tuple(MissingLock(rule, name, of, kind) for name, of, rule in missing)
+
+
+def _stored_before(
+    spec: WorkflowSpec, ref: TemplateRef, kind: MatchedKind, locks: LockPolicies
+) -> Iterator[tuple[str, str, CompiledRule]]:
+    """Yield the locks that a called template itself lacks, though policies put them into its kind.
+
+    Its callers are not changed for these: it has them since it was last applied.
+    """
+    template = spec.template(ref.template)
+    if template is None or template.daemon:
+        return
+    held = held_locks(template.synchronization, locks.namespace)
+    for rule in locks.rules_for(template):
+        if kind in rule.policy.kinds and rule.selector.tasks is None and held.isdisjoint(rule.names):
+            yield template.name or "", ref.name or "", rule
 
 
 def _in_whole(

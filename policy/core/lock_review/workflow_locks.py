@@ -11,6 +11,7 @@ from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import review_graph
 from policy.core.lock_checks.reference_faults import written_locks
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, Rulebook
+from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import template_owner
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
 from policy.core.lock_review.redirect import Redirect, redirect_of
@@ -120,6 +121,7 @@ def review_spec_locks(
             *injected.warnings,
             *hidden_from_rules(found, rulebook, reviewed),
             *missing.warnings,
+            *unheld_locks(spec, reviewed.at, found, rulebook, reviewed.library),
             *graph.warnings,
         ),
         patch=result.patch,
