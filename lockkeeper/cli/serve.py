@@ -58,8 +58,12 @@ from webhook.serving.server import Server, ServerSettings
 EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
   lockkeeper serve --cluster --kubeconfig ~/.kube/config
-  curl --cacert DIR/ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/mutate
+  lockkeeper serve --policies examples/policies --certs certs
+  curl -sS --cacert certs/ca.crt -H 'Content-Type: application/json' -d @examples/review.json \\
+    https://127.0.0.1:9443/mutate
 
+In the answer response.allowed is the decision, response.status.message says why not, and response.patch holds
+the changes in base64 (jq -r .response.patch | base64 -d).
 One JSON line a review goes to standard output. With policies from files nothing that it holds is let go,
 and limits of quotas that deny count only the creates of the last 90 seconds; with --cluster the command
 `lockkeeper controller` lets go, and the ledgers in the cluster count.

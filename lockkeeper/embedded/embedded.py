@@ -27,6 +27,7 @@ from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
 from lockkeeper.embedded.play import create_child, play
+from lockkeeper.embedded.trying_out import trying_out
 from lockkeeper.process.console import print_message, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
@@ -43,8 +44,6 @@ from webhook.metrics import Metrics
 from webhook.serving.application import Application
 from webhook.serving.server import Server, ServerSettings
 
-_EXAMPLE: Final = "examples/review.json"
-"""A review of this project's own, as seen from its folder."""
 _EVERY_CHANGE: Final = timedelta(0)
 """A person watches: every change of a position is written."""
 _DONE: Final = b"d"
@@ -204,11 +203,15 @@ class Embedded:
                     self._send(_DONE)
                 os.kill(self._parent, signal.SIGTERM)
                 return
-        authority = self._paths.authority_cert
+        settings = self._settings
         printer.text(
-            f"\nServing on {url} until Ctrl-C. Try:\n"
-            f"  curl --cacert {authority} {url}/metrics\n"
-            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @{_EXAMPLE} {url}/mutate"
+            trying_out(
+                folder=settings.certificates,
+                authority=self._paths.authority_cert,
+                url=url,
+                workflows=settings.workflows,
+                namespace=settings.namespace,
+            )
         )
 
 
