@@ -10,14 +10,15 @@ from typing import Final, NamedTuple
 
 
 class _Command(NamedTuple):
-    """A command: its name, which is also that of its module in this package, and its help."""
+    """A command: its name and help. Its module in this package has the same name, or that of `module`."""
 
     name: str
     summary: str
+    module: str = ""
 
     def load(self) -> ModuleType:
         """Import the module of the command, and with it all that the command needs."""
-        return import_module(f"lockkeeper.cli.{self.name}")
+        return import_module(f"lockkeeper.cli.{self.module or self.name}")
 
 
 COMMANDS: Final = (
@@ -37,6 +38,14 @@ COMMANDS: Final = (
     ),
     _Command("queue", "Show which Workflows wait, in which order and why, or which fill the slots."),
     _Command("why", "Tell why a Workflow waits, who goes before it, and what would let it start."),
+    _Command(
+        "hold",
+        "Hold a quota, a pool, or one Workflow that waits, until it is resumed.",
+        "holding",
+    ),
+    _Command("resume", "End a hold of a quota, a pool or one Workflow that waits.", "holding"),
+    _Command("priority", "Give a Workflow that waits another priority, and say what that leads to."),
+    _Command("cancel", "End a Workflow that waits; nothing of it runs."),
     _Command(
         "locks",
         "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",

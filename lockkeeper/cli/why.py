@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.options.view_options import printed, read_roots
@@ -19,7 +20,6 @@ from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other, 
 from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.reading.what_if import WorkflowWhatIf
-from policy.sources.schema_check import did_you_mean
 
 EXAMPLES = """examples:
   lockkeeper why nightly-7xk2p -n team-etl
@@ -82,16 +82,9 @@ def _of_waiting(roots: LiveRoots, seen: SeenWorkflow) -> Story | None:
 
 def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
     """Return the sentence for a name that does not exist, with the nearest that does."""
-    listing = cluster.list(WORKFLOWS, namespace=namespace, metadata_only=True)
-    names = [
-        str(metadata.get("name"))
-        for each in listing.items
-        if isinstance(metadata := each.get("metadata"), dict)
-    ]
-    hint = did_you_mean(name, names)
     return (
-        f"there is no Workflow {name} in {namespace}{hint}. One that was refused was never stored: the "
-        "answer to its create has the reasons, and lockkeeper review FILE tells them again"
+        f"{not_found(cluster, namespace, name)}. One that was refused was never stored: the answer to its "
+        "create has the reasons, and lockkeeper review FILE tells them again"
     )
 
 

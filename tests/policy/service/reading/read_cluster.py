@@ -9,7 +9,6 @@ import msgspec
 from policy.cluster.errors import Forbidden
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
@@ -18,6 +17,8 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     JsonPatch,
     Listing,
+    MergePatch,
+    Patch,
     Resource,
 )
 from policy.core.admission.decide import apply_policies
@@ -77,23 +78,7 @@ class Scene:
 
     def edit(self, name: str, spec: JsonObject, namespace: str = "a") -> None:
         """Change the spec of a Workflow as its author would, through admission."""
-        before = self.cluster.get(WORKFLOWS, name, namespace=namespace)
-        after = merge(before, {"spec": spec})
-        review = Review(
-            "edit",
-            Side.MUTATE,
-            Operation.UPDATE,
-            namespace,
-            "ann",
-            dry_run=False,
-            workflow=decoded(after),
-            old=decoded(before),
-            raw=msgspec.Raw(msgspec.json.encode(after)),
-            old_raw=msgspec.Raw(msgspec.json.encode(before)),
-        )
-        decision = apply_policies(review, self.leader.snapshot, self.clock())
-        assert decision.allowed, decision.reasons
-        self.cluster.replace(WORKFLOWS, patched(after, decision))
+        Admitting(self).patch(WORKFLOWS, name, MergePatch({"spec": spec}), namespace=namespace)
 
     def set_policies(self, *documents: Document) -> None:
         """Let the leader have other policies."""
@@ -160,3 +145,57 @@ class RightsIn(MemoryCluster):
         if where not in self._namespaces:
             raise Forbidden(f"{resource.plural} is forbidden")
         return self._inner.get(resource, name, namespace=namespace)
+
+
+class Admitting(MemoryCluster):
+    """The cluster of a scene as its users reach it: what they change of Workflows goes through admission."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._inner = scene.cluster
+
+    def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> Listing[JsonObject]:
+        """List as the cluster does."""
+        return self._inner.list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Get as the cluster does."""
+        return self._inner.get(resource, name, namespace=namespace)
+
+    def patch(
+        self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
+    ) -> JsonObject:
+        """Change an object; of a Workflow what admission makes of that."""
+        self.asked(resource, name)
+        if resource != WORKFLOWS:
+            return self._inner.patch(resource, name, patch, namespace=namespace, subresource=subresource)
+        before = self._inner.get(resource, name, namespace=namespace)
+        after = self._inner.patch(resource, name, patch, namespace=namespace, subresource=subresource)
+        review = Review(
+            "edit",
+            Side.MUTATE,
+            Operation.UPDATE,
+            namespace,
+            "ann",
+            dry_run=False,
+            workflow=decoded(after),
+            old=decoded(before),
+            raw=msgspec.Raw(msgspec.json.encode(after)),
+            old_raw=msgspec.Raw(msgspec.json.encode(before)),
+        )
+        decision = apply_policies(review, self._scene.leader.snapshot, self._scene.clock())
+        assert decision.allowed, decision.reasons
+        return self._inner.replace(resource, patched(after, decision))
+
+    def asked(self, resource: Resource, name: str) -> None:
+        """Do nothing about a change; a test may raise here."""
