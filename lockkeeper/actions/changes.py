@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.actions.targets import Target
+from lockkeeper.actions.targets import ActionTarget
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
@@ -69,7 +69,7 @@ def set_priority(cluster: Cluster, workflow: SeenWorkflow, priority: int) -> Non
     _change(cluster, workflow, PatchOp(Op.ADD, _PRIORITY, priority))
 
 
-def set_stop_policy(cluster: Cluster, target: Target, namespace: str, policy: StopPolicy) -> None:
+def set_stop_policy(cluster: Cluster, target: ActionTarget, namespace: str, policy: StopPolicy) -> None:
     """Stop a quota or a pool, or let it go on."""
     where = "" if not target.resource.namespaced else namespace
     value: JsonValue = str(policy)

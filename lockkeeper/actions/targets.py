@@ -30,7 +30,7 @@ _OTHER_NAMES: Final = {
 }
 
 
-class Target(msgspec.Struct, frozen=True):
+class ActionTarget(msgspec.Struct, frozen=True):
     """One object by its kind and name."""
 
     kind: TargetKind
@@ -45,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.name}"
 
     @classmethod
-    def parse(cls, text: str) -> "Target":
+    def parse(cls, text: str) -> "ActionTarget":
         """Return the target of a text as kubectl takes it; a name alone is a Workflow.
 
         Raises:

@@ -4,7 +4,7 @@ import argparse
 from contextlib import closing
 
 from lockkeeper.actions.changes import pause, queued_workflow, set_stop_policy, unpause
-from lockkeeper.actions.targets import Target, TargetKind
+from lockkeeper.actions.targets import ActionTarget, TargetKind
 from lockkeeper.options.command_options import add_kubeconfig, option_type, reach
 from policy.cluster.protocol import Cluster
 from policy.core.policy_kinds.quota_parts import StopPolicy
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     resumes = parser.prog.endswith(_RESUME)
     parser.add_argument(
-        "target", type=option_type(Target.parse), metavar="TARGET", help="NAME, quota/NAME or pool/NAME"
+        "target", type=option_type(ActionTarget.parse), metavar="TARGET", help="NAME, quota/NAME or pool/NAME"
     )
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def act(cluster: Cluster, arguments: argparse.Namespace) -> int:
     """Hold or resume; return the exit code."""
-    target: Target = arguments.target
+    target: ActionTarget = arguments.target
     if target.kind is TargetKind.WORKFLOW:
         workflow = queued_workflow(cluster, arguments.namespace, target.name)
         (unpause if arguments.resumes else pause)(cluster, workflow)

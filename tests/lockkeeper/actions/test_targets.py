@@ -2,7 +2,7 @@
 
 import pytest
 
-from lockkeeper.actions.targets import Target, TargetKind
+from lockkeeper.actions.targets import ActionTarget, TargetKind
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,11 @@ from lockkeeper.actions.targets import Target, TargetKind
 )
 def test_a_target_is_read_in_each_usual_form(text: str, kind: TargetKind) -> None:
     """Short names are those of the kinds in the cluster."""
-    assert Target.parse(text) == Target(kind, "x")
+    assert ActionTarget.parse(text) == ActionTarget(kind, "x")
 
 
 @pytest.mark.parametrize("text", ["", "quota/", "pod/x"])
 def test_what_is_no_target_is_told_with_what_to_write(text: str) -> None:
     """There are three kinds."""
     with pytest.raises(ValueError, match="write NAME or workflow/NAME, quota/NAME or pool/NAME"):
-        Target.parse(text)
+        ActionTarget.parse(text)
