@@ -3,19 +3,23 @@
 For `review`, `serve --policies` and `run`; those of a cluster are put together in `cluster_policies`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from lockkeeper.assembly.policy_changes import in_force, policies_of, policy_changes
 from lockkeeper.process.console import utc_now
 from policy.core.lock_review.siblings import with_siblings
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
+from policy.core.objects.read_extent import ONLY_FILES, WHOLE
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
 from policy.sources.directory import Loaded, PolicyErrors, SourceError
 from policy.sources.directory_reload import DirectorySource
+from policy.sources.documents import Document
 from policy.sources.snapshot_store import SnapshotStore
 from policy.sources.yaml_positions import read_manifest
 from webhook.logs import Log
@@ -31,24 +35,52 @@ class LoadCounter(Protocol):
         """Policies were loaded, or refused."""
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """What a command reads beside its policies: documents, and what is known once these are applied."""
+
+    documents: Sequence[Document] = ()
+    applied: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
+
+    def joined(self, loaded: Sequence[Document]) -> Sequence[Document]:
+        """Return all documents; a policy takes the place of one of its kind and name."""
+        replaced = {_identity(each) for each in self.documents if isinstance(each, Policy)}
+        kept = (each for each in loaded if not (isinstance(each, Policy) and _identity(each) in replaced))
+        return (*kept, *self.documents)
+
+
+_NOTHING_BESIDE: Final = Beside()
+
+
+def _identity(policy: Policy) -> tuple[str, str, str]:
+    return (policy.kind, policy.metadata.namespace, policy.metadata.name)
+
+
 def _snapshot_of(
-    argo: ArgoVersion, identities: Identities = UPSTREAM, *, alone: bool = False
+    argo: ArgoVersion,
+    identities: Identities = UPSTREAM,
+    *,
+    alone: bool = False,
+    beside: Beside | None = None,
 ) -> Callable[[Loaded], Snapshot]:
     """Return the function that compiles loaded documents for an installed Argo.
 
-    Where the files are `alone`, without a cluster, siblings of templates count as written.
+    Where the files are `alone`, without a cluster, siblings of templates count as written. What is not among
+    the files and what is read `beside` them may be in the cluster.
     """
     latest: list[Snapshot] = []
 
     def compile_loaded(loaded: Loaded) -> Snapshot:
         snapshot = take_snapshot(
-            loaded.documents,
+            loaded.documents if beside is None else beside.joined(loaded.documents),
             version=loaded.fingerprint,
             argo=argo,
             identities=identities,
             before=latest[-1] if latest else None,
             read_manifest=read_manifest,
+            extent=WHOLE if beside is None else ONLY_FILES,
         )
+        if beside is not None:
+            snapshot = beside.applied(snapshot)
         if alone:
             snapshot = with_siblings(snapshot)
         latest[:] = [snapshot.prepare()]
@@ -64,6 +96,7 @@ def load_once(
     namespace: str = DEFAULT_NAMESPACE,
     allow_empty: bool = True,
     note: Callable[[str], object] | None = None,
+    beside: Beside = _NOTHING_BESIDE,
 ) -> Snapshot:
     """Load a file or folder of policies once; `note` is told what is no error.
 
@@ -74,7 +107,7 @@ def load_once(
     def ignore(_: object) -> None:
         """Record nothing: there is no later change of a folder that is read once."""
 
-    compile_loaded = _snapshot_of(argo, alone=True)
+    compile_loaded = _snapshot_of(argo, alone=True, beside=beside)
 
     def checked(loaded: Loaded) -> Snapshot:
         if not (allow_empty or policies_of(loaded.documents)):

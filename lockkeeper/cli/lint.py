@@ -21,6 +21,7 @@ EXAMPLES = """examples:
 
 All files are looked at together: Workflows, templates, schedules, ConfigMaps with limits, and policies;
 Workflows in Sensors, in ScheduledWorkflows of Kubeflow and in manifests of resource templates as well.
+Templates count with the locks that policies put into them, those beside the policies as they are.
 What may be in the cluster and is not among the files is at most a warning. Documents that are no Kubernetes
 objects are passed over. Exit codes: 0 no error, 1 errors (with --strict warnings too), 2 a file or a policy
 cannot be read, or there is nothing to check."""
@@ -60,12 +61,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every object of every file."""
-    paths = list(arguments.paths)
-    if arguments.policies is not None:
-        paths.append(str(existing_policies(arguments.policies)))
+    # Of two objects of one name the one that will be applied counts, which is read last.
+    beside = [] if arguments.policies is None else [str(existing_policies(arguments.policies))]
+    paths = [*beside, *arguments.paths]
     inputs = read_inputs(paths, exclude=arguments.exclude)
     objects = lint_objects(inputs, arguments.namespace)
-    report = _report(inputs, objects, lint(objects, arguments.argo_version))
+    stored = _files_in(arguments.policies, inputs)
+    report = _report(inputs, objects, lint(objects, arguments.argo_version, stored=stored))
     if not (report.unreadable or arguments.allow_empty):
         _refuse_empty(objects, arguments)
     for each in counting_in(inputs.manifests, arguments.namespace):
@@ -79,6 +81,15 @@ def run(arguments: argparse.Namespace) -> int:
     if report.unreadable:
         return 2
     return 1 if report.errors or (arguments.strict and report.findings) else 0
+
+
+def _files_in(policies: Path | None, inputs: Inputs) -> frozenset[str]:
+    """Return the files of `--policies`: templates in them are in the cluster as they are."""
+    if policies is None:
+        return frozenset()
+    root = policies.resolve()
+    files = {each.file for each in inputs.manifests}
+    return frozenset(each for each in files if Path(each).resolve().is_relative_to(root))
 
 
 def _report(inputs: Inputs, objects: LintObjects, found: list[FileFinding]) -> FilesReport:

@@ -2,11 +2,16 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
-from lockkeeper.assembly.policy_folder import load_once
+import msgspec
+
+from lockkeeper.assembly.policy_folder import Beside, load_once
 from lockkeeper.findings.finding import FilesReport
 from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
 from lockkeeper.findings.table import line_of
+from lockkeeper.lint.reading import lint_objects
+from lockkeeper.manifests.applied_templates import as_applied
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.reading import Inputs, read_inputs, unread
 from lockkeeper.options.command_options import add_output, add_policies, print_values
@@ -25,10 +30,11 @@ EXAMPLES = """examples:
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
   kustomize build . | lockkeeper review - --policies policies/ -o json
 
-Every document is reviewed by itself, as if nothing else ran. Workflows in Sensors, in ScheduledWorkflows of
-Kubeflow and in manifests of resource templates are reviewed too, and documents that are no Kubernetes objects
-passed over. Exit codes: 0 nothing is denied, 1 something is, 2 a file or a policy cannot be read, or there is
-nothing to review."""
+Every document is reviewed by itself, as if nothing else ran. Templates, ConfigMaps, Namespaces and policies
+among the files count as applied, templates with the locks that policies put into them. Workflows in Sensors,
+in ScheduledWorkflows of Kubeflow and in manifests of resource templates are reviewed too, and documents that
+are no Kubernetes objects passed over. Exit codes: 0 nothing is denied, 1 something is, 2 a file or a policy
+cannot be read, or there is nothing to review."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Review every document of every file."""
+    inputs = read_inputs(arguments.files, exclude=arguments.exclude)
+    objects = lint_objects(inputs, arguments.namespace)
     try:
         snapshot = load_once(
             existing_policies(arguments.policies),
@@ -72,12 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
             namespace=arguments.namespace,
             allow_empty=arguments.allow_empty,
             note=print_message,
+            beside=Beside(objects.documents, partial(as_applied, objects.templates())),
         )
     except PolicyErrors as errors:
         if arguments.output not in FOR_PROGRAMS:
             raise UsageError(*map(str, errors.errors)) from errors
         return _print(policy_report(errors.errors), [], arguments)
-    inputs = read_inputs(arguments.files, exclude=arguments.exclude)
+    inputs = msgspec.structs.replace(inputs, findings=(*inputs.findings, *objects.findings))
     if not (inputs.manifests or inputs.findings or arguments.allow_empty):
         raise UsageError(nothing_in("nothing to review", arguments.files))
     inputs, pairs = _reviewed(inputs, snapshot, arguments)

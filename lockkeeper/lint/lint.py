@@ -5,12 +5,14 @@ Argo itself would fail or hang on; what may be in the cluster and is not among t
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.lint.reading import LintObjects, LintSubject
+from lockkeeper.manifests.applied_templates import as_applied
 from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.admission.waiting_parents import WaitingParent, may_wait, waiting_parents
 from policy.core.argo_types.decodability import report_of
@@ -25,7 +27,7 @@ from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
 from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
 from policy.core.lock_model.semaphore_definitions import limit_lookup
-from policy.core.lock_review.missing_locks import template_finder
+from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
 from policy.core.objects.read_extent import ONLY_FILES
@@ -66,8 +68,13 @@ _LINT: Final = ClusterSynchronizationPolicy(
 """The policy for objects that no policy of the files selects."""
 
 
-def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
-    """Return everything found in the objects of the files, in the order of files and lines."""
+def lint(
+    files: LintObjects, argo: ArgoVersion, *, stored: AbstractSet[str] = frozenset()
+) -> list[FileFinding]:
+    """Return everything found in the objects of the files, in the order of files and lines.
+
+    What stands in the files `stored` is in the cluster as it is; the rest will be applied.
+    """
     governed = take_snapshot(
         files.documents,
         version="lint",
@@ -75,6 +82,7 @@ def lint(files: LintObjects, argo: ArgoVersion) -> list[FileFinding]:
         extent=ONLY_FILES,
         read_manifest=read_manifest,
     )
+    governed = as_applied(files.templates(stored), governed)
     others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
     ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo, extent=ONLY_FILES)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
@@ -194,7 +202,17 @@ def _of_owner(
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(found, rulebook, reviewed)
     unheld = unheld_locks(spec, owner.at, found, rulebook, governed.library)
-    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden, *unheld):
+    missing = missing_lock_findings(spec, found, rulebook, reviewed, governed)
+    for reason in missing.reasons:
+        yield _finding(subject, Level.ERROR, reason.code, reason.field, reason.message, policy=reason.policy)
+    warnings = (
+        *lock_warnings(spec, found, rulebook),
+        *injected.warnings,
+        *hidden,
+        *unheld,
+        *missing.warnings,
+    )
+    for warning in warnings:
         field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, field, message)
 
@@ -202,7 +220,10 @@ def _of_owner(
 def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
     """Return the policies that select an object, or what Argo requires where none does."""
     kind = MatchedKind(subject.kind.value)
-    labels = subject.metadata.labels or {}
+    metadata = subject.metadata
+    if subject.cron is not None and subject.cron.spec is not None:
+        metadata = subject.cron.spec.workflow_metadata or EMPTY_METADATA  # That of its Workflows.
+    labels = metadata.labels or {}
     locks = governed.policies(subject.namespace).locks
     active = locks.active(labels, kind) if locks is not None else ()
     if locks is not None and active:

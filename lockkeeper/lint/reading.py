@@ -1,15 +1,17 @@
 """What `lockkeeper lint` reads: objects with their places in files, and documents for a snapshot."""
 
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
 
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
-from lockkeeper.manifests.manifest import Carrier, Manifest
+from lockkeeper.manifests.applied_templates import with_text
+from lockkeeper.manifests.manifest import Carrier, Manifest, manifest_of
 from lockkeeper.manifests.reading import Inputs
 from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.template_keys import ObjectKind
+from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
 from policy.core.values.problems import Problem
 from policy.sources.default_namespace import placed
@@ -57,6 +59,13 @@ class LintObjects(msgspec.Struct, frozen=True):
     documents: tuple[Document, ...]
     findings: tuple[FileFinding, ...]
 
+    def templates(self, stored: Collection[str] = ()) -> Iterator[JsonObject]:
+        """Yield the template objects that can be read, except those in the files `stored`."""
+        for each in self.subjects:
+            readable = each.spec is not None and each.name and each.carrier is None
+            if readable and each.kind in TEMPLATE_KINDS and each.origin.file not in stored:
+                yield each.value
+
 
 def lint_objects(inputs: Inputs, namespace: str) -> LintObjects:
     """Decode the objects that were read; those that name no namespace are in the given one."""
@@ -90,7 +99,8 @@ class _LintReader:
 
     def _tell(self, manifest: Manifest, level: Level, code: str, problem: Problem) -> None:
         place = manifest.origin.error(problem)
-        about = manifest.called(manifest.namespace)
+        placed_value = placed(manifest.value, self._namespace)
+        about = manifest.called(manifest_of(placed_value, manifest.origin).namespace)
         self.findings.append(
             FileFinding(place.file, place.line, level, str(code), about, problem.path, problem.message)
         )
@@ -109,7 +119,7 @@ class _LintReader:
             case TemplateObject():
                 metadata, spec = decoded.metadata, decoded.spec
                 if metadata.name and manifest.carrier is None:
-                    self.documents.append(decoded)
+                    self.documents.append(with_text(decoded, value))
             case CronWorkflow():
                 cron = decoded
                 metadata, at = decoded.metadata or metadata, "/spec/workflowSpec"

@@ -27,8 +27,13 @@ def needs_no_graph(
         return False
     names: Mapping[str, int] = owner.numbers
     ref = spec.workflow_template_ref
-    if ref is not None and not owner.is_template:
-        if not index.object_takes_no_lock(key_of(ref, index.namespace)) or spec.entrypoint or spec.on_exit:
+    if ref is not None:
+        if (
+            owner.is_template
+            or not index.object_takes_no_lock(key_of(ref, index.namespace))
+            or spec.entrypoint
+            or spec.on_exit
+        ):
             return False
     elif (spec.entrypoint and spec.entrypoint not in names) or (spec.on_exit and spec.on_exit not in names):
         return False

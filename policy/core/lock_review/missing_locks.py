@@ -7,7 +7,8 @@ Results are stored with the compiled policies of the namespace, which a change o
 replaces.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from policy.core.injection.injection_result import skipped
 from policy.core.injection.reviewed_object import FindTemplate, ReviewedObject
 from policy.core.injection.unknown_selection import MOST_WARNINGS, unseen
 from policy.core.lock_checks.rulebook import NO_FINDINGS, LockFindings, Rulebook
+from policy.core.lock_graph.references import of_hooks
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, MissingLock
@@ -26,7 +28,7 @@ from policy.core.lock_model.template_pods import PLAIN_PODS, PodView
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, key_of, known_key
-from policy.core.objects.workflow import Parameter, Parameters, Template, TemplateRef, WorkflowSpec
+from policy.core.objects.workflow import Hook, Parameter, Parameters, Template, TemplateRef, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import MatchedKind, Referenced
 from policy.core.values.budget import Part, paced
@@ -49,8 +51,8 @@ def missing_lock_findings(
     """Return the findings about locks that are missing in templates of other objects."""
     locks, active, budget = rulebook.locks, rulebook.policies, rulebook.budget
     ref = spec.workflow_template_ref
-    callers = [place for place in found if place.has_complex_calls]
-    if not locks.rules or (ref is None and not callers):
+    callers = [place for place in found if place.has_complex_calls or _has_hooks(place.template)]
+    if not locks.rules or not (ref or callers or spec.hooks):
         return NO_FINDINGS
     findings: list[Reason | str] = []
     if ref is not None:
@@ -66,17 +68,37 @@ def missing_lock_findings(
     for place in paced(callers, budget, Part.LOCKS):
         called = list(calls(place.template, place.pointer))
         for call, pointer in paced(called, budget, Part.LOCKS):
-            if call.template_ref is not None and call.template_ref.template:
-                where = f"{field_path(pointer)}.templateRef"
-                missing = missing_locks(call.template_ref, locks, snapshot)
+            for called_ref, where in _refs_of(call.template_ref, call.hooks, pointer):
+                missing = missing_locks(called_ref, locks, snapshot)
                 if missing:
-                    held = around.of(place)
-                    missing = tuple(each for each in missing if held.isdisjoint(each.rule.names))
-                findings += _findings(missing, where, active)
+                    findings += _findings(_not_held(missing, around.of(place)), where, active)
+    whole_run = held_locks(spec.synchronization, locks.namespace)
+    for called_ref, where in _refs_of(None, spec.hooks, reviewed.at):
+        findings += _findings(_not_held(missing_locks(called_ref, locks, snapshot), whole_run), where, active)
+    once = dict.fromkeys(findings)
     return LockFindings(
-        tuple(each for each in findings if isinstance(each, Reason)),
-        tuple(each for each in findings if isinstance(each, str)),
+        tuple(each for each in once if isinstance(each, Reason)),
+        tuple(each for each in once if isinstance(each, str)),
     )
+
+
+def _refs_of(
+    ref: TemplateRef | None, hooks: Mapping[str, Hook] | None, pointer: str
+) -> Iterator[tuple[TemplateRef, str]]:
+    """Yield the templates of other objects that a call and its hooks run, with their fields."""
+    if ref is not None and ref.template:
+        yield ref, f"{field_path(pointer)}.templateRef"
+    for each in of_hooks(hooks, pointer):
+        if each.ref is not None and each.ref.template:
+            yield each.ref, f"{field_path(each.pointer)}.templateRef"
+
+
+def _not_held(missing: Sequence[MissingLock], held: AbstractSet[str]) -> list[MissingLock]:
+    return [each for each in missing if held.isdisjoint(each.rule.names)]
+
+
+def _has_hooks(template: Template) -> bool:
+    return any(call.hooks is not None for call, _ in calls(template, ""))
 
 
 class _HeldAround:

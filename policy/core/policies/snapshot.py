@@ -185,10 +185,9 @@ def take_snapshot(
                 name = document.metadata.name
                 namespaces[name] = {**document.metadata.labels, NAMESPACE_NAME: name}
             case TemplateObject():
-                meta = document.metadata
-                scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
-                key = TemplateKey(scope, meta.name or "")
-                templates[key], texts[key], headers[key] = document.spec, document.text, meta
+                key = key_of_template(document)
+                templates[key], texts[key] = document.spec, document.text
+                headers[key] = document.metadata
     return Snapshot(
         version=version,
         argo=argo,
@@ -228,6 +227,29 @@ def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
         locks = (*_without(snapshot.lock_policies, policy), policy)
         changed = {"lock_policies": tuple(sorted(locks, key=_by_kind_and_name))}
     return msgspec.structs.replace(snapshot, compiled=Compiled(), **changed)
+
+
+def with_templates(snapshot: Snapshot, templates: Iterable[TemplateObject]) -> Snapshot:
+    """Return the snapshot with some templates as they will be, in place of those of the same name."""
+    specs, texts, headers = dict(snapshot.templates), dict(snapshot.texts), dict(snapshot.headers)
+    for each in templates:
+        key = key_of_template(each)
+        specs[key], texts[key], headers[key] = each.spec, each.text, each.metadata
+    return msgspec.structs.replace(
+        snapshot,
+        templates=specs,
+        texts=texts,
+        headers=headers,
+        library=library_of(specs, snapshot.library),
+        compiled=Compiled(),
+    )
+
+
+def key_of_template(template: TemplateObject) -> TemplateKey:
+    """Return the key of a template object, which is in the namespace default if it names none."""
+    meta = template.metadata
+    scope = "" if template.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
+    return TemplateKey(scope, meta.name or "")
 
 
 def _without(policies: tuple[_PolicyT, ...], one: Policy) -> tuple[_PolicyT, ...]:
