@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
+from policy.core.decision.quota_messages import SEEN_BY_ARGO
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.building import ROOT
@@ -181,7 +182,7 @@ def test_what_waits_its_turn_is_seen_in_the_list(installed: Installed, namespace
         done = create(installed, namespace, workflow(name))
         assert (done.returncode, done.stdout) == (0, f"workflow.argoproj.io/{name} created\n")
         assert name != "first" or done.stderr == ""
-        assert re.fullmatch(rf"({IN_QUEUE}[1-3] of [1-3] in {namespace}\n)?", done.stderr)
+        assert re.fullmatch(rf"({IN_QUEUE}[1-3] of [1-3] in {namespace}; {SEEN_BY_ARGO}\n)?", done.stderr)
     place = f"queued by lockkeeper: position 2 of 2 in {namespace} (1/1 running)"
     before = f"queued by lockkeeper: position 1 of 2 in {namespace} (1/1 running)"
     for name, message in (("second", before), ("third", place)):

@@ -364,4 +364,4 @@ def _wait_warning(check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: 
     if not view.knows(check.namespace):
         return ""
     waits = short or check.short_behind(position - 1, queueing, demanded)
-    return f"lockkeeper: queued, {place}" if waits else ""
+    return f"lockkeeper: queued, {place}; {quota_messages.SEEN_BY_ARGO}" if waits else ""

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
+from policy.core.objects.well_known import HOLD_VALUE
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Shortfall
@@ -15,6 +16,9 @@ from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 
 MAX_REASONS: Final = 10
 """Reasons shown in one message; the API server and terminals cut longer ones."""
+
+SEEN_BY_ARGO: Final = f"the argo CLI sees it with --instanceid {HOLD_VALUE}"
+"""What is said of a Workflow that waits: without the option argo calls it one of another controller."""
 
 
 class ShortResource(msgspec.Struct, frozen=True):

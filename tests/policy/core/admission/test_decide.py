@@ -23,7 +23,7 @@ from policy.core.decision.decision import (
     ReservationRequest,
     Side,
 )
-from policy.core.decision.quota_messages import denial
+from policy.core.decision.quota_messages import SEEN_BY_ARGO, denial
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from policy.core.policies.governing_quotas import demands
@@ -227,7 +227,8 @@ def test_a_workflow_behind_others_in_the_queue_is_warned_of_its_position() -> No
     """The whole warning."""
     view = UsageView(used={MAIN: Usage(10)}, queues={NAMESPACE: NamespaceQueue({0: 11, 5: 2})})
     decision = mutate(workflow({"priority": 1}), snapshot(quota(limits={"workflows": 10})).with_usage(view))
-    assert decision.warnings == ("lockkeeper: queued, position 3 of 14 in team-a (10/10 running)",)
+    place = "position 3 of 14 in team-a (10/10 running)"
+    assert decision.warnings == (f"lockkeeper: queued, {place}; {SEEN_BY_ARGO}",)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from policy.core.admission.quota_decision import (
 )
 from policy.core.admission.tasks_and_priority import Priority, priority_of
 from policy.core.decision.decision import Code, Decision, Outcome, ReservationRequest
+from policy.core.decision.quota_messages import SEEN_BY_ARGO
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.conflicts import PolicyName
@@ -239,7 +240,9 @@ def test_an_open_window_counts_in_the_request_and_the_message() -> None:
     policies = snapshot(quota(limits={"workflows": 10}, windows=[window]))
     usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
     decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(used=usage)))
-    assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
+    assert decision.warnings == (
+        f"lockkeeper: queued, position 1 of 1 in team-a (1/1 running); {SEEN_BY_ARGO}",
+    )
 
 
 def view_of_status(running: int, queued: int) -> UsageView:
@@ -251,7 +254,7 @@ def test_by_the_figures_of_a_status_a_position_is_reported_as_approximate() -> N
     """They are some seconds old, so the number that runs now is not shown; the leader writes the rest."""
     policies = snapshot(quota(limits={"workflows": 10})).with_usage(view_of_status(10, 13))
     decision = mutate(workflow(), policies)
-    assert decision.warnings == ("lockkeeper: queued, about position 14 of 14 in team-a",)
+    assert decision.warnings == (f"lockkeeper: queued, about position 14 of 14 in team-a; {SEEN_BY_ARGO}",)
     status = next(operation.value for operation in decision.patch if operation.path == "/status")
     message = "queued by lockkeeper: about position 14 of 14 in team-a"
     assert status == {"phase": "Pending", "message": message}
@@ -275,10 +278,12 @@ def test_what_a_controller_saw_in_its_last_pass_is_an_estimate_too() -> None:
     """Others may have been released or deleted since; only what is stated about a namespace is exact."""
     seen = UsageView({Account(NAMESPACE, "main"): weight(1)}, {NAMESPACE: NamespaceQueue({0: 2})}, live=True)
     policies = snapshot(quota(limits={"workflows": 1})).with_usage(seen)
-    assert mutate(workflow(), policies).warnings == ("lockkeeper: queued, about position 3 of 3 in team-a",)
+    assert mutate(workflow(), policies).warnings == (
+        f"lockkeeper: queued, about position 3 of 3 in team-a; {SEEN_BY_ARGO}",
+    )
     exact = policies.with_usage(UsageView(seen.used, seen.queues))
     assert mutate(workflow(), exact).warnings == (
-        "lockkeeper: queued, position 3 of 3 in team-a (1/1 running)",
+        f"lockkeeper: queued, position 3 of 3 in team-a (1/1 running); {SEEN_BY_ARGO}",
     )
 
 
@@ -292,8 +297,8 @@ def test_workflows_that_joined_since_the_status_count_as_ahead() -> None:
         snapshots.joined(NAMESPACE, 0)
     assert warned == [
         (),
-        ("lockkeeper: queued, about position 2 of 2 in team-a",),
-        ("lockkeeper: queued, about position 3 of 3 in team-a",),
+        (f"lockkeeper: queued, about position 2 of 2 in team-a; {SEEN_BY_ARGO}",),
+        (f"lockkeeper: queued, about position 3 of 3 in team-a; {SEEN_BY_ARGO}",),
     ]
 
 
