@@ -13,6 +13,7 @@ import msgspec
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.lint.reading import LintObjects, LintSubject
 from lockkeeper.manifests.applied_templates import as_applied
+from lockkeeper.manifests.written_words import as_written
 from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.admission.waiting_parents import WaitingParent, may_wait, waiting_parents
 from policy.core.argo_types.decodability import report_of
@@ -140,7 +141,8 @@ def _types(subject: LintSubject) -> Iterator[FileFinding]:
     """Yield what Argo cannot decode, and what it drops: locks, fields, values."""
     report = report_of(subject.kind.value, subject.value)
     for mismatch in report.mismatches:
-        yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, mismatch.message)
+        message = as_written(mismatch.message, mismatch.path, subject.origin)
+        yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, message)
     for lost in report.lost_locks:
         yield _finding(subject, Level.ERROR, Code.LOCK_PLACE, lost.path, lost.message)
     for warning in report.warnings:

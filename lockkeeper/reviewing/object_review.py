@@ -6,6 +6,7 @@ import jsonpatch
 import msgspec
 
 from lockkeeper.manifests.manifest import Manifest
+from lockkeeper.manifests.written_words import as_written
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Decision, Reason, Side, denied
 from policy.core.objects.json_patch import JsonObject
@@ -103,4 +104,5 @@ def _decide(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
 
 def _reason(reason: Reason, manifest: Manifest) -> ReviewedReason:
     line = manifest.place(reason.field).line
-    return ReviewedReason(reason.code.value, reason.field, reason.message, reason.policy, line)
+    message = as_written(reason.message, reason.field, manifest.origin)
+    return ReviewedReason(reason.code.value, reason.field, message, reason.policy, line)

@@ -28,6 +28,7 @@ _MAX_COPIES: Final = 100_000
 
 _PLAIN: Final = "plain"
 """The tag that our loader gives a scalar without quotes and tag; no tag of YAML is written so."""
+_NOT_TEXT: Final = (bool, int, float)
 _MERGE: Final = "<<"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _LAST_STEP: Final = re.compile(r'(?:\.?[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]+\]|\["(?:[^"\\]|\\.)*"\])\Z')
@@ -56,11 +57,15 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class ParsedDocument(msgspec.Struct, frozen=True):
-    """One document: its value, the place of each field path, and what could not be read (null instead)."""
+    """One document: its value, the place of each field path, and what could not be read (null instead).
+
+    `words` has the text of each scalar that reads as another than it is: `yes`, of which true is the value.
+    """
 
     value: Json
     marks: dict[str, TextPlace]
     faults: tuple[Fault, ...] = ()
+    words: dict[str, str] = {}
 
     @property
     def has_a_value(self) -> bool:
@@ -157,6 +162,7 @@ class _Builder:
     def __init__(self) -> None:
         self._marks: dict[str, TextPlace] = {}
         self._faults: list[Fault] = []
+        self._words: dict[str, str] = {}
         self._seen: set[int] = set()
         self._open: set[int] = set()
         self._visits = 0
@@ -167,13 +173,16 @@ class _Builder:
             value = self._value(root, "")
         except _TooManyCopies as error:
             return ParsedDocument(None, {}, (error.fault,))
-        return ParsedDocument(value, self._marks, tuple(self._faults))
+        return ParsedDocument(value, self._marks, tuple(self._faults), self._words)
 
     def _value(self, node: yaml.Node, path: str) -> Json:
         try:
             if isinstance(node, yaml.ScalarNode):
                 self._visit(node, path)
-                return _scalar(node, path)
+                value = _scalar(node, path)
+                if type(value) in _NOT_TEXT and node.value != json.dumps(value):
+                    self._words[path] = node.value
+                return value
             self._enter(node, path)
         except _TooManyCopies:
             raise

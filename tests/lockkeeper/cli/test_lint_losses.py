@@ -146,8 +146,25 @@ def test_the_review_warns_of_a_key_that_comes_twice(
 
 def test_words_and_numbers_are_those_of_kubectl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Booleans without quotes are right where Argo reads one, and wrong where it reads text."""
-    found = _lint(capsys, _written(tmp_path, a=WORDS))
+    found = sorted(_lint(capsys, _written(tmp_path, a=WORDS)), key=lambda each: str(each["field"]))
     assert [each["field"] for each in found] == [
         "spec.templates[0].container.args[0]",
         "spec.templates[0].container.args[2]",
     ]
+    assert [each["message"] for each in found] == [
+        'is y, which YAML reads as the boolean true without quotes, and Argo reads a string: write "y"',
+        'is 08, which YAML reads as the number 8 without quotes, and Argo reads a string: write "08"',
+    ]
+
+
+def test_the_review_shows_the_words_of_the_file_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written as it reads is shown as it is."""
+    file = _written(tmp_path, a=WORDS.replace("[y,", "[true,")) / "a.yaml"
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    _written(policies, p=POLICY.replace("limit: 1, ", ""))
+    first, second = (each["message"] for each in _review(capsys, file, "--policies", policies)["reasons"])
+    assert first.startswith('is the boolean true, Argo reads a string: write "true". Argo cannot decode')
+    assert second.endswith('and Argo reads a string: write "08"')

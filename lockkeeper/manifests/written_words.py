@@ -1,0 +1,31 @@
+"""Sentences about wrong types, in the words of the file: `y` and `08` are read as true and as 8.
+
+The webhook sees the values alone; whoever wrote `y` is not helped by the advice to write "true".
+"""
+
+import json
+import re
+from typing import Final
+
+from policy.sources.directory import DocumentOrigin
+from policy.sources.documents import join
+
+_LONGEST: Final = 60
+_OTHER_TYPE: Final = re.compile(
+    r'is the (boolean|number) (\S+), Argo reads (a string|a whole number or a string): write "[^"]*"'
+)
+
+
+def as_written(message: str, field: str, origin: DocumentOrigin) -> str:
+    """Return a sentence about a field with the text that the file has there."""
+    text = origin.source.words.get(join(origin.path, field))
+    if text is None or len(text) > _LONGEST:
+        return message
+    return _OTHER_TYPE.sub(
+        lambda match: (
+            f"is {text}, which YAML reads as the {match[1]} {match[2]} without quotes, and Argo reads "
+            f"{match[3]}: write {json.dumps(text)}"
+        ),
+        message,
+        count=1,
+    )
