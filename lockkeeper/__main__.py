@@ -17,8 +17,9 @@ _USAGE: Final = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 1 findings, 2 usage."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = _usual_words(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_command(words)
         parsed = _parser(words).parse_args(words)
         code: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -32,6 +33,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _usual_words(words: Sequence[str]) -> Sequence[str]:
+    """Return a command line with what users of other tools write in its usual form."""
+    match words:
+        case ["--version", *_]:
+            return ["version"]
+        case ["help", *rest]:
+            return [*rest[:1], "--help"]
+        case _:
+            return words
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Check that the first word is a command.
+
+    Raises:
+        UsageError: it is none; the nearest is named.
+    """
+    names = [each.name for each in COMMANDS]
+    if not words or words[0].startswith("-") or words[0] in names:
+        return
+    from policy.sources.schema_check import did_you_mean  # noqa: PLC0415 - a right command starts without it
+
+    hint = did_you_mean(words[0], names)
+    raise UsageError(f"there is no command {words[0]}{hint}; lockkeeper --help lists them")
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -65,7 +65,7 @@ def test_help_of_a_command_shows_examples_of_it(name: str, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("fly",), ("review",), ("review", "-"), ("run",), ("review", "-", "--policies")]
+    "arguments", [(), ("review",), ("review", "-"), ("run",), ("review", "-", "--policies")]
 )
 def test_missing_or_unknown_arguments_are_a_usage_error(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -182,7 +182,7 @@ def test_wrong_policies_are_reported_one_line_each_with_file_and_line(
         ("--port", "http"),
         ("--port", "-1"),
         ("--argo-version", "latest"),
-        ("--argo-version", "4"),
+        ("--argo-version", "9.9"),
         ("--task-time", "long"),
         ("--task-time", "-1"),
         ("--task-time", "0"),
@@ -243,3 +243,23 @@ def test_secret_paths_are_in_a_cluster(lockkeeper: Lockkeeper) -> None:
     finished = lockkeeper("serve", "--policies", "p", "--webhook-configurations", "lockkeeper")
     assert finished.code == 2
     assert finished.err == "lockkeeper: --webhook-configurations are in a cluster: give --cluster too\n"
+
+
+def test_a_command_that_does_not_exist_gets_the_nearest(lockkeeper: Lockkeeper) -> None:
+    """Most are typed wrongly."""
+    finished = lockkeeper("statsu")
+    assert finished.code == 2
+    assert (
+        finished.err
+        == 'lockkeeper: there is no command statsu; did you mean "status"?; lockkeeper --help lists them\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "same"), [(("--version",), ("version",)), (("help", "lint"), ("lint", "--help"))]
+)
+def test_words_of_other_tools_are_taken(
+    lockkeeper: Lockkeeper, words: tuple[str, ...], same: tuple[str, ...]
+) -> None:
+    """Each tool has one of these forms."""
+    assert lockkeeper(*words) == lockkeeper(*same)
