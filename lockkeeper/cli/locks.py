@@ -23,7 +23,8 @@ EXAMPLES = """examples:
 It reads Workflows and the ConfigMaps that they name, and changes nothing. A limit that it has no right to
 see is shown as ?. `suggest` replays what the Workflows that are still there did with other limits; of what
 was seen too seldom it says so, and nothing else.
-Exit codes: 0 fine, 1 a Workflow is in a deadlock, 2 the cluster does not answer or refuses."""
+Exit codes: 0 fine, 1 a Workflow is in a deadlock or waits for a poisoned lock, 2 the cluster does not answer
+or refuses."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +80,7 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
         print(as_json(shown(found, stuck, now)))
     else:
         print(table(found, stuck, now))
-    return 1 if stuck else 0
+    return 1 if stuck or any(each.poisoned for each in found) else 0
 
 
 @contextmanager

@@ -46,21 +46,31 @@ def replays(
 
 def report(found: Sequence[Replay], seen: LockUses, most_wait: timedelta) -> str:
     """Return what people read."""
-    if not found:
-        return "no semaphore with a known limit was used by the Workflows that are still there"
+    if not (found or seen.uses or seen.unknown or seen.of_daemons):
+        return "the Workflows that are still there have used no lock"
     parts = [_one(each, most_wait) for each in found]
+    if not found:
+        parts.append("no semaphore with a known limit was used by the Workflows that are still there")
     if any(each.outcomes for each in found):
         parts.append(_NOTE)
     if seen.unknown:
-        parts.append(f"{seen.unknown} uses are left out: the key of their lock is worked out at run time.")
+        parts.append(f"Left out, as the key of their lock is worked out at run time: {seen.unknown} uses.")
+    if seen.of_daemons:
+        parts.append(
+            "Left out, as Argo frees the lock of a daemon when it is ready, and does not record when: "
+            f"{seen.of_daemons} uses."
+        )
     return "\n\n".join(parts)
 
 
 def _one(each: Replay, most_wait: timedelta) -> str:
-    lines = [_heading(each.record)]
+    record = each.record
+    if not record.finished:
+        return f"{record.lock}: limit {record.limit}, and no use is over yet ({record.unfinished} not over)"
+    lines = [_heading(record)]
     if each.no_result:
         return "\n".join([*lines, f"  {each.no_result}"])
-    rows = [_HEADER, *(_row(outcome, each.record.limit) for outcome in each.outcomes)]
+    rows = [_HEADER, *(_row(outcome, record.limit) for outcome in each.outcomes)]
     lines += [aligned(rows), f"  {_suggestion(each, most_wait)}"]
     return "\n".join(lines)
 

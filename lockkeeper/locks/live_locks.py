@@ -11,7 +11,7 @@ from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs, Selection
 from policy.core.lock_model.semaphore_definitions import limit_named
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
-from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue
+from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue, poisoned_text
 from policy.core.lock_queues.trace import trace
 from policy.core.values.durations import written
 from policy.core.values.prepared import prepare
@@ -79,12 +79,13 @@ class ShownWaiter(msgspec.Struct, frozen=True):
 
 
 class ShownLock(msgspec.Struct, frozen=True):
-    """One lock."""
+    """One lock; `poisoned` says what to do where Argo gives it to nobody, "" where it does."""
 
     lock: str
     limit: int | None
     holders: tuple[ShownHolder, ...]
     waiters: tuple[ShownWaiter, ...]
+    poisoned: str = ""
 
 
 class ShownDeadlock(msgspec.Struct, frozen=True):
@@ -116,6 +117,7 @@ def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: dateti
                     )
                     for each in queue.waiters
                 ),
+                poisoned_text(queue) if queue.poisoned else "",
             )
             for queue in found
         ),
@@ -124,11 +126,13 @@ def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: dateti
 
 
 def table(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> str:
-    """Return what people read: a line a lock, then the deadlocks."""
+    """Return what people read: a line a lock, then the poisoned ones and the deadlocks."""
     if not found:
         return "no lock is held or waited for"
     rows = [_HEADER, *(_row(queue, now) for queue in found)]
     lines = [aligned(rows)]
+    poisoned = [f"POISONED  {queue.lock} {poisoned_text(queue)}" for queue in found if queue.poisoned]
+    lines += ["", *poisoned] if poisoned else []
     lines += ["", *(f"DEADLOCK  {each.workflow.key} {each.text}" for each in stuck)] if stuck else []
     return "\n".join(lines)
 

@@ -145,6 +145,49 @@ def test_a_negative_limit_ends_it_with_an_error(field: Field) -> None:
         field.becomes("task", Phase.ERROR, "semaphore: n < 0")
 
 
+def test_a_limit_that_cannot_be_read_any_more_stays_in_force(field: Field) -> None:
+    """For holders, waiters and newcomers, while Argo runs; at its next start the lock is poisoned."""
+    lock = semaphore("db")
+    name = "team/ConfigMap/limits/db"
+    field.limit(db="1")
+    with controlled(field):
+        field.submit("holder", synchronization=lock)
+        field.becomes("holder", Phase.RUNNING)
+        field.limit(db="x")
+        field.submit("waiter", synchronization=lock)
+        field.becomes("waiter", Phase.PENDING, f"Waiting for {name} lock. Lock status: 0/1")
+        field.play("holder", "Succeeded")
+        field.becomes("waiter", Phase.RUNNING)
+    with controlled(field):
+        field.submit("late", synchronization=lock)
+        until(
+            lambda: field.workflow("late").status.message.startswith(f"lock {name} is in a poisoned"), "none"
+        )
+        field.limit(db="1")
+        field.play("waiter", "Succeeded")
+    with controlled(field):
+        field.becomes("waiter", Phase.SUCCEEDED)
+        field.becomes("late", Phase.RUNNING)
+
+
+@pytest.mark.parametrize("strategy", ["Terminate", "Stop"])
+def test_one_that_is_stopped_while_it_waits_ends_with_its_lock(field: Field, strategy: str) -> None:
+    """Of 4.1.2: terminated at once, stopped when it gets the lock of the whole Workflow."""
+    waiting = "Waiting for team/Mutex/x lock. Lock status: 0/1"
+    with controlled(field):
+        field.submit("holder", synchronization=mutex("x"))
+        field.becomes("holder", Phase.RUNNING)
+        field.submit("waiter", synchronization=mutex("x"), priority=1)
+        field.becomes("waiter", Phase.PENDING, waiting)
+        field.patch("waiter", spec={"shutdown": strategy})
+        if strategy == "Stop":
+            field.submit("behind", synchronization=mutex("x"))
+            field.becomes("behind", Phase.PENDING, waiting)
+            assert field.workflow("waiter").status.phase is Phase.PENDING
+            field.play("holder", "Succeeded")
+        field.becomes("waiter", Phase.FAILED, f"Stopped with strategy '{strategy}'")
+
+
 def test_a_limit_that_is_lost_makes_waiters_wait(field: Field) -> None:
     """They do not fail, and go on when it is back."""
     field.limit(db="1")

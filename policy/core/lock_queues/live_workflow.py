@@ -25,6 +25,8 @@ class WorkflowNode(Read, frozen=True):
     name: str | None = None
     type: str | None = None
     phase: str | None = None
+    message: str | None = None
+    daemoned: bool | None = None
     template_name: str | None = None
     template_ref: TemplateRef | None = None
     template_scope: str | None = None
@@ -39,10 +41,19 @@ class WorkflowNode(Read, frozen=True):
         return (self.phase or "") in _ACTIVE
 
     @property
+    def serves(self) -> bool:
+        """Whether it is a daemon that is ready: it waits for nothing, and nothing waits for it.
+
+        From 3.7 on, Argo asks for its lock again at every look, and notes a wait where another has it.
+        """
+        return bool(self.daemoned) and (self.phase or "") == "Running"
+
+    @property
     def waits_for(self) -> str:
         """The lock that it is waiting for now, "" where it does not wait."""
         status = self.synchronization_status
-        return (status.waiting or "") if status is not None and self.active else ""
+        waits = status is not None and self.active and not self.serves
+        return (status.waiting or "") if status is not None and waits else ""
 
 
 class Holding(Read, frozen=True):
@@ -84,6 +95,7 @@ class LiveTemplate(Read, frozen=True):
     """The locks of a template, and what it calls."""
 
     name: str | None = None
+    daemon: bool | None = None
     synchronization: Synchronization | None = None
     dag: LiveDag | None = None
     steps: tuple[tuple[LiveCall, ...], ...] | None = None
@@ -141,11 +153,15 @@ class LockHold(msgspec.Struct, frozen=True, gc=False):
 
 
 class LockWait(msgspec.Struct, frozen=True, gc=False):
-    """A lock that a node waits for; the node "" is the Workflow itself."""
+    """A lock that a node waits for; the node "" is the Workflow itself.
+
+    `poisoned` is why Argo gives the lock to nobody until its controller is restarted, "" where it does.
+    """
 
     lock: str
     node: str
     since: datetime
+    poisoned: str = ""
 
 
 class Traced(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from policy.core.lock_model.lock_names import CONFIG_MAP, LockName
 from policy.core.lock_model.semaphore_definitions import LimitOf
 from policy.core.lock_queues.live_workflow import LockHold, LockWait, Traced
 
@@ -51,6 +52,11 @@ class LockQueue(msgspec.Struct, frozen=True):
     def oldest(self) -> datetime | None:
         """Since when the longest wait lasts."""
         return min((each.waits.since for each in self.waiters), default=None)
+
+    @property
+    def poisoned(self) -> str:
+        """Why Argo gives it to nobody until its controller is restarted, "" where that is not so."""
+        return next((each.waits.poisoned for each in self.waiters if each.waits.poisoned), "")
 
     @property
     def deadlocked(self) -> bool:
@@ -139,6 +145,21 @@ def live_deadlocks(found: Iterable[LockQueue]) -> tuple[LiveDeadlock, ...]:
     return tuple(
         LiveDeadlock(workflow, tuple(queue.lock for queue in queues), _text(workflow, queues))
         for workflow, queues in sorted(stuck.values(), key=lambda each: each[0].key)
+    )
+
+
+def poisoned_text(queue: LockQueue) -> str:
+    """Return the message about a lock that Argo gives to nobody: why, and what to do."""
+    name = LockName.parse(queue.lock)
+    fix = "restart Argo's workflow-controller"
+    if name.kind == CONFIG_MAP:
+        fix = (
+            "to write the ConfigMap again is not enough: see that ConfigMap "
+            f"{name.namespace}/{name.config_map} has a number for {name.key}, then {fix}"
+        )
+    return (
+        "is poisoned: Argo's controller gives it to nobody, because it could not set it up when it started "
+        f"({queue.poisoned}); {fix}"
     )
 
 

@@ -5,8 +5,10 @@ it finished, but not when it acquired the lock. A Workflow that waits as a whole
 holds its lock. Locks of a node are those of its template; a name with parameters is unknown afterwards.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from enum import Enum, auto
 from typing import Final
 
 import msgspec
@@ -18,6 +20,13 @@ from policy.core.objects.workflow import Synchronization, TemplateRef
 
 _HOLDING: Final = frozenset({"Pod", "Retry", "DAG", "Steps", "Suspend", "HTTP", "Plugin"})
 """Types of node that take the locks of their template; groups of items and of steps take none."""
+
+
+class _LeftOut(Enum):
+    """Why a use is left out: its lock is worked out at run time, or a daemon had it until it was ready."""
+
+    UNKNOWN = auto()
+    DAEMON = auto()
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -32,21 +41,31 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class LockUses(msgspec.Struct, frozen=True):
-    """The uses of some Workflows, and how many are unknown because the name has parameters."""
+    """The uses of some Workflows, how many are unknown because the name has parameters, and those of daemons.
+
+    Argo frees the lock of a daemon when it is ready, which is not recorded.
+    """
 
     uses: tuple[Use, ...]
     unknown: int
+    of_daemons: int = 0
 
 
 def lock_uses(workflows: Iterable[LiveWorkflow]) -> LockUses:
     """Return all uses of locks by Workflows, finished and running ones."""
-    found = [use for workflow in workflows for use in _of_one(workflow)]
-    uses = tuple(use for use in found if use is not None)
-    return LockUses(uses, len(found) - len(uses))
+    uses: list[Use] = []
+    left_out = Counter[_LeftOut]()
+    for workflow in workflows:
+        for use in _of_one(workflow):
+            if isinstance(use, Use):
+                uses.append(use)
+            else:
+                left_out[use] += 1
+    return LockUses(tuple(uses), left_out[_LeftOut.UNKNOWN], left_out[_LeftOut.DAEMON])
 
 
-def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
-    """Yield the uses of one Workflow; None for one whose lock is unknown."""
+def _of_one(workflow: LiveWorkflow) -> Iterator[Use | _LeftOut]:
+    """Yield the uses of one Workflow, or why one is left out."""
     metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
     created = metadata.creation_timestamp
     if created is None:
@@ -56,7 +75,7 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
     whole = spec.synchronization or (stored.synchronization if stored is not None else None)
     for lock in _locks(whole, namespace):
         use = (created, status.started_at, status.finished_at, priority, created)
-        yield Use(lock, *use) if lock is not None else None
+        yield Use(lock, *use) if lock is not None else _LeftOut.UNKNOWN
     nodes = nodes_of(status) or {}
     below_retries = {
         child for node in nodes.values() if node.type == "Retry" for child in node.children or ()
@@ -68,7 +87,10 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
         template = templates.get(_template_of(node))
         for lock in _locks(template.synchronization if template is not None else None, namespace):
             use = (node.started_at, None, node.finished_at, priority, created)
-            yield Use(lock, *use) if lock is not None else None
+            if template is not None and template.daemon:
+                yield _LeftOut.DAEMON
+            else:
+                yield Use(lock, *use) if lock is not None else _LeftOut.UNKNOWN
 
 
 def _templates(

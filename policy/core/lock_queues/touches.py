@@ -61,7 +61,7 @@ def touches(
             if deadline is not None and now - _DEADLINE_AFTER >= deadline:
                 due.setdefault(waiter.workflow.uid, Touch(waiter.workflow, Why.DEADLINE))
         since = free_since.get(queue.lock)
-        if since is None or not queue.waiters:
+        if since is None or not queue.waiters or queue.poisoned:
             continue
         head = queue.waiters[0].workflow
         pause = NAMED_AFTER if queue.lock in head.indexed else OVERLOOKED_AFTER

@@ -37,6 +37,8 @@ _MOST_NODES_BYTES: Final = 64 * 1024 * 1024
 _WAITING: Final = re.compile(
     r"Waiting for (?P<busy>.+) lock\. Lock status: |Failed to get semaphore limit for (?P<lost>.+)"
 )
+_POISONED: Final = re.compile(r"lock (?P<lock>.+?) is in a poisoned state: (?P<why>.{0,300})", re.DOTALL)
+"""What Argo writes of a lock that it could not set up when it started (3.7.15 and 4.0.6 on)."""
 _GROUPS: Final = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup", "Retry"})
 _GZIP: Final = 31
 """Window bits by which zlib reads gzip."""
@@ -131,12 +133,14 @@ def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]
     waiting: list[str] = []
     for node_id in below:
         node = nodes[node_id]
-        if not node.active:
+        if not node.active or node.serves:
             continue
         if node.waits_for:
             waiting.append(node_id)
         elif node.type not in _GROUPS or not any(
-            nodes[each].active for each in _descendants(node_id, nodes) if each != node_id
+            nodes[each].active and not nodes[each].serves
+            for each in _descendants(node_id, nodes)
+            if each != node_id
         ):
             return ()
     return tuple(waiting)
@@ -157,14 +161,25 @@ def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
 def _waits(
     status: LiveStatus, nodes: Mapping[str, WorkflowNode], holds: Iterable[LockHold], created: datetime
 ) -> Iterator[LockWait]:
-    found = _WAITING.match(status.message or "")
-    own = (found["busy"] or found["lost"]) if found is not None else ""
+    own, poisoned = _own_wait(status.message or "")
     # Argo does not clear the message of one that got its lock while it is suspended (argo-verified 1).
-    if own and not any(each.lock == own and not each.node for each in holds):
-        yield LockWait(intern(own), "", created)
+    if own and (poisoned or not any(each.lock == own and not each.node for each in holds)):
+        yield LockWait(intern(own), "", created, poisoned)
     for node_id, node in nodes.items():
         if node.waits_for:
-            yield LockWait(intern(node.waits_for), node_id, node.started_at or created)
+            _, poisoned = _own_wait(node.message or "")
+            yield LockWait(intern(node.waits_for), node_id, node.started_at or created, poisoned)
+
+
+def _own_wait(message: str) -> tuple[str, str]:
+    """Return the lock that Argo's message names as missing, and why it is poisoned if it is."""
+    found = _WAITING.match(message)
+    if found is not None:
+        return found["busy"] or found["lost"], ""
+    found = _POISONED.match(message)
+    if found is None:
+        return "", ""
+    return found["lock"], intern(found["why"].removesuffix("; manual intervention required"))
 
 
 def _named(

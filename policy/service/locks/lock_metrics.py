@@ -63,6 +63,11 @@ class LockMetrics(Collector):
             ("lockkeeper_lock_holders", "Who holds a lock now.", lambda each: len(each.holders)),
             ("lockkeeper_lock_waiters", "Who waits for a lock.", lambda each: len(each.waiters)),
             (
+                "lockkeeper_lock_poisoned",
+                "1 for a lock that Argo gives to nobody until its controller is restarted.",
+                lambda each: 1.0 if each.poisoned else None,
+            ),
+            (
                 "lockkeeper_lock_oldest_wait_seconds",
                 "How long the one who waits longest has waited.",
                 lambda each: 0.0 if each.oldest is None else max(0.0, (now - each.oldest).total_seconds()),

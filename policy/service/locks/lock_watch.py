@@ -5,7 +5,7 @@ Workflows are seen one after another; its event has a name of its own, so anothe
 again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -15,11 +15,13 @@ from policy.cluster.errors import AlreadyExists, ClusterError, NotFound, Trouble
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core.lock_model.lock_names import LockName
 from policy.core.lock_model.semaphore_definitions import limit_named
+from policy.core.lock_queues.live_workflow import Traced
 from policy.core.lock_queues.lock_queues import (
     LiveDeadlock,
     LockQueue,
     live_deadlocks,
     lock_queues,
+    poisoned_text,
 )
 from policy.core.lock_queues.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.objects import well_known
@@ -35,6 +37,8 @@ _IDLE: Final = 5.0
 """Seconds between two passes while nothing changes: deadlines pass and locks stay free."""
 REPORTED_AFTER: Final = 2.0
 """Seconds that a deadlock lasts before it is reported."""
+_MOST_TOLD: Final = 10
+"""Waiters for one poisoned lock that are told by an event."""
 _MOST_NOTE: Final = 1000
 """Characters of an event's note; the API takes 1024."""
 
@@ -89,6 +93,7 @@ class LockWatch(Passes):
         self._touched = none_touched()
         self._since: dict[tuple[str, tuple[str, ...]], float] = {}
         self._reported: set[tuple[str, tuple[str, ...]]] = set()
+        self._told: set[tuple[str, str]] = set()
         self.traces = Traces(changed=self.wake, clock=clock)
         self.view = NOTHING_SEEN
 
@@ -117,6 +122,7 @@ class LockWatch(Passes):
         now = self._clock()
         found = lock_queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
         self.view = LocksView(found, self._report_new(live_deadlocks(found)))
+        self._report_poisoned(found)
         self._free = free_locks(found, self._free, now)
         for touch in touches(found, free_since=self._free, before=self._touched, now=now):
             self._touch(touch, now)
@@ -147,18 +153,40 @@ class LockWatch(Passes):
                 self._reported.add(key)
         return tuple(keys[key] for key in lasting)
 
+    def _report_poisoned(self, found: Iterable[LockQueue]) -> None:
+        """Tell the first who wait for a lock that Argo gives to nobody, each once."""
+        waits = [
+            (queue, waiter.workflow)
+            for queue in found
+            if queue.poisoned
+            for waiter in queue.waiters[:_MOST_TOLD]
+        ]
+        self._told &= {(workflow.uid, queue.lock) for queue, workflow in waits}
+        for queue, workflow in waits:
+            key = (workflow.uid, queue.lock)
+            note = f"{queue.lock} {poisoned_text(queue)}"
+            event = _event(workflow, "LockPoisoned", note, self._clock(), once=("poisoned", *key))
+            if key not in self._told and self._created(event, "waits for a poisoned lock") is not None:
+                self._told.add(key)
+
     def _report(self, deadlock: LiveDeadlock) -> bool:
         """Create the event of a deadlock; return whether it is not to be tried again."""
-        workflow = deadlock.workflow
+        once = (deadlock.workflow.uid, *deadlock.locks)
+        event = _event(deadlock.workflow, "LockDeadlock", deadlock.text, self._clock(), once=once)
+        created = self._created(event, "is in a deadlock")
+        if created:
+            self._recorder.deadlocked()
+        return created is not None
+
+    def _created(self, event: ReportedEvent, what: str) -> bool | None:
+        """Create an event; return whether it is new, None where it is to be tried again."""
         try:
-            event = event_of(_event_of_deadlock(deadlock, self._clock()), me=self._me)
-            self._cluster.create(EVENTS, event, namespace=workflow.namespace)
+            self._cluster.create(EVENTS, event_of(event, me=self._me), namespace=event.namespace)
         except AlreadyExists:
-            return True
+            return False
         except ClusterError as error:
-            self._trouble(f"telling that {workflow.key} is in a deadlock", error)
-            return isinstance(error, NotFound)
-        self._recorder.deadlocked()
+            self._trouble(f"telling that {event.namespace}/{event.name} {what}", error)
+            return False if isinstance(error, NotFound) else None
         return True
 
     def _touch(self, touch: Touch, now: datetime) -> None:
@@ -196,18 +224,18 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
 
 
-def _event_of_deadlock(deadlock: LiveDeadlock, now: datetime) -> ReportedEvent:
-    """Return the event to report of a deadlock; one deadlock has one name."""
-    workflow = deadlock.workflow
-    note = deadlock.text if len(deadlock.text) <= _MOST_NOTE else f"{deadlock.text[: _MOST_NOTE - 1]}…"
+def _event(
+    workflow: Traced, reason: str, text: str, now: datetime, *, once: tuple[str, ...]
+) -> ReportedEvent:
+    """Return the event to report of a Workflow; what is reported `once` has one name."""
     return ReportedEvent(
         namespace=workflow.namespace,
         name=workflow.name,
         uid=workflow.uid,
-        reason="LockDeadlock",
-        note=note,
+        reason=reason,
+        note=text if len(text) <= _MOST_NOTE else f"{text[: _MOST_NOTE - 1]}…",
         type=EventSeverity.WARNING,
         at=now,
         action=Action.WAITING,
-        once="\0".join((workflow.uid, *deadlock.locks)),
+        once="\0".join(once),
     )

@@ -57,6 +57,8 @@ class Locks:
     def __init__(self, *, limit_of: LimitOf) -> None:
         self._limit_of = limit_of
         self._queues: dict[str, Queue] = {}
+        self._readable: dict[str, int] = {}
+        self._poisoned: set[str] = set()
         self._named: dict[str, frozenset[str]] = {}
         self.stirred: set[str] = set()
 
@@ -66,7 +68,9 @@ class Locks:
         Raises:
             LimitError: a semaphore has no usable limit.
         """
-        obstacle: Waiting | None = None
+        obstacle = next((Waiting(each, _poisoned(each)) for each in wanted if each in self._poisoned), None)
+        if obstacle is not None:
+            return obstacle
         for name in wanted:
             limit = self._limit(name)
             queue = self._queues.setdefault(name, Queue())
@@ -107,6 +111,8 @@ class Locks:
         semaphores = status.semaphore.holding if status.semaphore else []
         mutexes = status.mutex.holding if status.mutex else []
         for held in semaphores:
+            if held.holders and held.semaphore not in self._queues:
+                self._set_up(held.semaphore)
             for holder in held.holders:
                 self._take(held.semaphore, holder)
         for mutex in mutexes:
@@ -153,19 +159,31 @@ class Locks:
         if self._queues[name].waiting:
             self.stirred.add(workflow_of(self._queues[name].head))
 
+    def _set_up(self, name: str) -> None:
+        """Take up a semaphore that somebody held before a restart; poison it if its limit is unreadable."""
+        try:
+            self._limit(name)
+        except LimitError:
+            self._poisoned.add(name)
+
     def _limit(self, name: str) -> int | None:
-        """Return the limit; None for a known semaphore that lost it. Raises LimitError for a new one."""
+        """Return the limit: of a known semaphore the last that could be read, None where that is 0.
+
+        Raises:
+            LimitError: it is new, and has no usable limit.
+        """
         if _MUTEX in name:
             return 1
         namespace, _, config_map, key = name.split("/", 3)
         limit = self._limit_of(namespace, config_map, key)
+        if limit is None:
+            limit = self._readable.get(name)
         if limit is not None and limit < 0:
             raise LimitError("semaphore: n < 0")
-        if limit:
-            return limit
-        if name in self._queues:
-            return None
-        raise LimitError(f"failed to initialize semaphore {name} with limit")
+        if limit is None or (not limit and name not in self._readable):
+            raise LimitError(f"failed to initialize semaphore {name} with limit")
+        self._readable[name] = limit
+        return limit or None
 
 
 def names_of(block: Synchronization | None, namespace: str) -> tuple[str, ...]:
@@ -184,6 +202,11 @@ def names_of(block: Synchronization | None, namespace: str) -> tuple[str, ...]:
 def workflow_of(holder: str) -> str:
     """Return the Workflow of a holder key: `namespace/name` or `namespace/name/node`."""
     return "/".join(holder.split("/", 2)[:2])
+
+
+def _poisoned(name: str) -> str:
+    why = f"controller could not initialize lock at startup: failed to initialize semaphore {name} with limit"
+    return f"lock {name} is in a poisoned state: {why}; manual intervention required"
 
 
 def _message(name: str, limit: int | None, held: int) -> str:

@@ -5,6 +5,7 @@ The status is all the memory there is, so a look may be repeated at any time, af
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from tests.e2e.argo.planning import Branch, Fetch, PlanError, Step, known_of, pl
 from tests.e2e.argo.serialising import reserialised
 from tests.e2e.argo.shapes import FULFILLED, Node, Phase, Spec, Waited, Workflow, as_json, read_workflow
 from tests.e2e.argo.work import Refused, Stage, Work
+
+_STOP: Final = "Stop"
 
 
 class Operator:
@@ -51,7 +54,8 @@ class Operator:
 
     def _advance(self, workflow: Workflow, raw: JsonObject) -> None:
         """Go as far as it goes now. Raises PlanError."""
-        if workflow.spec.shutdown and not workflow.spec.suspend:  # Argo ends none that is suspended.
+        ends = bool(workflow.spec.shutdown) and not workflow.spec.suspend  # Argo ends none that is suspended.
+        if ends and (workflow.spec.shutdown != _STOP or workflow.status.phase is not Phase.PENDING):
             self._stop(workflow)
             return
         fetch = self._fetch(workflow.metadata.namespace)
@@ -62,6 +66,9 @@ class Operator:
         spec = msgspec.convert(resolved, Spec)
         self._locks.index(workflow.key, _named_by(spec, workflow.metadata.namespace))
         if not self._has_its_locks(workflow, spec):
+            return
+        if ends:  # One that is stopped while it waits for its own lock ends when it has it.
+            self._stop(workflow)
             return
         status = workflow.status
         if status.phase is not Phase.RUNNING:

@@ -172,9 +172,39 @@ def test_what_other_limits_would_do_is_reported_with_how_much_was_seen(
 
 def test_of_too_little_nothing_is_suggested(cluster: Guarded, capsys: pytest.CaptureFixture[str]) -> None:
     """It says what there is, and how much it takes."""
-    nobody = "no semaphore with a known limit was used by the Workflows that are still there\n"
-    assert suggested(cluster, capsys) == nobody
+    assert suggested(cluster, capsys) == "the Workflows that are still there have used no lock\n"
     finished(cluster, 5, apart=6, lasting=10)
     out = suggested(cluster, capsys, f"--lock={DB}")
     assert "too little was seen: 5 finished uses, and 30 are needed" in out
     assert "replay" not in out
+
+
+def test_of_what_is_not_over_only_that_is_said(cluster: Guarded, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what is left out: the uses by daemons, and those whose key is worked out."""
+    block: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": "db"}}]}
+    load: JsonObject = {"name": "load", "synchronization": block}
+    made: JsonObject = {**node(), "templateName": "load"}
+    cluster.create(WORKFLOWS, running("going", spec={"templates": [load]}, nodes={"n": made}))
+    assert suggested(cluster, capsys) == f"{DB}: limit 1, and no use is over yet (1 not over)\n"
+    cluster.delete(WORKFLOWS, "going", namespace=NAMESPACE)
+    daemon: JsonObject = {**load, "daemon": True}
+    cluster.create(WORKFLOWS, running("serving", spec={"templates": [daemon]}, nodes={"n": made}))
+    assert suggested(cluster, capsys).split("\n\n") == [
+        "no semaphore with a known limit was used by the Workflows that are still there",
+        "Left out, as Argo frees the lock of a daemon when it is ready, and does not record when: 1 uses.\n",
+    ]
+
+
+def test_a_poisoned_lock_is_a_finding(cluster: Guarded, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what to do, for people and for programs."""
+    lock = semaphore("gone")
+    said = f"lock {lock} is in a poisoned state: no limit; manual intervention required"
+    cluster.create(WORKFLOWS, running("lost", phase="Pending", message=said, namespace="team-a"))
+    parser = argparse.ArgumentParser()
+    locks.configure(parser)
+    assert locks.act(cluster, parser.parse_args([])) == 1
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("POISONED")]
+    assert line.startswith(f"POISONED  {lock} is poisoned: Argo's controller gives it to nobody")
+    assert line.endswith("has a number for gone, then restart Argo's workflow-controller")
+    seen = found(cluster)
+    assert [bool(each.poisoned) for each in shown(seen, (), NOW).locks if each.lock == lock] == [True]

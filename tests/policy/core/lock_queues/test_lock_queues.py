@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.lock_queues.live_workflow import LockHold, LockWait, Traced
-from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
+from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues, poisoned_text
 from policy.core.objects.json_patch import JsonObject
 from tests.policy.core.lock_graph.running import BEGIN, mutex, node, running, semaphore, traced
 
@@ -137,3 +137,22 @@ def _never(workflows: list[Traced], limits: dict[str, int]) -> set[tuple[str, st
         if (left, remaining) == (holders, waiters):
             return set(remaining)
         holders, waiters = left, remaining
+
+
+def test_a_poisoned_lock_says_what_to_do() -> None:
+    """The whole sentence; a mutex has no ConfigMap."""
+    said = "is in a poisoned state: no limit; manual intervention required"
+
+    def text(lock: str) -> str:
+        node_of: JsonObject = {**waiting(lock), "message": f"lock {lock} {said}"}
+        (queue,) = look(running("a", nodes={"n": node_of}), limits={lock: 1})
+        assert queue.poisoned == "no limit"
+        return poisoned_text(queue)
+
+    assert text(semaphore("db")) == (
+        "is poisoned: Argo's controller gives it to nobody, because it could not set it up when it started "
+        "(no limit); to write the ConfigMap again is not enough: see that ConfigMap team-a/limits has a "
+        "number for db, then restart Argo's workflow-controller"
+    )
+    assert text(mutex("m")).endswith("restart Argo's workflow-controller")
+    assert "ConfigMap" not in text(mutex("m"))

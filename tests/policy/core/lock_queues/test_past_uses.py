@@ -116,3 +116,10 @@ def test_a_key_with_parameters_is_counted_and_not_guessed() -> None:
     obj = running(spec={"templates": [{**LOAD, "synchronization": block}]}, nodes={"n": done()})
     seen = lock_uses([live(obj)])
     assert (seen.uses, seen.unknown) == ((), 1)
+
+
+def test_the_life_of_a_daemon_is_no_use_of_its_lock() -> None:
+    """Argo frees it when the daemon is ready, which no node records."""
+    daemon: JsonObject = {**LOAD, "daemon": True}
+    seen = lock_uses([live(running(spec={"templates": [daemon]}, nodes={"n": done(until=3000)}))])
+    assert (seen.uses, seen.unknown, seen.of_daemons) == ((), 0, 1)

@@ -61,6 +61,15 @@ def test_a_waiter_that_argo_finds_by_itself_is_left_to_it_for_longer() -> None:
     assert due(found, NAMED_AFTER) == ["named"]
 
 
+def test_who_waits_for_a_poisoned_lock_is_left_alone() -> None:
+    """Only a restart of Argo's controller helps."""
+    poisoned: JsonObject = {
+        **node(phase="Pending", waiting=DB),
+        "message": f"lock {DB} is in a poisoned state: lost; manual intervention required",
+    }
+    assert due(look(running("a", nodes={"n": poisoned})), NAMED_AFTER) == []
+
+
 def test_no_waiter_is_touched_while_the_lock_is_held() -> None:
     """They wait for good reason."""
     holder = running("holder", holds={DB: ["n"]}, nodes={"n": node()})

@@ -48,6 +48,41 @@ def test_a_workflow_that_waits_as_a_whole_is_known_by_its_message(message: str) 
     assert traced(holding).waits == ()
 
 
+def test_a_daemon_that_is_ready_waits_for_nothing() -> None:
+    """Argo asks for its lock again and notes a wait; one that is not ready yet does wait."""
+    serving = {**node(waiting=DB), "daemoned": True}
+    starting = {**node(phase="Pending", waiting=DB, at=5), "daemoned": True}
+    record = traced(running(nodes={"serving": serving, "starting": starting}))
+    assert [each.node for each in record.waits] == ["starting"]
+
+
+def test_a_daemon_that_is_ready_brings_no_lock_back() -> None:
+    """It runs until its DAG is over, so that a DAG whose other tasks wait is stuck."""
+    nodes = {
+        "d": node("DAG", "Running", "serving", "w"),
+        "serving": {**node(), "daemoned": True},
+        "w": node(phase="Pending", waiting=GPU),
+    }
+    (held,) = traced(running(holds={DB: ["d"]}, nodes=nodes)).holds
+    assert held.stuck_on == ("w",)
+
+
+POISON = (
+    f"lock {DB} is in a poisoned state: controller could not initialize lock at startup: failed to "
+    f"initialize semaphore {DB} with limit; manual intervention required"
+)
+WHY = f"controller could not initialize lock at startup: failed to initialize semaphore {DB} with limit"
+
+
+def test_a_poisoned_lock_is_known_by_what_argo_says_of_its_waiters() -> None:
+    """Of a task, of a whole Workflow, and of one that held it when the controller was restarted."""
+    waiter = {**node(phase="Pending", waiting=DB), "message": POISON}
+    assert traced(running(nodes={"n": waiter})).waits == (LockWait(DB, "n", BEGIN, WHY),)
+    assert traced(running(phase="Pending", message=POISON)).waits == (LockWait(DB, "", BEGIN, WHY),)
+    holding = running(holds={DB: [""]}, message=POISON)
+    assert traced(holding).waits == (LockWait(DB, "", BEGIN, WHY),)
+
+
 @pytest.mark.parametrize(
     ("nodes", "stuck_on"),
     [

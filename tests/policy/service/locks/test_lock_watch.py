@@ -205,6 +205,26 @@ def test_a_workflow_that_waits_for_itself_is_reported_once_that_has_lasted(term:
     term.look(lambda: term.watch.view.deadlocks == ())
 
 
+def test_who_waits_for_a_poisoned_lock_is_told_once(term: Term) -> None:
+    """Argo names no way out, so the event does; the metric is there until it is over."""
+    registry = CollectorRegistry()
+    metrics = LockMetrics(registry=registry, clock=term.clock)
+    metrics.show(lambda: term.watch.view)
+    said = f"lock {DB} is in a poisoned state: no limit; manual intervention required"
+    add(term, running("lost", phase="Pending", message=said))
+    term.look(lambda: bool(term.watch.view.queues))
+    term.watch.run_pass()
+    (event,) = events(term)
+    assert (event["reason"], event["type"]) == ("LockPoisoned", "Warning")
+    assert text(event, "note").startswith(f"{DB} is poisoned: Argo's controller gives it to nobody")
+    line = 'lockkeeper_lock_poisoned{lock="ConfigMap/limits/db",namespace="team-a"} 1.0'
+    assert line in generate_latest(registry).decode().splitlines()
+    patch(term, "lost", status={"phase": "Running", "message": None})
+    term.look(lambda: not term.watch.view.queues)
+    assert "lockkeeper_lock_poisoned{" not in generate_latest(registry).decode()
+    assert (len(events(term)), term.troubles) == (1, [])
+
+
 def test_the_next_leader_does_not_tell_it_again(term: Term, clock: Clock) -> None:
     """The event has a name of its own; one that could not be made is made later."""
     add(term, knot())
