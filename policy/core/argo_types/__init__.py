@@ -4,5 +4,6 @@ JSON of a Workflow or template comes in; the fields go out that Argo's controlle
 path, its value and a fix. Argo decodes a whole list at once, so one such object stops all Workflows of the
 cluster: it is refused at admission, and checked again before a release. The webhook, the linter and the
 controller call `decodability`; `type_table` has the types, `argo_table` and `kubernetes_table` their fields,
-`mismatch_messages` the sentences. Next: `policy.core.admission`, which decides on what does decode.
+`mismatch_messages` the sentences, `suggested_values` what to write instead. Next: `policy.core.admission`,
+which decides on what does decode.
 """

@@ -220,8 +220,9 @@ class _ObjectWalk:
             case Scalar() if DECODES[wanted](value):
                 return None
             case _:
-                kind, message = mismatch_messages.mismatch(value, wanted)
-                return TypeMismatch(place.path(), kind, message)
+                path = place.path()
+                kind, message = mismatch_messages.mismatch(value, wanted, path)
+                return TypeMismatch(path, kind, message)
         return None
 
     def _fields(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from policy.core.argo_types.lost_locks import is_lock_word
+from policy.core.argo_types.suggested_values import field_of, integer, list_of_strings, quoted
 from policy.core.argo_types.type_table import (
     BOUNDS,
     STRUCTS,
@@ -47,10 +48,14 @@ _LONGEST: Final = 64
 """Bits of the longest integer that is shown; Python refuses to print thousands of digits."""
 
 
-def mismatch(value: JsonValue, wanted: Type) -> tuple[str, str]:
-    """Return the types of a value that does not decode, the same before and after an edit, and a sentence."""
+def mismatch(value: JsonValue, wanted: Type, path: str) -> tuple[str, str]:
+    """Return the types of a value that does not decode, the same before and after an edit, and a sentence.
+
+    `path` is that of its field, which shows what a text may mean.
+    """
     noun = _noun(wanted)
-    return f"{_json_type(value)} for {noun}", f"is {_found(value)}, Argo reads {noun}: {_fix(value, wanted)}"
+    fix = _fix(value, wanted, field_of(path))
+    return f"{_json_type(value)} for {noun}", f"is {_found(value)}, Argo reads {noun}: write {fix}"
 
 
 def lost(value: JsonValue) -> str:
@@ -118,28 +123,30 @@ def _shown(value: JsonValue) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _fix(value: JsonValue, wanted: Type) -> str:
+def _fix(value: JsonValue, wanted: Type, field: str) -> str:
     match wanted:
         case ListType(entry):
-            fix = _as_list(value, entry)
+            fix = _as_list(value, entry, field)
         case MapType():
             fix = "a map, name: value"
         case StructType(name):
             fix = f"a map{_fields(name)}"
-        case Scalar.STRING | Scalar.INT_OR_STRING if isinstance(value, bool | int | float):
-            fix = f'"{_shown(value)}"'
+        case Scalar.STRING if isinstance(value, bool | int | float):
+            fix = quoted(value, _LONGEST)
+        case Scalar.INT_OR_STRING:
+            fix = "a whole number"
         case Scalar.BOOL:
             fix = _as_bool(value)
         case Scalar.INT32 | Scalar.INT64 | Scalar.UINT64:
-            fix = _as_integer(value, wanted)
+            fix = _as_integer(value, wanted, field)
         case _:
             fix = _EXAMPLES.get(wanted, "one string")
-    return f"write {fix}"
+    return fix
 
 
-def _as_list(value: JsonValue, entry: Type) -> str:
-    if entry is Scalar.STRING and isinstance(value, str) and len(value) <= _SHOWN:
-        return f"[{_shown(value)}]"
+def _as_list(value: JsonValue, entry: Type, field: str) -> str:
+    if entry is Scalar.STRING and isinstance(value, str):
+        return list_of_strings(value, field)
     return "a list, each entry with a dash before it" if isinstance(value, dict) else "a list, [...]"
 
 
@@ -150,17 +157,13 @@ def _fields(name: str) -> str:
 
 
 def _as_bool(value: JsonValue) -> str:
-    word = value.casefold() if isinstance(value, str) else ""
+    word = value.strip().casefold() if isinstance(value, str) else ""
     meant = "true" if word in _YES else "false" if word in _NO else "true or false"
     return f"{meant}, without quotes"
 
 
-def _as_integer(value: JsonValue, wanted: Scalar) -> str:
-    low, high = BOUNDS[wanted]
+def _as_integer(value: JsonValue, wanted: Scalar, field: str) -> str:
+    bounds = BOUNDS[wanted]
     if whole(value) is not None:
-        return f"one from {low} to {high}"
-    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < _SHOWN:
-        return f"{int(value)}, without quotes"
-    if isinstance(value, str) and "{{" in value:
-        return "a number; nothing is filled in here"
-    return "a number without a fraction" if isinstance(value, float) else "a number"
+        return f"one from {bounds[0]} to {bounds[1]}"
+    return integer(value, field, bounds)

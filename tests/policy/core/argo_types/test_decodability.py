@@ -97,7 +97,7 @@ TEMPLATE: Final = "spec.templates[0]"
         (
             template(container={"command": "sh -c"}),
             f"{TEMPLATE}.container.command",
-            'is the string "sh -c", Argo reads a list of strings: write ["sh -c"]',
+            'is the string "sh -c", Argo reads a list of strings: write ["sh", "-c"]',
         ),
         (
             template(container={"env": {"name": "A", "value": "1"}}),
@@ -132,7 +132,7 @@ TEMPLATE: Final = "spec.templates[0]"
         (
             template(activeDeadlineSeconds=False),
             f"{TEMPLATE}.activeDeadlineSeconds",
-            'is the boolean false, Argo reads a whole number or a string: write "false"',
+            "is the boolean false, Argo reads a whole number or a string: write a whole number",
         ),
         (
             template(plugin={"a": {}, "b": {}}),
