@@ -82,7 +82,7 @@ def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing, turn: T
     1. `decode`: BadRequest, the body is no review.
     2. `with_owner`: LedgerUnavailable, the owner of a child or of a run could not be read.
     3. `apply_policies`: a denial, by the object itself, the quotas that govern it, or its locks.
-    4. `examine`: a denial, Argo could not decode the object.
+    4. `examine`: a denial, Argo could not decode the object, or would drop a lock that a policy speaks about.
     5. `Received.fault`: a denial, we cannot read the object ourselves.
     6. `apply_ledger`: a denial, a quota with `onExceed: Deny` has no capacity; LedgerUnavailable, no answer.
     7. The time: OutOfTime, wherever it was spent.
@@ -144,21 +144,22 @@ def decide_without_ledger(
     if whole and decision.allowed:
         decision = _with_warnings(decision, ungoverned_references(review, snapshot, whole=thorough))
     if whole or decision.outcome is Outcome.QUEUED:
-        decision = _with_types(decision, review, warn=whole)
+        most = None if thorough else MAX_TYPE_WARNINGS if whole else 0
+        decision = _with_types(decision, review, most)
     return fault if fault is not None and decision.allowed else decision
 
 
-def _with_types(decision: Decision, review: Review, *, warn: bool) -> Decision:
+def _with_types(decision: Decision, review: Review, most: int | None) -> Decision:
+    """Return the decision with what Argo cannot decode, and up to `most` warnings of what it drops."""
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
     by = _lock_policy(decision)
     told = {each.field for each in decision.reasons}
     lost = tuple(each for each in examined.lost_locks if each.path not in told)
-    if warn:
-        decision = _with_warnings(decision, (*(() if by else lost), *examined.warnings))
+    decision = _with_warnings(decision, (*(() if by else lost), *examined.warnings), most)
     reasons = _reasons(examined, review.kind) if examined.mismatches else ()
-    if by and warn:
+    if by and most != 0:
         reasons = (*reasons, *(Reason(Code.LOCK_PLACE, each.path, each.message, by) for each in lost))
     return denied(decision, (*reasons, *decision.reasons)) if reasons else decision
 
@@ -168,8 +169,10 @@ def _lock_policy(decision: Decision) -> str:
     return next((each for each in decision.policies if each.partition(" ")[0] in _LOCK_KINDS), "")
 
 
-def _with_warnings(decision: Decision, found: Iterable[Problem]) -> Decision:
-    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_TYPE_WARNINGS)]
+def _with_warnings(
+    decision: Decision, found: Iterable[Problem], most: int | None = MAX_TYPE_WARNINGS
+) -> Decision:
+    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, most)]
     return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from policy.core.argo_types import mismatch_messages
 from policy.core.argo_types.compiled_decoders import decode, decode_templates
-from policy.core.argo_types.lost_locks import BLOCK, LOCK_STRUCTS, lost_lock, read_in_other_case
+from policy.core.argo_types.lost_locks import BLOCK, LOCK_STRUCTS, lock_word, lost_lock, read_in_other_case
 from policy.core.argo_types.type_table import (
     DECODES,
     KINDS,
@@ -41,7 +41,7 @@ MAX_MISMATCHES: Final = 100
 MAX_STORED: Final = 1_000
 """Mismatches of a stored object with which those of an edit are compared; more are not compared."""
 MAX_UNKNOWN: Final = 20
-"""Unknown fields of one object for which a similar one is searched, which takes time."""
+"""Unknown fields of one object, of different names, for which a similar one is searched, which takes time."""
 _FOLDED: Final = {name: {field.casefold(): field for field in fields} for name, fields in STRUCTS.items()}
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w-]*\Z", re.ASCII)
 _NULL: Final = msgspec.Raw(b"null")
@@ -180,7 +180,7 @@ class _ObjectWalk:
         self._left: list[Iterator[_WalkedValue | TypeMismatch]] = [iter([root])]
         self._aside: list[TypeMismatch] = []
         self._reread = False
-        self._unknown = 0
+        self._unknown: dict[tuple[str, str], tuple[str, str]] = {}
         self.warnings: list[Problem] = []
         self.lost_locks: list[Problem] = []
 
@@ -261,18 +261,26 @@ class _ObjectWalk:
             if read_as == BLOCK or name in LOCK_STRUCTS:
                 self._warn(place.path(key), read_in_other_case(key, read_as))
             return
-        searching = self._unknown < MAX_UNKNOWN
-        self._unknown += 1
-        if len(self.lost_locks) >= MAX_MISMATCHES:
-            return
-        lost = lost_lock(key, value, place.structs(), similar=searching)
+        like, hint = self._similar(key, name)
+        lost = ""
+        if len(self.lost_locks) < MAX_MISMATCHES:
+            lost = lost_lock(key, value, place.structs(), like)
         if lost:
             self.lost_locks.append(Problem(place.path(key), lost))
-        elif searching:
-            self._warn(
-                place.path(key), mismatch_messages.unknown(key, STRUCTS[name], always=name in LOCK_STRUCTS)
-            )
+        elif hint:
+            self._warn(place.path(key), hint)
+
+    def _similar(self, key: str, name: str) -> tuple[str, str]:
+        """Return the word for locks that an unknown field is like, and the sentence about it, if any."""
+        known = self._unknown.get((name, key))
+        if known is None:
+            if len(self._unknown) >= MAX_UNKNOWN:
+                return "", ""
+            always = name in LOCK_STRUCTS
+            known = lock_word(key), mismatch_messages.unknown(key, STRUCTS[name], always=always)
+            self._unknown[name, key] = known
+        return known
 
     def _warn(self, path: str, message: str) -> None:
-        if message and len(self.warnings) < MAX_MISMATCHES:
+        if len(self.warnings) < MAX_MISMATCHES:
             self.warnings.append(Problem(path, message))

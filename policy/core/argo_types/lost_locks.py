@@ -31,13 +31,13 @@ _STATUSES: Final = frozenset({"WorkflowStatus", "CronWorkflowStatus"})
 _LIKENESS: Final = 0.85
 
 
-def lost_lock(field: str, value: JsonValue, places: Iterable[Place], *, similar: bool = True) -> str:
+def lost_lock(field: str, value: JsonValue, places: Iterable[Place], like: str = "") -> str:
     """Return the sentence about a field that Argo drops, if a lock is lost with it, else nothing.
 
-    `places` are the structs around the field, the one that lacks it first. With `similar`, words that are
-    like the right ones count, too, for which it takes time to look.
+    `places` are the structs around the field, the one that lacks it first; `like` is the word for locks that
+    the field is like.
     """
-    word = _meant(field, value, similar=similar) if value else ""
+    word = _meant(field, value) or like if value else ""
     if not word:
         return ""
     around = list(places)
@@ -46,9 +46,9 @@ def lost_lock(field: str, value: JsonValue, places: Iterable[Place], *, similar:
     return f"is no field that Argo reads here; it drops the lock and runs unlocked: {_fix(word, around)}"
 
 
-def is_lock_word(field: str) -> bool:
-    """Return whether a field is named as locks are."""
-    return bool(_meant(field, None, similar=True))
+def lock_word(field: str) -> str:
+    """Return the word for locks that a field is like, "" where it is like none; it takes time to look."""
+    return nearest(field[: LONGEST_WORD + 1].casefold(), _WORDS, likeness=_LIKENESS)
 
 
 def read_in_other_case(field: str, right: str) -> str:
@@ -56,14 +56,12 @@ def read_in_other_case(field: str, right: str) -> str:
     return f'is read by Argo, as it is below a step, but not by Lockkeeper: write "{right}", not "{field}"'
 
 
-def _meant(field: str, value: JsonValue, *, similar: bool) -> str:
+def _meant(field: str, value: JsonValue) -> str:
     """Return the word for locks that a field was meant to be: by its name, or by what is below it."""
     folded = field[: LONGEST_WORD + 1].casefold()
     if folded in _WORDS:
         return folded
-    if isinstance(value, dict) and any(value.get(each) for each in _LISTS):
-        return BLOCK
-    return nearest(folded, _WORDS, likeness=_LIKENESS) if similar else ""
+    return BLOCK if isinstance(value, dict) and any(value.get(each) for each in _LISTS) else ""
 
 
 def _fix(word: str, around: list[Place]) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from policy.core.argo_types.lost_locks import is_lock_word
+from policy.core.argo_types.lost_locks import lock_word
 from policy.core.argo_types.suggested_values import field_of, integer, list_of_strings, quoted
 from policy.core.argo_types.type_table import (
     BOUNDS,
@@ -67,7 +67,7 @@ def unknown_in_step(field: str, known: Iterable[str]) -> str:
     """Return the sentence about a field of a step that the struct lacks."""
     near = _nearest(field, known)
     advice = f'did you mean "{near}"?' if near else "remove it"
-    if is_lock_word(field):
+    if lock_word(field):
         advice = "move it into the template that the step calls"
     return f"is no field of a step, and Argo reads no step with an unknown field: {advice}"
 

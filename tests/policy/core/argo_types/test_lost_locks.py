@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policy.core.argo_types.decodability import MAX_MISMATCHES, MAX_UNKNOWN, NOTHING_WRONG, examine, report_of
-from policy.core.argo_types.lost_locks import is_lock_word
+from policy.core.argo_types.lost_locks import lock_word
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 BLOCK: JsonObject = {"mutexes": [{"name": "db"}]}
@@ -211,6 +211,12 @@ def test_a_lock_behind_many_unknown_fields_is_still_found() -> None:
 @pytest.mark.parametrize("word", ["synchronization", "Mutexes", "semaphor", "synchronisation"])
 def test_words_for_locks_are_recognised(word: str) -> None:
     """In any case, and misspelt."""
-    assert is_lock_word(word)
-    assert not is_lock_word("container")
-    assert not is_lock_word(word * 100)
+    assert lock_word(word)
+    assert not lock_word("container")
+    assert not lock_word(word * 100)
+
+
+def test_a_slip_that_is_repeated_is_told_each_time() -> None:
+    """It is searched for once."""
+    templates: list[JsonValue] = [{"name": f"t{number}", "retryStratgy": {}} for number in range(50)]
+    assert len(report_of("Workflow", {"spec": {"templates": templates}}).warnings) == 50
