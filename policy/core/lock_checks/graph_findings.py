@@ -184,7 +184,7 @@ def _deadlocks(
     seen: set[tuple[str, str]] = set()
     nested: list[Nested] = []
     for graph in graphs:
-        analysis = analyse(graph, limit_of, rulebook.budget, own=namespace)
+        analysis = analyse(graph, limit_of, rulebook.budget, own=namespace, argo=rulebook.locks.argo)
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, owner, seen)

@@ -8,23 +8,39 @@ import msgspec
 
 from policy.core.lock_graph.cycles import shortest_path
 from policy.core.lock_graph.held_above import HeldAbove, callees_of
+from policy.core.lock_graph.hook_waits import HookWait, Wait, path_to_taker
+from policy.core.lock_graph.left_locks import LeftLock
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.references import Via
 from policy.core.lock_graph.template_graph import Edge, Graph, TemplateNode, called_as
 from policy.core.lock_model.parameters import as_written
+from policy.core.objects.argo_version import ArgoVersion
 
 _Callers: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
 _MOST_CALLS: Final = 30
 """Calls of a path that are written out; of a longer one the first and the last."""
 
+_MOST_NAMES: Final = 10
+_OF_TASK: Final = "Argo gives back the locks of a DAG task and of all below it only after its hooks are over"
+_OF_ITEMS: Final = (
+    "Argo gives back the locks of later items only after the exit hook of an earlier one is over"
+)
+_OF_STEPS: Final = (
+    "Argo gives back the locks of later steps' hooks only after the hooks of earlier steps are over"
+)
+
 
 class TakenAgain(msgspec.Struct, frozen=True):
-    """A lock, by number, that a node takes below a holder of it; its limit, None where that is not shown."""
+    """A lock, by number, that a node takes below a holder of it; its limit, None where that is not shown.
+
+    Of a limit above 1, `path` leads over as many holders as there may be, and one more.
+    """
 
     node: TemplateNode
     number: int
     limit: int | None
     certain: bool
+    path: tuple[TemplateNode, ...] = ()
 
 
 class DeadlockDescriber:
@@ -37,6 +53,8 @@ class DeadlockDescriber:
     def sentence(self, taken: TakenAgain) -> str:
         """Return the sentence about a lock that is taken again below its holder."""
         node, bit, held = taken.node, 1 << taken.number, self._held
+        if taken.path:
+            return _used_up(taken, held)
         path = self._path(taken)
         holder = next(each for each in path if held.own[each] & bit)
         text = as_written(held.names[taken.number])
@@ -85,6 +103,25 @@ def _outcome(taken: TakenAgain) -> str:
     return f"once {taken.limit} hold it above and each waits for one more, all wait for ever"
 
 
+def _used_up(taken: TakenAgain, held: HeldAbove) -> str:
+    """Return the sentence about a semaphore of which the path to a node takes more than there is."""
+    bit, name = 1 << taken.number, as_written(held.names[taken.number])
+    holders = list(dict.fromkeys(called_as(each) for each in taken.path[:-1] if held.own[each] & bit))
+    limit = "" if taken.limit is None else f" {taken.limit}"
+    return (
+        f"{called_as(taken.node)} takes {name}, of which {_listed(holders)} above it hold all{limit}: "
+        f"it waits for itself for ever ({_written(taken.path, bit, held)}). "
+        f"Take it once on this path: at {_listed([*holders, called_as(taken.node)], 'or')}"
+    )
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    """Return names in words; of many the first, and how many more there are."""
+    if len(names) > _MOST_NAMES:
+        names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
 def _fix(holder: TemplateNode, node: TemplateNode) -> str:
     if holder is node:
         return "Move the lock to a template that does not call itself"
@@ -129,3 +166,73 @@ def describe_cycle(cycle: Sequence[Nested]) -> str:
         "locks are nested in a circle, so that two that run at once may wait for each other for ever: "
         f"{nestings}. Take them in the same order everywhere, or together in one synchronization block"
     )
+
+
+def describe_wait(
+    wait: HookWait, number: int, taker: TemplateNode, limit: int | None, held: HeldAbove
+) -> str:
+    """Return the sentence about a hook that waits for a lock which is held until the hook is over."""
+    holder, edge = next(
+        (path[-1], each) for each in wait.holders if (path := path_to_taker(each, number, held))
+    )
+    what = f"{called_as(taker)} takes {as_written(held.names[number])} {_as_hook(wait.edge, taker)}"
+    who, fix = called_as(holder), _either(holder, taker)
+    if wait.wait is Wait.TASK:
+        where = "" if holder is edge.target else ", below that task,"
+        why, more = f"{what}, which {who}{where} may hold: {_OF_TASK}", _exit_instead(wait.edge)
+    elif wait.wait is Wait.ITEMS:
+        why, more = f"{what}, which {who} may hold for another item: {_OF_ITEMS}", ", or loop in steps"
+    else:
+        why = f"{what}, which {who} ({_hook_of(edge)}) may hold: {_OF_STEPS}"
+        fix, more = "Put the steps into different groups", ", or take the lock in one of their hooks only"
+    return f"{why}, so {_hook_outcome(limit)}. {fix}{more}"
+
+
+def describe_left(
+    left: LeftLock, taker: TemplateNode, name: str, limit: int | None, argo: ArgoVersion
+) -> str:
+    """Return the sentence about a lock that the exit hook of a task with items keeps."""
+    since = "" if argo.leaves_exit_hooks else " from 3.7.17 and 4.0.8 on"
+    if left.limit == 1:
+        then = "that waits for it for ever"
+    elif limit is None:
+        then = "with a limit of 1, or with enough runs at once, that waits for it for ever"
+    elif left.certain:
+        then = f"as every run keeps all {limit} in this way, that waits for ever"
+    else:
+        then = f"once {limit} are kept in this way, that waits for ever"
+    return (
+        f"{called_as(taker)} takes {as_written(name)} {_as_hook(left.edge, taker)}, which has items: "
+        f"Argo{since} never gives back the lock of the last item's exit hook, and runs the hook once more "
+        f"for all items together; {then}. Take no lock in this hook, loop in steps instead of a DAG, or let "
+        "the task call a template of steps that has the work and the exit hook"
+    )
+
+
+def _as_hook(edge: Edge, taker: TemplateNode) -> str:
+    """Return which hook it is that takes a lock, or below which."""
+    return f"{'as' if edge.target is taker else 'below'} the {_hook_of(edge)}"
+
+
+def _hook_of(edge: Edge) -> str:
+    kind = "exit hook" if edge.reference.via is Via.EXIT else f'hook "{edge.reference.name}"'
+    return f'{kind} of the {"step" if "/steps/" in edge.reference.beside else "task"} "{edge.reference.of}"'
+
+
+def _exit_instead(edge: Edge) -> str:
+    name = edge.reference.of if edge.reference.loop is None else ""
+    return name and f', or use the exit hook of "{name}", which starts after the lock is given back'
+
+
+def _either(holder: TemplateNode, taker: TemplateNode) -> str:
+    if holder is taker:
+        return "Let the hook call a template without this lock"
+    return f"Take it at {called_as(holder)} or at {called_as(taker)}, not at both"
+
+
+def _hook_outcome(limit: int | None) -> str:
+    if limit == 1:
+        return "where the hook starts while it is held, they wait for each other for ever"
+    if limit is None:
+        return "with a limit of 1, or with enough runs at once, they wait for each other for ever"
+    return f"once {limit} are held and each waits for one more, all wait for ever"

@@ -16,13 +16,22 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.lock_graph.certain_tasks import always_one_of
-from policy.core.lock_graph.deadlock_messages import DeadlockDescriber, TakenAgain, describe_cycle
-from policy.core.lock_graph.held_above import HeldAbove, bits, held_in, most_on_a_certain_path
-from policy.core.lock_graph.lock_order import Nested, cycles, limited, nested_in
+from policy.core.lock_graph.deadlock_messages import (
+    DeadlockDescriber,
+    TakenAgain,
+    describe_cycle,
+    describe_left,
+    describe_wait,
+)
+from policy.core.lock_graph.held_above import CertainCounts, HeldAbove, bits, certain_counts, held_in
+from policy.core.lock_graph.hook_waits import HookWaits, is_item_hook, taker_below
+from policy.core.lock_graph.left_locks import left_locks
+from policy.core.lock_graph.lock_order import MAX_NESTED, Nested, cycles, limited, nested_in
 from policy.core.lock_graph.run_sources import TemplateOwner
-from policy.core.lock_graph.template_graph import Graph, TemplateNode
+from policy.core.lock_graph.template_graph import Edge, Graph, TemplateNode
 from policy.core.lock_model.lock_names import LockName
 from policy.core.lock_model.semaphore_definitions import LimitOf
+from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
 _Causes: TypeAlias = frozenset[tuple[int, str]]
@@ -37,6 +46,7 @@ _MAX_STEPS: Final = 5_000
 """Bodies that are looked at in branches, once for every set of locks above; beyond it there is no answer."""
 _MAX_WORK: Final = 100_000
 """Locks that are looked at for all of these bodies together."""
+_ALL_BRANCHES: Final = "Whichever branch runs, one of these hangs"
 _MAX_DEPTH: Final = 100
 """Calls below each other that Argo follows; it ends a run that goes deeper."""
 
@@ -59,7 +69,14 @@ class Analysis(msgspec.Struct, frozen=True):
     complete: bool
 
 
-def analyse(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED, *, own: str = "") -> Analysis:
+def analyse(
+    graph: Graph,
+    limit_of: LimitOf,
+    budget: Budget = UNBOUNDED,
+    *,
+    own: str = "",
+    argo: ArgoVersion = DEFAULT_VERSION,
+) -> Analysis:
     """Return the deadlocks of one object by itself, and its nested locks, for comparison with others.
 
     `own` is the namespace that it runs in: limits of other namespaces are used, and not shown.
@@ -69,13 +86,62 @@ def analyse(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED, *, own:
     held = held_in(graph, budget)
     nested, complete = nested_in(graph, held, budget)
     again = list(islice(_taken_again(graph, held, limit_of, budget, own=own), _MAX_TAKEN_AGAIN))
+    waits = HookWaits(graph, held, limit_of, budget)
+    of_hooks = _of_hooks(graph, held, waits, limit_of, budget, own=own, argo=argo)
+    hooks = list(islice(of_hooks, _MAX_FOUND))
+    nested += islice(waits.nested(), MAX_NESTED)
     causes: _Causes = frozenset()
-    if again and not any(each.certain for each in again) and _branches_exist(graph):
-        causes = _causes_in_all_branches(graph, limit_of, budget)
+    certain = any(each.certain for each in again) or any(each.certain for each in hooks)
+    if (again or hooks) and not certain and _branches_exist(graph):
+        causes = _causes_in_all_branches(graph, limit_of, argo, budget)
     deadlocks = _described(again, causes, graph, held, budget)
+    deadlocks += [_in_branches(each, causes) for each in hooks]
     deadlocks += islice(map(deadlock_of_cycle, cycles(nested, limit_of, budget)), _MAX_FOUND)
     deadlocks.sort(key=lambda each: not each.certain)
     return Analysis(tuple(deadlocks[:_MAX_FOUND]), tuple(nested), complete and graph.complete)
+
+
+def _of_hooks(
+    graph: Graph,
+    held: HeldAbove,
+    waits: HookWaits,
+    limit_of: LimitOf,
+    budget: Budget,
+    *,
+    own: str,
+    argo: ArgoVersion,
+) -> Iterator[TemplateDeadlock]:
+    """Yield the deadlocks of hooks: what they never give back, and what is held until they are over."""
+    told: set[tuple[str, int]] = set()
+    for left in left_locks(graph, held, waits, limit_of, argo=argo, budget=budget):
+        told.add((left.edge.reference.pointer, left.number))
+        name, taker = held.names[left.number], taker_below(left.edge, left.number, held)
+        shown = left.limit if _shown(name, own) else None
+        message = describe_left(left, taker, name, shown, argo)
+        yield TemplateDeadlock(left.certain, name, taker.owner, _pointer(taker, name), message)
+    for wait in waits.waits:
+        for number in bits(wait.held & waits.taken(wait.edge)):
+            budget.check(Part.DEADLOCKS)
+            name = held.names[number]
+            if (wait.edge.reference.pointer, number) in told or not limited(name, limit_of):
+                continue
+            taker = taker_below(wait.edge, number, held)
+            shown = limit_of(name) if _shown(name, own) else None
+            message = describe_wait(wait, number, taker, shown, held)
+            yield TemplateDeadlock(
+                certain=False,
+                lock=name,
+                owner=taker.owner,
+                pointer=_pointer(taker, name),
+                message=message,
+            )
+
+
+def _in_branches(deadlock: TemplateDeadlock, causes: _Causes) -> TemplateDeadlock:
+    """Return a deadlock as a certain one where every branch of a condition has one like it."""
+    if deadlock.certain or (id(deadlock.owner), deadlock.pointer) not in causes:
+        return deadlock
+    return msgspec.structs.replace(deadlock, certain=True, message=f"{deadlock.message}. {_ALL_BRANCHES}")
 
 
 def deadlock_of_cycle(cycle: Sequence[Nested]) -> TemplateDeadlock:
@@ -93,28 +159,37 @@ def deadlock_of_cycle(cycle: Sequence[Nested]) -> TemplateDeadlock:
 def _taken_again(
     graph: Graph, held: HeldAbove, limit_of: LimitOf, budget: Budget, *, own: str
 ) -> Iterator[TakenAgain]:
-    """Yield each lock that is taken below a holder of it, once for each body that takes it."""
-    exceeded: dict[int, bool] = {}
+    """Yield each lock that is taken below a holder of it, once for each body that takes it.
+
+    Of a limit above 1, certain is only the one for which none is left, and so those above it are not told.
+    """
+    counted: dict[int, CertainCounts | None] = {}
     for node in paced(graph.nodes, budget, Part.DEADLOCKS):
         for number in bits(held.own[node] & held.some[node]):
             name = held.names[number]
             limit, bit = limit_of(name), 1 << number
             certain = bool(held.own_certain[node] & held.certain.get(node, 0) & bit) and limit is not None
-            if certain and limit is not None:
-                if number not in exceeded:
-                    exceeded[number] = _limit_exceeded(graph, held, number, limit, budget)
-                certain = exceeded[number]
+            shown = limit if _shown(name, own) else None
+            if certain and limit is not None and limit > 1:
+                if number not in counted:
+                    counted[number] = certain_counts(graph, held, number, budget)
+                counts = counted[number]
+                if counts is not None:
+                    taken = counts.counts.get(node, 0)
+                    certain = taken > limit
+                    if not certain and max(counts.counts.values()) > limit:
+                        continue
+                    if certain:
+                        path = tuple(counts.path_to(node))
+                        yield TakenAgain(node, number, shown, certain=True, path=path)
+                        continue
             if certain or limited(name, limit_of):
-                shown = limit if not own or LockName.parse(name).namespace == own else None
                 yield TakenAgain(node, number, shown, certain=certain)
 
 
-def _limit_exceeded(graph: Graph, held: HeldAbove, number: int, limit: int, budget: Budget) -> bool:
-    """Return whether one certain path takes a lock more often than its limit allows."""
-    if limit == 1:
-        return True
-    most = most_on_a_certain_path(graph, held, number, budget)
-    return most is None or most > limit
+def _shown(name: str, own: str) -> bool:
+    """Return whether messages may tell the limit of a lock: that of another namespace is not shown."""
+    return not own or LockName.parse(name).namespace == own
 
 
 def _described(
@@ -136,7 +211,7 @@ def _described(
         taken = again[index]
         message = describer.sentence(taken)
         if certain[index] and not taken.certain:
-            message = f"{message}. Whichever branch runs, one of these hangs"
+            message = f"{message}. {_ALL_BRANCHES}"
         lock, owner = held.names[taken.number], taken.node.owner
         found.append(TemplateDeadlock(certain[index], lock, owner, pointers[index], message))
     return found
@@ -151,18 +226,18 @@ def _branches_exist(graph: Graph) -> bool:
     return any(edge.reference.task is not None for node in graph.nodes for edge in node.calls)
 
 
-def _causes_in_all_branches(graph: Graph, limit_of: LimitOf, budget: Budget) -> _Causes:
+def _causes_in_all_branches(graph: Graph, limit_of: LimitOf, argo: ArgoVersion, budget: Budget) -> _Causes:
     """Return the places of the locks that together hang every branch of a condition, none if a run ends."""
-    search = _DeadlockSearch(limit_of, budget)
+    search = _DeadlockSearch(limit_of, argo, budget)
     return frozenset(search.causes) if search.hangs(graph.root, ()) else frozenset()
 
 
 class _DeadlockSearch:
     """Looks at each body with the locks held above it, once."""
 
-    def __init__(self, limit_of: LimitOf, budget: Budget) -> None:
+    def __init__(self, limit_of: LimitOf, argo: ArgoVersion, budget: Budget) -> None:
         self.causes: set[tuple[int, str]] = set()
-        self._limit_of, self._budget = limit_of, budget
+        self._limit_of, self._argo, self._budget = limit_of, argo, budget
         self._known: dict[tuple[TemplateNode, _Counts], bool] = {}
         self._depth = self._work = 0
 
@@ -192,10 +267,19 @@ class _DeadlockSearch:
     def _too_large(self) -> bool:
         return len(self._known) > _MAX_STEPS or self._work > _MAX_WORK
 
+    def _keeps(self, node: TemplateNode, edge: Edge) -> bool:
+        """Return whether a call is the exit hook of items that never gives back a lock of limit 1."""
+        if node.template.dag is None or not is_item_hook(edge) or not self._argo.leaves_exit_hooks:
+            return False
+        locks = edge.target.locks if edge.target is not None else ()
+        kept = [lock for lock in locks if lock.certain and self._limit_of(lock.name) == 1]
+        self.causes.update((id(edge.target.owner), lock.pointer) for lock in kept if edge.target is not None)
+        return bool(kept)
+
     def _calls_hang(self, node: TemplateNode, held: _Counts) -> bool:
         branches: set[int] = set()
         for edge in node.calls:
-            if edge.target is None or not self.hangs(edge.target, held):
+            if edge.target is None or not (self._keeps(node, edge) or self.hangs(edge.target, held)):
                 continue
             if edge.reference.certain:
                 return True

@@ -1,7 +1,12 @@
-"""Which objects need no graph: they nest no locks, and all that they call exists and takes none."""
+"""Which objects need no graph: they nest no locks, and all that they call exists and takes none.
+
+A hook may wait for what others hold, so an object with hooks needs one where anything takes a lock.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from policy.core.lock_graph.loop_items import loops
+from policy.core.lock_graph.references import EXIT_EVENT
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_library import NamespaceIndex
 from policy.core.lock_model.lock_names import held_locks, parameterised
@@ -39,11 +44,20 @@ def needs_no_graph(
         return False
     if spec.hooks and not _hooks_take_none(spec.hooks.values(), names, index):
         return False
-    return all(_body_needs_none(body, names, index, changed) for body in paced(found, budget, Part.GRAPH))
+    locked = bool(changed) or any(body.template.synchronization is not None for body in found)
+    return all(
+        _body_needs_none(body, names, index, changed, locked=locked)
+        for body in paced(found, budget, Part.GRAPH)
+    )
 
 
 def _body_needs_none(
-    body: TemplateBody, names: Mapping[str, int], index: NamespaceIndex, changed: Collection[str]
+    body: TemplateBody,
+    names: Mapping[str, int],
+    index: NamespaceIndex,
+    changed: Collection[str],
+    *,
+    locked: bool,
 ) -> bool:
     template, block = body.template, body.template.synchronization
     if template.dag is None and template.steps is None:
@@ -53,9 +67,14 @@ def _body_needs_none(
     for call in _calls(template):
         if call.hooks is None and call.template in names and not call.on_exit and call.template_ref is None:
             continue  # Nearly all calls are of this kind.
-        if not _call_takes_none(call, names, index):
+        if (locked and _hooks_wait(call)) or not _call_takes_none(call, names, index):
             return False
     return True
+
+
+def _hooks_wait(call: Call) -> bool:
+    """Return whether a hook may wait for what is held until it is over: not an exit hook without items."""
+    return loops(call) or any(event != EXIT_EVENT for event in call.hooks or ())
 
 
 def _calls(template: Template) -> Iterable[Call]:

@@ -12,7 +12,7 @@ from policy.core.lock_graph.cycles import components
 from policy.core.lock_graph.template_graph import Graph, TemplateNode
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
-_Callees: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
+Callees: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
 """The nodes that each node calls."""
 
 
@@ -52,13 +52,13 @@ def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> HeldAbove:
             every |= bit
             certain |= bit if lock.certain else 0
         own[node], own_certain[node] = every, certain
-    callees = _callees(own, budget, certain=False)
-    order = _in_order(graph.root, callees, budget)
+    callees = callees_in(own, budget, certain=False)
+    order = in_order(graph.root, callees, budget)
     some = _above(graph.root, own, callees, order, budget)
     certain_above: Mapping[TemplateNode, int] = {}
     if any(mask & some[node] for node, mask in own.items()):  # It is needed only then.
-        certain_callees = _callees(own, budget, certain=True)
-        certain_order = _in_order(graph.root, certain_callees, budget)
+        certain_callees = callees_in(own, budget, certain=True)
+        certain_order = in_order(graph.root, certain_callees, budget)
         certain_above = _above(graph.root, own_certain, certain_callees, certain_order, budget)
     always = _always_above(graph.root, own_certain, callees, order, budget)
     return HeldAbove(list(numbers), own, own_certain, some, certain_above, always)
@@ -73,11 +73,12 @@ def callees_of(node: TemplateNode, *, certain: bool) -> list[TemplateNode]:
     ]
 
 
-def _callees(own: Mapping[TemplateNode, int], budget: Budget, *, certain: bool) -> _Callees:
+def callees_in(own: Mapping[TemplateNode, int], budget: Budget, *, certain: bool) -> Callees:
+    """Return the nodes that each node may call, or with `certain` calls whenever it runs."""
     return {node: callees_of(node, certain=certain) for node in paced(own, budget, Part.DEADLOCKS)}
 
 
-def _in_order(root: TemplateNode, callees: _Callees, budget: Budget) -> list[list[TemplateNode]]:
+def in_order(root: TemplateNode, callees: Callees, budget: Budget) -> list[list[TemplateNode]]:
     """Return the strongly connected parts that calls lead to, callers first.
 
     Most graphs have no recursion: then each node is a part, and counting callers puts them in order.
@@ -108,7 +109,7 @@ def _in_order(root: TemplateNode, callees: _Callees, budget: Budget) -> list[lis
     return components([root], callees.__getitem__)
 
 
-def _recursive(part: Sequence[TemplateNode], callees: _Callees) -> bool:
+def recursive(part: Sequence[TemplateNode], callees: Callees) -> bool:
     """Return whether the nodes of a strongly connected part call themselves in the end."""
     return len(part) > 1 or part[0] in callees[part[0]]
 
@@ -116,7 +117,7 @@ def _recursive(part: Sequence[TemplateNode], callees: _Callees) -> bool:
 def _above(
     root: TemplateNode,
     own: Mapping[TemplateNode, int],
-    callees: _Callees,
+    callees: Callees,
     order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
 ) -> dict[TemplateNode, int]:
@@ -126,7 +127,7 @@ def _above(
         inside = 0
         for node in part:
             inside |= above.get(node, 0)
-        if _recursive(part, callees):
+        if recursive(part, callees):
             for node in part:
                 inside |= own[node]
         for node in part:
@@ -140,7 +141,7 @@ def _above(
 def _always_above(
     root: TemplateNode,
     own: Mapping[TemplateNode, int],
-    callees: _Callees,
+    callees: Callees,
     order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
 ) -> dict[TemplateNode, int]:
@@ -161,21 +162,42 @@ def _always_above(
     return above
 
 
-def most_on_a_certain_path(
+class CertainCounts(msgspec.Struct, frozen=True):
+    """How often a lock is taken on the path of certain calls that takes it most often, down to each node.
+
+    `callers` gives the node before on that path.
+    """
+
+    counts: Mapping[TemplateNode, int]
+    callers: Mapping[TemplateNode, TemplateNode]
+
+    def path_to(self, node: TemplateNode) -> list[TemplateNode]:
+        """Return the path from the root to a node."""
+        path = [node]
+        while path[-1] in self.callers:
+            path.append(self.callers[path[-1]])
+        return path[::-1]
+
+
+def certain_counts(
     graph: Graph, held: HeldAbove, lock: int, budget: Budget = UNBOUNDED
-) -> int | None:
-    """Return how often a path of certain calls takes a lock at most; None where a recursion takes it."""
+) -> CertainCounts | None:
+    """Return how often paths of certain calls take a lock; None where a recursion takes it."""
     bit = 1 << lock
-    callees = _callees(held.own, budget, certain=True)
+    callees = callees_in(held.own, budget, certain=True)
     above: dict[TemplateNode, int] = {graph.root: 0}
-    most = 0
-    for part in paced(_in_order(graph.root, callees, budget), budget, Part.DEADLOCKS):
+    counts: dict[TemplateNode, int] = {}
+    callers: dict[TemplateNode, TemplateNode] = {}
+    for part in paced(in_order(graph.root, callees, budget), budget, Part.DEADLOCKS):
         taken = sum(bool(held.own_certain[node] & bit) for node in part)
-        if taken and _recursive(part, callees):
+        if taken and recursive(part, callees):
             return None
         entered = max(above.get(node, 0) for node in part)
-        most = max(most, entered + taken)
         for node in part:
+            counts[node] = entered + taken
             for other in callees[node]:
-                above[other] = max(above.get(other, 0), entered + taken)
-    return most
+                if other not in above or above[other] < entered + taken:
+                    above[other] = entered + taken
+                    if other not in counts:  # Nothing of a recursion is its own caller.
+                        callers[other] = node
+    return CertainCounts(counts, callers)

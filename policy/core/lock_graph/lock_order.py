@@ -19,7 +19,7 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
 _UNLIMITED: Final = 10_000
 """A limit that is never used up; the key that conditional locks fall back to has such a one."""
-_MAX_NESTED: Final = 5_000
+MAX_NESTED: Final = 5_000
 """Pairs of nested locks that are looked at in one object; with more, the analysis is not complete."""
 
 
@@ -51,7 +51,7 @@ def nested_in(graph: Graph, held: HeldAbove, budget: Budget = UNBOUNDED) -> tupl
         for inner in bits(held.own[node]):
             budget.check(Part.DEADLOCKS)
             for outer in bits(held.some[node] & ~held.own[node]):
-                if len(found) >= _MAX_NESTED:
+                if len(found) >= MAX_NESTED:
                     return _named(held, found, budget), False
                 first, gates = found.get((outer, inner), (node, held.always[node]))
                 found[outer, inner] = (first, gates & held.always[node])

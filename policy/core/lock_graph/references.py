@@ -1,5 +1,6 @@
 """Which calls a template body makes, and whether it makes them whenever it runs (argo-workflows E)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
@@ -13,8 +14,17 @@ from policy.core.objects.json_patch import pointer as escaped
 from policy.core.objects.workflow import Call, Hook, Parameters, Template, TemplateRef
 from policy.core.values.budget import UNBOUNDED, Budget
 
-_EXIT_EVENT: Final = "exit"
+EXIT_EVENT: Final = "exit"
 _NO_VALUES: Final[TagValues] = {}
+_LONGEST: Final = 2_000
+"""Characters of an expression that is read."""
+_OVER: Final = r"['\"](?:Succeeded|Failed|Error|Skipped|Omitted)['\"]"
+_STATUS: Final = re.compile(
+    r"(?:tasks|steps)(?:\.(?P<dotted>[\w-]+)|\[['\"](?P<bracketed>[\w-]+)['\"]\])\.status ?"
+    rf"(?:== ?{_OVER}|in ?\[ ?{_OVER}(?: ?, ?{_OVER})* ?\])"
+)
+_OR: Final = re.compile(r"\|\||\bor\b")
+_AND: Final = re.compile(r"&&|\band\b")
 
 
 class Via(StrEnum):
@@ -33,7 +43,9 @@ class Reference(msgspec.Struct, frozen=True):
 
     Exactly one of `template`, `ref` and `inline` names what is called. `loop` is the task or step whose items
     it is made for, where that has items. With `follows`, the call is made
-    whenever the task (by its number in a DAG) or step runs that it belongs to.
+    whenever the task (by its number in a DAG) or step runs that it belongs to. Of a hook or exit handler,
+    `beside` is the pointer and `of` the name of that task or step, and with `late` it starts only when that
+    is over.
     """
 
     via: Via
@@ -47,6 +59,9 @@ class Reference(msgspec.Struct, frozen=True):
     certain: bool = True
     follows: bool = True
     task: int | None = None
+    beside: str = ""
+    of: str = ""
+    late: bool = False
 
 
 def references(
@@ -74,18 +89,40 @@ def of_exit(
     *,
     loop: Call | None = None,
     certain: bool = True,
+    beside: str = "",
+    of: str = "",
 ) -> Iterator[Reference]:
     """Yield the call of an `onExit`, which Argo makes however the caller ends."""
     if name:
-        yield Reference(Via.EXIT, "onExit", pointer, name, arguments=arguments, loop=loop, certain=certain)
+        yield Reference(
+            via=Via.EXIT,
+            name="onExit",
+            pointer=pointer,
+            template=name,
+            arguments=arguments,
+            loop=loop,
+            certain=certain,
+            beside=beside,
+            of=of,
+            late=True,
+        )
 
 
 def of_hooks(
-    hooks: Mapping[str, Hook] | None, pointer: str, *, loop: Call | None = None, certain: bool = True
+    hooks: Mapping[str, Hook] | None,
+    pointer: str,
+    *,
+    loop: Call | None = None,
+    certain: bool = True,
+    beside: str = "",
+    of: str = "",
 ) -> Iterator[Reference]:
-    """Yield the calls of lifecycle hooks; only an exit hook without an expression is certain to fire."""
+    """Yield the calls of lifecycle hooks; only an exit hook without an expression is certain to fire.
+
+    `of` is the name of the task or step that they belong to.
+    """
     for event, hook in (hooks or {}).items():
-        exits = event == _EXIT_EVENT
+        exits = event == EXIT_EVENT
         follows = exits and not hook.expression
         yield Reference(
             via=Via.EXIT if exits else Via.HOOK,
@@ -97,6 +134,9 @@ def of_hooks(
             loop=loop,
             certain=certain and follows,
             follows=follows,
+            beside=beside,
+            of=of,
+            late=exits or _only_when_over(hook.expression or "", of),
         )
 
 
@@ -114,5 +154,22 @@ def of_call(call: Call, via: Via, where: str, *, certain: bool) -> Iterator[Refe
         loop=loop,
         certain=certain,
     )
-    yield from of_exit(call.on_exit, f"{where}/onExit", loop=loop, certain=certain)
-    yield from of_hooks(call.hooks, where, loop=loop, certain=certain)
+    name = call.name or ""
+    yield from of_exit(call.on_exit, f"{where}/onExit", loop=loop, certain=certain, beside=where, of=name)
+    yield from of_hooks(call.hooks, where, loop=loop, certain=certain, beside=where, of=name)
+
+
+def _only_when_over(expression: str, of: str) -> bool:
+    """Return whether the expression of a hook is true only after its task or step is over.
+
+    Each of its alternatives has to ask for that; what is written in another way may be true before.
+    """
+    if len(expression) > _LONGEST or "(" in expression:
+        return False
+    alternatives = [_AND.split(each) for each in _OR.split(" ".join(expression.split()))]
+    return all(any(_asks_for_end(part, of) for part in parts) for parts in alternatives)
+
+
+def _asks_for_end(part: str, of: str) -> bool:
+    match = _STATUS.fullmatch(part.strip())
+    return match is not None and of == (match["dotted"] or match["bracketed"])

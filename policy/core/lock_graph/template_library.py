@@ -7,14 +7,15 @@ found out, and only what refers to a changed object is looked at again.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.core.lock_graph.cycles import components, shortest_path
 from policy.core.lock_graph.held_above import held_in
-from policy.core.lock_graph.lock_order import Nested, cannot_close, limited, nested_in
+from policy.core.lock_graph.hook_waits import HookWaits
+from policy.core.lock_graph.lock_order import MAX_NESTED, Nested, cannot_close, limited, nested_in
 from policy.core.lock_graph.run_sources import FindOwner, TemplateOwner, template_owner
 from policy.core.lock_graph.template_graph import Graph, TemplateNode, build_graph
 from policy.core.lock_model.semaphore_definitions import LimitOf
@@ -235,7 +236,13 @@ def _entry(namespace: str, owner: TemplateOwner, find_by_key: FindByKey) -> Entr
 def _nested(graph: Graph) -> list[Nested]:
     if not any(node.locks for node in graph.nodes):
         return []
-    return nested_in(graph, held_in(graph))[0]
+    held = held_in(graph)
+    hooks = HookWaits(graph, held, _unknown_limit)
+    return [*nested_in(graph, held)[0], *islice(hooks.nested(), MAX_NESTED)]
+
+
+def _unknown_limit(_: str) -> None:
+    """Return no limit: limits change without their templates."""
 
 
 def _taking(graph: Graph, owner: TemplateOwner) -> frozenset[str]:

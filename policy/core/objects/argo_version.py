@@ -65,6 +65,16 @@ class ArgoVersion(msgspec.Struct, frozen=True, order=True):
         """Whether a lock may name a namespace; older controllers ignore the field and take another lock."""
         return self >= _FIRST_WITH_NAMESPACES
 
+    @property
+    def may_leave_exit_hooks(self) -> bool:
+        """Whether the exit hook of a DAG task's last item keeps its locks, in the newest patch at least."""
+        return self >= _FIRST_TO_LEAVE_EXIT_HOOKS
+
+    @property
+    def leaves_exit_hooks(self) -> bool:
+        """Whether it does so in every patch."""
+        return self >= _FIRST_TO_LEAVE_ALL_EXIT_HOOKS
+
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
 
@@ -73,4 +83,6 @@ _FIRST_WITH_NAMESPACES: Final = ArgoVersion(3, 5)
 _FIRST_WITH_DATABASES: Final = ArgoVersion(3, 7)
 _FIRST_WITH_LISTS: Final = ArgoVersion(3, 6)
 _FIRST_WITHOUT_SINGULAR: Final = ArgoVersion(4, 0)
+_FIRST_TO_LEAVE_EXIT_HOOKS: Final = ArgoVersion(3, 7)
+_FIRST_TO_LEAVE_ALL_EXIT_HOOKS: Final = ArgoVersion(4, 1)
 DEFAULT_VERSION: Final = ArgoVersion(4, 1)

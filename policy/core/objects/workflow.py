@@ -240,6 +240,7 @@ class Template(Read, frozen=True):
     data: Present | None = None
     plugin: Present | None = None
     pod_spec_patch: str | None = None
+    retry_strategy: Present | None = None
 
 
 class WorkflowMetadata(Read, frozen=True):

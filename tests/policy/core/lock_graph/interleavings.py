@@ -2,43 +2,39 @@
 
 A run takes its own locks first and keeps them to the end, exit handlers included. A template takes all of its
 locks together and keeps them for its whole sub-tree. Tasks start when what they depend on has ended, steps
-group by group; a `when` may be true or false, and all work succeeds. Written without the code under test.
+group by group; a `when` may be true or false, a hook may start or not, and all work succeeds. In which order
+Argo comes to hooks and items is in `interleaved_calls`. Written without the code under test.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-Spec: TypeAlias = Mapping[str, Any]
-State: TypeAlias = tuple[Any, ...]
+from tests.policy.core.lock_graph.interleaved_calls import (
+    DONE,
+    LEFT,
+    NOT_YET,
+    OMITTED,
+    SKIPPED,
+    Body,
+    Call,
+    Hook,
+    Spec,
+    State,
+    Visit,
+    count,
+    done,
+    has_hook_under_way,
+    moves_of_call,
+    started,
+)
 
-DONE: Final = "Succeeded"
-SKIPPED: Final = "Skipped"
-OMITTED: Final = "Omitted"
-NOT_YET: Final = "NotYet"
 ENDED: Final = (DONE, SKIPPED, OMITTED)
 DEEPEST_CHOICE: Final = 4
 """Calls behind a `when` are passed over below this depth, so that recursion has an end."""
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One call of a body: its name, what runs, whether it may be skipped, and what it waits for."""
-
-    name: str
-    body: "Body"
-    optional: bool = False
-    depends: str = ""
-
-
-class Body(msgspec.Struct, frozen=True, eq=False):
-    """What runs under a set of locks: calls, created when they are first needed."""
-
-    locks: frozenset[str]
-    source: Spec
-    kind: str = "template"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -60,7 +56,7 @@ class Run:
         self._spec, self._limits, self._namespace, self._most = spec, limits, namespace, most
         self._templates = {each["name"]: each for each in spec["templates"]}
         self._bodies: dict[int, Body] = {}
-        self._made: dict[Body, tuple[Part, ...]] = {}
+        self._made: dict[Body, tuple[Call, ...]] = {}
 
     def outcome(self) -> Outcome:
         """Return whether some interleaving ends, and whether some hangs."""
@@ -71,11 +67,11 @@ class Run:
         while work:
             state = work.pop()
             moved = False
-            held: Counter[str] = Counter()
-            _count(state, held)
-            for after in self._moves(state, held, 0):
+            held = Counter[str]()
+            count(state, held)
+            for after in self.of_body(state, Visit(held, 0)):
                 moved = True
-                if after == (DONE,):
+                if after[0] == DONE:
                     can_end = True
                 elif after not in seen:
                     seen.add(after)
@@ -85,87 +81,116 @@ class Run:
                 raise TooManyError
         return Outcome(can_end, can_hang, len(seen))
 
-    def _moves(self, state: State, held: Counter[str], depth: int) -> Iterator[State]:
-        """Yield every state one step further: ("waits", body), ("runs", body, parts) or (outcome,)."""
+    def begun(self, body: Body, held: Counter[str]) -> State:
+        """Return the state of a body that starts: it tries to take its locks at once."""
+        if any(held[lock] >= self._limits[lock] for lock in body.locks):
+            return ("waits", body)
+        return ("runs", body, tuple((NOT_YET,) for _ in self._calls_of(body)))
+
+    def of_body(self, state: State, visit: Visit) -> Iterator[State]:
+        """Yield every state one step further."""
         if state[0] == "waits":
-            if all(held[lock] < self._limits[lock] for lock in state[1].locks):
-                start = tuple((NOT_YET,) for _ in self._parts(state[1]))
-                yield ("runs", state[1], start)
-            return
-        if state[0] != "runs":
-            return
+            after = self.begun(state[1], visit.held)
+            if visit.visited and after != state:
+                yield after
+        elif state[0] == "over":
+            if visit.visited:
+                yield (DONE, ())
+        elif self._calls_of(state[1]):
+            yield from self._of_calls(state, visit)
+        else:
+            yield ("over", state[1]) if visit.watched or not visit.visited else (DONE, ())
+
+    def _of_calls(self, state: State, visit: Visit) -> Iterator[State]:
         _, body, now = state
         if all(each[0] in ENDED for each in now):
-            yield (DONE,)
+            if visit.visited:
+                kept = Counter[str]()
+                for each in now:
+                    count(each, kept)
+                yield done(kept)
             return
-        parts = self._parts(body)
-        outcomes = {part.name: each[0] for part, each in zip(parts, now, strict=True)}
-        for index, (part, each) in enumerate(zip(parts, now, strict=True)):
-            for after in self._part_moves(part, each, outcomes, held, depth + 1):
+        calls = self._calls_of(body)
+        outcomes = {
+            call.name: DONE if each[0] == LEFT else each[0] for call, each in zip(calls, now, strict=True)
+        }
+        blocking: set[int] = set()
+        inside = Visit(visit.held, visit.depth + 1, visit.visited, visit.watched)
+        for index, (call, each) in enumerate(zip(calls, now, strict=True)):
+            if each[0] == NOT_YET:
+                found = self._starts(call, outcomes, inside)
+            else:
+                found = moves_of_call(call, each, inside, self, blocked=call.group in blocking)
+            for after in found:
                 yield ("runs", body, (*now[:index], after, *now[index + 1 :]))
+            if call.group >= 0 and has_hook_under_way(each):
+                blocking.add(call.group)
 
-    def _part_moves(
-        self, part: Part, now: State, outcomes: Mapping[str, str], held: Counter[str], depth: int
-    ) -> Iterator[State]:
-        if now[0] != NOT_YET:
-            yield from self._moves(now, held, depth)
-            return
-        ready = _ready(part.depends, outcomes)
+    def _starts(self, call: Call, outcomes: Mapping[str, str], visit: Visit) -> Iterator[State]:
+        ready = _ready(call.depends, outcomes) if visit.visited else None
         if ready is None:
             return
         if not ready:
             yield (OMITTED,)
             return
-        if part.optional:
+        if call.optional:
             yield (SKIPPED,)
-        if not part.optional or depth <= DEEPEST_CHOICE:
-            yield ("waits", part.body)
+        if not call.optional or visit.depth <= DEEPEST_CHOICE:
+            yield started(call, visit, self)
 
-    def _parts(self, body: Body) -> tuple[Part, ...]:
+    def _calls_of(self, body: Body) -> tuple[Call, ...]:
         found = self._made.get(body)
         if found is None:
             found = self._made[body] = tuple(self._calls(body))
         return found
 
-    def _calls(self, body: Body) -> Iterator[Part]:
+    def _calls(self, body: Body) -> Iterator[Call]:
         source = body.source
         if body.kind == "run":
-            yield Part("main", self._named(source["entrypoint"]))
-            for index, name in enumerate(self._exits(source)):
-                yield Part(f"exit-{index}", self._named(name[0]), name[1], "main")
-            yield from self._hooks(source, "")
+            yield Call("main", self._named(source["entrypoint"]))
+            last = self._exit(source)
+            if last is not None:
+                yield Call("exit", last.body, last.optional, "main")
+            for number, hook in enumerate(self._hooks(source)):
+                yield Call(f"hook-{number}", hook.body, optional=True)
         elif "dag" in source:
             for task in source["dag"]["tasks"]:
-                yield from self._call(task, task.get("depends") or " && ".join(task.get("dependencies", ())))
+                depends = task.get("depends") or " && ".join(task.get("dependencies", ()))
+                yield self._call(task, task["name"], depends)
         else:
             before: list[str] = []
-            for group in source.get("steps", ()):
+            for number, group in enumerate(source.get("steps", ())):
                 waits = " && ".join(f"({name}.Succeeded || {name}.Skipped)" for name in before)
-                before = [step["name"] for step in group]
+                before = []
                 for step in group:
-                    yield from self._call(step, waits)
+                    for item in range(len(step.get("withItems", ())) or 1):
+                        name = f"{step['name']}-{item}"
+                        before.append(name)
+                        yield self._call(step, name, waits, number)
 
-    def _call(self, call: Spec, depends: str) -> Iterator[Part]:
+    def _call(self, call: Spec, name: str, depends: str, group: int = -1) -> Call:
         body = self._body(call["inline"]) if "inline" in call else self._named(call["template"])
-        yield Part(call["name"], body, "when" in call, depends)
-        for index, (name, optional) in enumerate(self._exits(call)):
-            yield Part(
-                f"{call['name']}-exit-{index}", self._named(name), optional, f"{call['name']}.Succeeded"
-            )
-        yield from self._hooks(call, depends)
+        return Call(
+            name,
+            body,
+            "when" in call,
+            depends,
+            tuple(self._hooks(call)),
+            self._exit(call),
+            len(call.get("withItems", ())),
+            group,
+        )
 
-    def _exits(self, call: Spec) -> Iterator[tuple[str, bool]]:
+    def _exit(self, call: Spec) -> Hook | None:
         if "onExit" in call:
-            yield call["onExit"], False
-        for event, hook in call.get("hooks", {}).items():
-            if event == "exit":
-                yield hook["template"], "expression" in hook
+            return Hook(self._named(call["onExit"]), optional=False)
+        hook = call.get("hooks", {}).get("exit")
+        return Hook(self._named(hook["template"]), optional="expression" in hook) if hook else None
 
-    def _hooks(self, call: Spec, depends: str) -> Iterator[Part]:
+    def _hooks(self, call: Spec) -> Iterator[Hook]:
         for event, hook in call.get("hooks", {}).items():
             if event != "exit":
-                name = f"{call.get('name', '')}-hook-{event}"
-                yield Part(name, self._named(hook["template"]), optional=True, depends=depends)
+                yield Hook(self._named(hook["template"]), late=hook["expression"].endswith('"Succeeded"'))
 
     def _named(self, name: str) -> Body:
         return self._body(self._templates[name])
@@ -185,14 +210,6 @@ class Run:
             ref = each["configMapKeyRef"]
             names.append(f"{self._namespace}/ConfigMap/{ref['name']}/{ref['key']}")
         return frozenset(names)
-
-
-def _count(state: State, held: Counter[str]) -> None:
-    """Count the holders of each lock."""
-    if state[0] == "runs":
-        held.update(state[1].locks)
-        for each in state[2]:
-            _count(each, held)
 
 
 def _ready(depends: str, outcomes: Mapping[str, str]) -> bool | None:

@@ -16,8 +16,11 @@ OUTCOMES: Final = ("", "", "", ".Succeeded", ".Skipped", ".Failed", ".Omitted")
 JOINTS: Final = (" && ", " && ", " || ")
 
 
-def random_workflow(random: Random) -> dict[str, Any]:
-    """Return the spec of a Workflow; each template calls later ones, and seldom an earlier one or itself."""
+def random_workflow(random: Random, *, hooks: bool = False) -> dict[str, Any]:
+    """Return the spec of a Workflow; each template calls later ones, and seldom an earlier one or itself.
+
+    With `hooks`, many of its calls have hooks, and some have items.
+    """
     names = [f"t{number}" for number in range(random.randint(2, 5))]
     templates = [_template(random, names, number) for number in range(len(names))]
     spec: dict[str, Any] = {"entrypoint": "t0", "templates": templates}
@@ -26,7 +29,30 @@ def random_workflow(random: Random) -> dict[str, Any]:
     _sometimes(random, 0.15, spec, "onExit", random.choice(names[1:]))
     if random.random() < 0.15:
         spec["hooks"] = _hooks(random, names[1:])
+    if hooks:
+        leaves = {each["name"] for each in templates if "container" in each}
+        for template in templates:
+            _with_hooks(random, template, names, leaves)
     return spec
+
+
+def _with_hooks(random: Random, template: dict[str, Any], names: list[str], leaves: set[str]) -> None:
+    """Give calls of a template hooks that start while they run or when they are over, and items.
+
+    The exit hook of a DAG task with items is a Pod: of steps or a DAG Argo never sees the end, locks or not.
+    """
+    later = [name for name in names if name > template["name"]]
+    kind = "tasks" if "dag" in template else "steps"
+    groups = [template["dag"]["tasks"]] if "dag" in template else template.get("steps", [])
+    for call in (call for group in groups for call in group if later):
+        if random.random() < 0.5:
+            over = f'{kind}.{call["name"]}.status == "Succeeded"'
+            event, text = random.choice((("exit", ""), ("exit", "maybe"), ("hook", "maybe"), ("hook", over)))
+            hook = {"template": random.choice(later), **({"expression": text} if text else {})}
+            call.setdefault("hooks", {})[event] = hook
+        last = call.get("onExit") or call.get("hooks", {}).get("exit", {}).get("template")
+        if "when" not in call and (kind == "steps" or last in (None, *leaves)):
+            _sometimes(random, 0.3, call, "withItems", list(range(random.randint(1, 3))))
 
 
 def _template(random: Random, names: list[str], number: int) -> dict[str, Any]:

@@ -160,8 +160,29 @@ def test_a_limit_above_one_is_certain_where_one_path_takes_more() -> None:
         'for one more, all wait for ever (entrypoint main [lock] > task "call-b" b [lock]). '
         "Take it at main or at b, not at both"
     )
-    three = _found(_spec(_two("main", calling("b")), _two("b", calling("c")), _two("c")))
-    assert [each.certain for each in three] == [True, True]
+    three = _only(_spec(_two("main", calling("b")), _two("b", calling("c")), _two("c")))
+    assert three.certain
+    assert three.message == (
+        "c takes team-a/ConfigMap/limits/two, of which main and b above it hold all 2: it waits for itself "
+        'for ever (entrypoint main [lock] > task "call-b" b [lock] > task "call-c" c [lock]). '
+        "Take it once on this path: at main, b or c"
+    )
+
+
+def test_the_path_of_a_used_up_semaphore_leads_over_all_of_its_holders() -> None:
+    """Though there is a shorter way to the one that waits, and a template below it that waits as well."""
+    spec = _spec(
+        _two("main", calling("c"), calling("b")),
+        _two("b", calling("c")),
+        _two("c", calling("d")),
+        _two("d"),
+    )
+    found = _found(spec)
+    assert [(each.certain, each.message.partition(",")[0]) for each in found] == [
+        (True, "c takes team-a/ConfigMap/limits/two"),
+        (True, "d takes team-a/ConfigMap/limits/two"),
+    ]
+    assert 'main [lock] > task "call-b" b [lock] > task "call-c" c [lock])' in found[0].message
 
 
 def test_a_limit_that_is_not_known_makes_a_deadlock_possible() -> None:
