@@ -127,7 +127,9 @@ def _waiting(
 ) -> tuple[str, ...]:
     """Return warnings of Workflows that an object creates, and that may wait for it as it waits for them."""
     namespace = "" if review.kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else review.namespace
-    if review.side is not Side.MUTATE or not may_wait(spec, review.raw, namespace, snapshot):
+    if review.side is not Side.MUTATE or not may_wait(
+        spec, review.raw, namespace, snapshot, rest=review.rest
+    ):
         return ()
     owner = template_owner(review.kind, review.name, spec, at)
     locks = snapshot.policies(namespace).locks

@@ -27,6 +27,7 @@ from policy.core.lock_model.parameters import TagValues, workflow_values
 from policy.core.lock_model.semaphore_definitions import LimitOf
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.label_selectors import Labels
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import WorkflowSpec
 from policy.core.policies.governing_quotas import governing
@@ -58,18 +59,34 @@ class WaitingParent(msgspec.Struct, frozen=True):
     limit_of: LimitOf | None = None
 
 
-def may_wait(spec: WorkflowSpec, raw: msgspec.Raw, namespace: str, snapshot: Snapshot) -> bool:
+def may_wait(
+    spec: WorkflowSpec,
+    raw: msgspec.Raw,
+    namespace: str,
+    snapshot: Snapshot,
+    *,
+    rest: msgspec.Raw | None = None,
+) -> bool:
     """Return whether a template of an object may wait for a Workflow.
 
-    Most objects have none, and pay for no more than a search in their bytes, which are `raw`.
+    Most objects have none, and pay for no more than a search in their bytes, which are `raw`. In shared
+    templates it is made once, and then in the `rest` of the object.
     """
     if not namespace:
         return False  # A template of the cluster runs in many, with the quotas of each.
-    if _WAITS.search(raw):
+    if _says_that_it_waits(spec, raw, rest):
         return True
     ref = spec.workflow_template_ref
     other = snapshot.library.find(namespace)(ref) if ref is not None else None
     return other is not None and any(map(waits_for_workflow, other.spec.templates or ()))
+
+
+def _says_that_it_waits(spec: WorkflowSpec, raw: msgspec.Raw, rest: msgspec.Raw | None) -> bool:
+    templates = spec.templates
+    if rest is None or not isinstance(templates, SharedTemplates):
+        return bool(_WAITS.search(raw))
+    text = templates.text
+    return templates.once(_WAITS, lambda: bool(_WAITS.search(text))) or bool(_WAITS.search(rest))
 
 
 def waiting_parents(

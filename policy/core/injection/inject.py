@@ -18,7 +18,9 @@ from policy.core.injection.singular_to_lists import any_single, convert, convert
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.template_bodies import TemplateBody, calls
+from policy.core.lock_model.template_pods import pod_differs
 from policy.core.objects.json_patch import PatchOp
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.workflow import WorkflowSpec
 from policy.core.values.budget import Part, paced
 
@@ -58,11 +60,38 @@ def inject(
         return NOTHING
     if locks.structural or _callers_matter(found, rulebook, reviewed):
         return inject_per_call(spec, rulebook, reviewed)
-    injected = inject_in_place(spec, found, rulebook, reviewed)
+    injected = _inject_in_place(spec, found, rulebook, reviewed)
     if injected.faults and any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
         # Argo before 3.6 holds one lock a template; the others go around it.
         return inject_per_call(spec, rulebook, reviewed)
     return injected
+
+
+def _inject_in_place(
+    spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: ReviewedObject
+) -> Injected:
+    """Return what is injected in place: found out once, where it follows from shared templates alone."""
+    templates, locks = spec.templates, rulebook.locks
+    if (
+        not isinstance(templates, SharedTemplates)
+        or spec.synchronization is not None
+        or spec.template_defaults is not None
+        or locks.conditional
+        or locks.selects_pod_fields
+        or reviewed.view.sets_pods
+        or len(rulebook.policies) != len(locks.policies)
+        or rulebook.discreet
+        or rulebook.lenient
+        # The Pods of such templates may depend on arguments.
+        or templates.once((pod_differs, reviewed.at), lambda: _any_pod_differs(found))
+    ):
+        return inject_in_place(spec, found, rulebook, reviewed)
+    key = (inject_in_place, locks.caches.version, reviewed.at)
+    return templates.once(key, lambda: inject_in_place(spec, found, rulebook, reviewed))
+
+
+def _any_pod_differs(found: Sequence[TemplateBody]) -> bool:
+    return any(pod_differs(place.template, all_fields=True) for place in found)
 
 
 def _callers_matter(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: ReviewedObject) -> bool:

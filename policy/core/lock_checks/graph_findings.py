@@ -30,9 +30,10 @@ from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import PatchOp, field_path
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.workflow import MutexRef, SemaphoreRef, Synchronization
 from policy.core.policy_kinds.kinds import Parameterised, Severity
-from policy.core.values.budget import STEPS, Part, paced
+from policy.core.values.budget import STEPS, Budget, Part, paced
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
 _BLOCK: Final = "/synchronization"
@@ -74,17 +75,25 @@ def review_graph(
     index = library.index(rulebook.locks.namespace, rulebook.budget)
     if needs_no_graph(owner, found, index, changed, rulebook.budget):
         # Then all templates that it names exist, and only tasks of its DAGs may not.
-        shown, reasons = (
-            list(_broken(unknown_tasks(found, rulebook.budget), rulebook, library)),
-            list[Reason](),
-        )
-        if not shown:
+        unknown = _unknown_tasks(owner, found, rulebook.budget)
+        if not unknown:
             return NO_FINDINGS
+        shown, reasons = list(_broken(unknown, rulebook, library)), list[Reason]()
     else:
         shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
     warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
     return LockFindings((*refused, *reasons), tuple(warned))
+
+
+def _unknown_tasks(
+    owner: TemplateOwner, found: Sequence[TemplateBody], budget: Budget
+) -> Sequence[UnknownReference]:
+    """Return the tasks that DAGs lack; `found` has all DAGs, so that it follows from the templates alone."""
+    templates = owner.spec.templates
+    if isinstance(templates, SharedTemplates):
+        return templates.once((unknown_tasks, owner.at), lambda: tuple(unknown_tasks(found, budget)))
+    return tuple(unknown_tasks(found, budget))
 
 
 def graph_findings(

@@ -10,7 +10,8 @@ from policy.core.lock_graph.references import EXIT_EVENT
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_library import NamespaceIndex
 from policy.core.lock_model.lock_names import held_locks, parameterised
-from policy.core.lock_model.template_bodies import TemplateBody
+from policy.core.lock_model.template_bodies import TemplateBody, calls_none
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import key_of, known_key
 from policy.core.objects.workflow import Call, Hook, Template, TemplateRef
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
@@ -44,11 +45,28 @@ def needs_no_graph(
         return False
     if spec.hooks and not _hooks_take_none(spec.hooks.values(), names, index):
         return False
+    templates, plain = spec.templates, frozenset[str]()
+    if isinstance(templates, SharedTemplates):
+        plain = templates.once((_plain_callers, owner.at), lambda: _plain_callers(found, names))
     locked = bool(changed) or any(body.template.synchronization is not None for body in found)
     return all(
-        _body_needs_none(body, names, index, changed, locked=locked)
+        _body_needs_none(body, names, index, changed, plain=plain, locked=locked)
         for body in paced(found, budget, Part.GRAPH)
     )
+
+
+def _plain_callers(found: Iterable[TemplateBody], names: Mapping[str, int]) -> frozenset[str]:
+    """Return the pointers of bodies all of whose calls are plain: it follows from the templates alone."""
+    return frozenset(
+        body.pointer
+        for body in found
+        if not calls_none(body.template) and all(_is_plain(call, names) for call in _calls(body.template))
+    )
+
+
+def _is_plain(call: Call, names: Mapping[str, int]) -> bool:
+    """Return whether a call is as nearly all calls are: of a template of the object, by its name."""
+    return call.hooks is None and call.template in names and not call.on_exit and call.template_ref is None
 
 
 def _body_needs_none(
@@ -57,6 +75,7 @@ def _body_needs_none(
     index: NamespaceIndex,
     changed: Collection[str],
     *,
+    plain: Collection[str],
     locked: bool,
 ) -> bool:
     template, block = body.template, body.template.synchronization
@@ -64,9 +83,11 @@ def _body_needs_none(
         return block is None or not any(map(parameterised, held_locks(block, "")))
     if block is not None or body.pointer in changed:
         return False
+    if body.pointer in plain:
+        return True
     for call in _calls(template):
-        if call.hooks is None and call.template in names and not call.on_exit and call.template_ref is None:
-            continue  # Nearly all calls are of this kind.
+        if _is_plain(call, names):
+            continue
         if (locked and _hooks_wait(call)) or not _call_takes_none(call, names, index):
             return False
     return True

@@ -181,8 +181,12 @@ def has_own_status(workflow: Workflow) -> bool:
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
     if not status:
         return {}
-    raw = {key: bytes(value).strip() for key, value in status.items()}
-    return {key: value for key, value in raw.items() if value not in _EMPTY_VALUES}
+    filled = {}
+    for key, value in status.items():
+        raw = bytes(value)
+        if raw not in _EMPTY_VALUES and (raw := raw.strip()) not in _EMPTY_VALUES:
+            filled[key] = raw
+    return filled
 
 
 def shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:

@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import UNGOVERNED, Code, Decision, Outcome, Side
 from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -16,11 +17,14 @@ from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects import well_known
 from policy.core.objects.hold import INSTANCE_LABEL
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.workflow import WorkflowDefaults
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,
+    NOW,
     cluster_lock_policy,
+    decoded,
     definition,
     lock_policy,
     mutate,
@@ -303,6 +307,43 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
         assert decision.injected == wanted.locks
         assert decision.patch[: len(wanted.patch)] == wanted.patch
         assert set(wanted.warnings) <= set(decision.warnings)
+
+
+_others: Final[tuple[JsonObject, ...]] = (
+    {},
+    {"entrypoint": "nowhere"},
+    {"synchronization": {"mutexes": [{"name": "whole"}]}},
+    {"templateDefaults": {"synchronization": {"mutexes": [{"name": "each"}]}}, "onExit": "nowhere"},
+    {"arguments": {"parameters": [{"name": "image", "value": "other"}]}, "podSpecPatch": "{}"},
+)
+"""What else the spec of a Workflow may have beside the same templates."""
+
+
+@given(cases, st.permutations(range(len(_others))))
+def test_what_earlier_reviews_found_out_changes_no_decision(
+    case: tuple[JsonObject, Snapshot], order: list[int]
+) -> None:
+    """Templates that reviews share give what they give alone, whichever of the reviews is the first."""
+    obj, policies = case
+    written = texts(obj, "spec").get("templates")
+    spec = decoded(obj).spec
+    if spec is None or not spec.templates:
+        return
+    shared = SharedTemplates.of(msgspec.json.encode(written), spec.templates)
+    for number in (*order, *order):
+        other: JsonObject = {**obj, "spec": {**texts(obj, "spec"), **_others[number]}}
+        rest: JsonObject = {**other, "spec": {**texts(other, "spec"), "templates": []}}
+        for side in (Side.MUTATE, Side.VALIDATE):
+            alone = review(other, side)
+            assert alone.workflow is not None
+            assert alone.workflow.spec is not None
+            its = msgspec.structs.replace(alone.workflow.spec, templates=shared)
+            together = msgspec.structs.replace(
+                alone,
+                workflow=msgspec.structs.replace(alone.workflow, spec=its),
+                rest=msgspec.Raw(msgspec.json.encode(rest)),
+            )
+            assert apply_policies(together, policies, NOW) == apply_policies(alone, policies, NOW)
 
 
 @given(cases)
