@@ -141,7 +141,7 @@ def _types(subject: LintSubject) -> Iterator[FileFinding]:
     """Yield what Argo cannot decode, and what it drops: locks, fields, values."""
     report = report_of(subject.kind.value, subject.value)
     for mismatch in report.mismatches:
-        message = as_written(mismatch.message, mismatch.path, subject.origin)
+        message = as_written(mismatch.message, mismatch.path, subject.origin, subject.carrier)
         yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, message)
     for lost in report.lost_locks:
         yield _finding(subject, Level.ERROR, Code.LOCK_PLACE, lost.path, lost.message)

@@ -13,7 +13,7 @@ from lockkeeper.manifests.object_kinds import ARGO_KINDS
 from policy.core.objects.json_patch import JsonObject
 from policy.sources.directory import DocumentOrigin
 from policy.sources.documents import ARGO_API_VERSION, join
-from policy.sources.yaml_positions import Json, child, item, parse
+from policy.sources.yaml_positions import Json, ParsedDocument, child, item, parse
 
 _TRIGGERS: Final = ("argoWorkflow", "k8s")
 _CREATING: Final = ("create", "apply")
@@ -91,7 +91,7 @@ def _of_text(manifest: Manifest, text: Json, path: str, *, filled: bool = False)
     tags = {number: tag for tag, number in replaced.items()}
     for document in parsed.documents:
         if _is_argos(document.value) and document.has_a_value:
-            yield _inside(manifest, _map(document.value), path, tags)
+            yield _inside(manifest, _map(document.value), path, tags, document)
 
 
 def _replacement(tag: str, replaced: dict[str, str]) -> str:
@@ -99,7 +99,11 @@ def _replacement(tag: str, replaced: dict[str, str]) -> str:
 
 
 def _inside(
-    manifest: Manifest, value: JsonObject, path: str, replaced: dict[str, str] | None = None
+    manifest: Manifest,
+    value: JsonObject,
+    path: str,
+    replaced: dict[str, str] | None = None,
+    text: ParsedDocument | None = None,
 ) -> Manifest:
     """Return an object inside another; it is created in the namespace of that, if it names none."""
     metadata = value.get("metadata")
@@ -109,7 +113,7 @@ def _inside(
     origin = DocumentOrigin(outer.file, join(outer.path, path), outer.source)
     before = manifest.carrier
     carrier = Carrier(
-        manifest.called(manifest.namespace), {**(before.replaced if before else {}), **(replaced or {})}
+        manifest.called(manifest.namespace), {**(before.replaced if before else {}), **(replaced or {})}, text
     )
     return manifest_of(value, origin, carrier)
 

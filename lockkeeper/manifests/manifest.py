@@ -1,20 +1,29 @@
 """One object of a file, as it was written, with the places of its fields."""
 
+import re
+from typing import Final
+
 import msgspec
 
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.problems import Problem
 from policy.sources.directory import DocumentOrigin, SourceError
+from policy.sources.yaml_positions import ParsedDocument
+
+_LINES: Final = re.compile(r"(in lines? [0-9 and]+),")
+"""Where a key stands twice."""
 
 
 class Carrier(msgspec.Struct, frozen=True):
     """The object that another one stands in, and what replaces the tags that the carrier fills in later.
 
-    What a tag will be is not known, so nothing is to be said that rests on its replacement.
+    What a tag will be is not known, so nothing is to be said that rests on its replacement. `text` is the
+    object as it was read, where the carrier has it as text.
     """
 
     object: str
     replaced: dict[str, str] = {}
+    text: ParsedDocument | None = None
 
     def rests_on_tag(self, text: str) -> bool:
         """Return whether a sentence shows the replacement of a tag."""
@@ -48,13 +57,19 @@ class Manifest(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def repeated_keys(self) -> tuple[Problem, ...]:
-        """Keys that it has twice; those of what stands in another object are told with that."""
-        if self.carrier is not None:
-            return ()
+        """Keys that it has twice; those of an object that stands in another one are told with that."""
+        carrier = self.carrier
+        if carrier is None:
+            keys = ((self.origin.inner(each.path), each) for each in self.origin.source.faults)
+            return tuple(
+                Problem(path, key.message) for path, key in keys if key.repeated and path is not None
+            )
+        faults = carrier.text.faults if carrier.text is not None else ()
+        # Its lines are those of a text that may stand anywhere in the file.
         return tuple(
-            Problem(inner, fault.message)
-            for fault in self.origin.source.faults
-            if fault.repeated and (inner := self.origin.inner(fault.path)) is not None
+            Problem(each.path, _LINES.sub(r"\1 of the text,", each.message))
+            for each in faults
+            if each.repeated
         )
 
     def called(self, namespace: str) -> str:

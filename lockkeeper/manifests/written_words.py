@@ -7,6 +7,7 @@ import json
 import re
 from typing import Final
 
+from lockkeeper.manifests.manifest import Carrier
 from policy.sources.directory import DocumentOrigin
 from policy.sources.documents import join
 
@@ -16,9 +17,12 @@ _OTHER_TYPE: Final = re.compile(
 )
 
 
-def as_written(message: str, field: str, origin: DocumentOrigin) -> str:
-    """Return a sentence about a field with the text that the file has there."""
-    text = origin.source.words.get(join(origin.path, field))
+def as_written(message: str, field: str, origin: DocumentOrigin, carrier: Carrier | None) -> str:
+    """Return a sentence about a field with the text that the file, or the carrier, has there."""
+    if carrier is not None and carrier.text is not None:
+        text = carrier.text.words.get(field)
+    else:
+        text = origin.source.words.get(join(origin.path, field))
     if text is None or len(text) > _LONGEST:
         return message
     return _OTHER_TYPE.sub(

@@ -104,5 +104,5 @@ def _decide(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
 
 def _reason(reason: Reason, manifest: Manifest) -> ReviewedReason:
     line = manifest.place(reason.field).line
-    message = as_written(reason.message, reason.field, manifest.origin)
+    message = as_written(reason.message, reason.field, manifest.origin, manifest.carrier)
     return ReviewedReason(reason.code.value, reason.field, message, reason.policy, line)

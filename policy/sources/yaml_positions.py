@@ -241,7 +241,8 @@ class _Builder:
                 continue
             line = _mark(key_node).line
             if key in lines:
-                message = f"is given twice, in lines {lines[key]} and {line}, and the last counts: remove one"
+                where = f"lines {lines[key]} and {line}" if lines[key] != line else f"line {line}"
+                message = f"is given twice, in {where}, and the last counts: remove one"
                 self._fault(key_node, child(path, key), message, repeated=True)
             lines.setdefault(key, line)
             entries[key] = (key_node, value_node)

@@ -168,3 +168,26 @@ def test_the_review_shows_the_words_of_the_file_too(
     first, second = (each["message"] for each in _review(capsys, file, "--policies", policies)["reasons"])
     assert first.startswith('is the boolean true, Argo reads a string: write "true". Argo cannot decode')
     assert second.endswith('and Argo reads a string: write "08"')
+
+
+def test_a_manifest_of_a_resource_template_is_told_in_its_own_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The text has no lines in the file that could be shown; JSON may have all in one line."""
+    inner = "".join(
+        f"        {line}\n" for line in [*TWICE.splitlines(), "  suspend: on", "  priority: 08.5"]
+    )
+    outer = f"{HEADER}spec:\n  templates:\n  - name: r\n    resource:\n      action: create\n"
+    found = _lint(capsys, _written(tmp_path, a=f"{outer}      manifest: |\n{inner}"))
+    assert [(each["line"], each["code"], each["field"], each["message"]) for each in found] == [
+        (9, "WrongType", "spec.priority", found[0]["message"]),
+        (
+            9,
+            "RepeatedKey",
+            "spec.templates[0].synchronization",
+            "is given twice, in lines 7 and 9 of the text, and the last counts: remove one",
+        ),
+    ]
+    (tmp_path / "a.yaml").write_text(f'{HEADER}spec: {{"entrypoint": a, "entrypoint": b}}\n')
+    told = [each["message"] for each in _lint(capsys, tmp_path) if each["code"] == "RepeatedKey"]
+    assert told == ["is given twice, in line 4, and the last counts: remove one"]

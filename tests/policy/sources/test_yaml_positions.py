@@ -253,7 +253,7 @@ def test_a_key_is_found_twice_at_any_depth_and_in_any_spelling(text: str) -> Non
     """In lists, in flow style, where both keys are true, and behind an anchor."""
     found = [fault for fault in parse(text.encode()).documents[0].faults if fault.repeated]
     assert found
-    assert all("is given twice, in lines" in fault.message for fault in found)
+    assert all("is given twice, in line" in fault.message for fault in found)
 
 
 def test_keys_become_the_text_that_json_has_of_them() -> None:
