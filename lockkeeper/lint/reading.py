@@ -13,6 +13,8 @@ from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
+from policy.core.policies.rule_conditions import conditions_in_front
+from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy, SynchronizationPolicy
 from policy.core.values.problems import Problem
 from policy.sources.default_namespace import placed
 from policy.sources.directory import DocumentOrigin, SourceError
@@ -95,7 +97,11 @@ class _LintReader:
         contents = read(value)
         for problem in contents.problems:
             self._tell(manifest, Level.ERROR, Code.WRONG_POLICY, problem)
-        self.documents += [decoded.document for decoded in contents.documents]
+        for decoded in contents.documents:
+            self.documents.append(decoded.document)
+            if isinstance(decoded.document, SynchronizationPolicy | ClusterSynchronizationPolicy):
+                for problem in conditions_in_front(decoded.document):
+                    self._tell(manifest, Level.WARNING, FileCode.WARNING, problem)
 
     def _tell(self, manifest: Manifest, level: Level, code: str, problem: Problem) -> None:
         place = manifest.origin.error(problem)

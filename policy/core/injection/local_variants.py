@@ -59,7 +59,10 @@ def _allowed(
     if not why:
         return placement
     if placement.choices:
-        raise Refused(f"it can only be taken by a choice in front of it: {why}")
+        raise Refused(
+            f"it can only be taken by a choice in front of it: {why}. Let the rule take a ConfigMap "
+            "semaphore of limit 1 instead: its key holds the condition, and needs nothing in front"
+        )
     if any(rule.strategy is not Strategy.WRAPPER for rule in placement.wraps):
         raise Refused(
             f"Argo before 3.6 holds one lock a template, and there can be none around it: {why}. "

@@ -18,6 +18,7 @@ from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.objects.label_selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.objects.read_extent import CONFIG_MAP
+from policy.core.policies.rule_conditions import conditions_in_front
 from policy.core.policies.snapshot import Snapshot, pool_of
 from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
@@ -51,6 +52,7 @@ class FindingKind(StrEnum):
     SHARE_CUT = "ShareCut"
     DEFAULTS_HOLD = "DefaultsHold"
     BOUND_REACHED = "BoundReached"
+    CONDITION_IN_FRONT = "ConditionInFront"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -184,6 +186,8 @@ class PolicyExaminer:
         governed = self._governed(policy)
         if isinstance(policy, ClusterSynchronizationPolicy) and not governed:
             yield _no_namespace(policy.spec.namespace_selector)
+        for problem in conditions_in_front(policy):
+            yield Finding(FindingKind.CONDITION_IN_FRONT, problem.path, problem.message)
         yield from self._overridden_definitions(policy, governed)
         if policy.spec.inject:
             yield from self._refused_rules(policy, governed[:_MOST_NAMESPACES])

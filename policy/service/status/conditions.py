@@ -8,7 +8,7 @@
 Pure: the present status and the time are given, and what is to be written is returned.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -37,7 +37,9 @@ class _ConditionType(StrEnum):
     INCOMPLETE = "Incomplete"
 
 
-_NO_CONFLICT: Final = frozenset({FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED})
+_NO_CONFLICT: Final = frozenset(
+    {FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED, FindingKind.CONDITION_IN_FRONT}
+)
 _OURS: Final = frozenset(each.value for each in _ConditionType)
 
 
@@ -93,7 +95,7 @@ def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Writte
     return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(incomplete), generation))
 
 
-def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenCondition:
+def ready(verdict: Verdict, findings: Sequence[Finding] = ()) -> WrittenCondition:
     """Return the condition whether a policy is in force."""
     kind, generation = _ConditionType.READY, verdict.generation
     if verdict.problems:
@@ -107,7 +109,9 @@ def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenConditio
     if idle:
         message = f"it is in force, but there is nothing for it to do: {_joined(idle)}"
         return WrittenCondition(kind, _TRUE, FindingKind.SELECTS_NOTHING, message, generation)
-    return WrittenCondition(kind, _TRUE, "InForce", "it is in force", generation)
+    hard = [str(each) for each in findings if each.kind is FindingKind.CONDITION_IN_FRONT]
+    message = f"it is in force; {_joined(hard)}" if hard else "it is in force"
+    return WrittenCondition(kind, _TRUE, "InForce", message, generation)
 
 
 def _invalid(verdict: Verdict) -> WrittenCondition:
