@@ -16,7 +16,7 @@ from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.owners import owner_of, scheduled_by
 from policy.core.objects.well_known import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow, WorkflowSpec
-from policy.core.policies.governing_quotas import accounts_of, borrowed_from, demands
+from policy.core.policies.governing_quotas import accounts_of, borrowed_from, demands, with_opening
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue import wait_messages
@@ -80,8 +80,12 @@ class _QuotaCheck(msgspec.Struct, frozen=True):
         """Return what it demands of these quotas, and of a pool that borrows if one of them is its quota."""
         user, priority = self.marks.user, self.marks.priority
         pool = borrowed_from(quotas, self.namespace, self.snapshot)
-        share = None if pool is None else share_demand(pool, self.namespace, priority, self.now)
-        return _Demanded(demands(quotas, user, now=self.now, priority=priority), share)
+        share = None
+        if pool is not None:
+            share = share_demand(pool, self.namespace, priority, self.now, self.usage)
+        found = demands(quotas, user, now=self.now, priority=priority)
+        timed = (with_opening(each, quotas, self.usage, now=self.now, priority=priority) for each in found)
+        return _Demanded(tuple(timed), share)
 
     def short(self, used: Mapping[Account, Usage], demanded: _Demanded) -> list[Shortfall]:
         """Return what is short where so much is used."""

@@ -68,7 +68,7 @@ def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
     if short.never_fits:
         return f"{text}. It can never fit: {_shrink(short)}"
     if short.must_rise:
-        return f"{text}. It fits only when {short.demand.rises}{_up_to(short)}"
+        return f"{text}. It fits only when {short.demand.rises}{_up_to(short)}{_opens(short)}"
     if on_exceed is OnExceed.DENY:
         return f"{text}. Try again when a running Workflow has ended, or ask for a higher limit"
     return text
@@ -90,7 +90,7 @@ def must_rise(short: Shortfall) -> str:
     """Return the warning for a Workflow that fits at another time, and not now, even if nothing else runs."""
     rows = short_resources(short.demand.limits, ZERO, short.requested)
     needs = f"it needs {_requested(rows)} and {short.demand.source} allows {_limited(rows)} now"
-    return f"{needs}: it starts only when {short.demand.rises}{_up_to(short)}"
+    return f"{needs}: it starts only when {short.demand.rises}{_up_to(short)}{_opens(short)}"
 
 
 def _up_to(short: Shortfall) -> str:
@@ -98,6 +98,11 @@ def _up_to(short: Shortfall) -> str:
     rows = short_resources(short.demand.limits, ZERO, short.requested)
     most = ",".join(f"{each.name}={getattr(short.demand.most, each.name)}" for each in rows)
     return f" (up to {most})" if most else ""
+
+
+def _opens(short: Shortfall) -> str:
+    """Return when a window allows it next, where that is known."""
+    return f"; {short.demand.opens}" if short.demand.opens else ""
 
 
 def _requested(rows: Iterable[ShortResource]) -> str:

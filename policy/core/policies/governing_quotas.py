@@ -22,7 +22,7 @@ from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Demand
 from policy.core.quota.pools import CompiledPool
-from policy.core.values.amounts import ZERO, Limits, less, withheld
+from policy.core.values.amounts import ZERO, Limits, Usage, less, withheld
 
 NO_LIMITS: Final = Limits()
 _ANONYMOUS: Final = "system:anonymous"
@@ -63,6 +63,17 @@ def demands(
         else want.demand
         for want in _wants(bounded, user, priority)
     )
+
+
+def with_opening(
+    demand: Demand, quotas: Sequence[CompiledQuota], requested: Usage, *, now: datetime, priority: int
+) -> Demand:
+    """Return a demand with the next time that a window allows a request, which the limits of now do not."""
+    if not demand.rises or demand.opens or demand.limits.admits(requested):
+        return demand
+    quota = next((each for each in quotas if each.account == demand.account), None)
+    opening = None if quota is None else quota.opening(now, requested, priority)
+    return demand if opening is None else msgspec.structs.replace(demand, opens=str(opening))
 
 
 def wants(

@@ -16,8 +16,8 @@ from policy.core.policy_kinds.quota_parts import (
     WorkflowQuotaSpec,
 )
 from policy.core.quota.accounts import Account
-from policy.core.quota.windows import ElasticLimits, compile_windows, limits_of
-from policy.core.values.amounts import Amount, Limits, Reserve, Usage
+from policy.core.quota.windows import ElasticLimits, Opening, compile_windows, limits_of
+from policy.core.values.amounts import Amount, Limits, Reserve, Usage, withheld
 from policy.core.values.durations import duration
 
 NOTHING: Final = Limits(Amount(0), Amount(0))
@@ -84,6 +84,12 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         limits = self.elastic.at(now).limits
         # Nodes may never allow as much as the policy has.
         return limits.tightest(self.highest) if self.highest_when else limits
+
+    def opening(self, now: datetime, requested: Usage, priority: int) -> Opening | None:
+        """Return when a window lets a request of this priority in that does not fit the limits of now."""
+        if self.stops_its_own or self.elastic.fixed:
+            return None
+        return self.elastic.opening(now, requested + withheld(self.reserves, priority))
 
     @property
     def rises(self) -> str:

@@ -13,7 +13,7 @@ class Demand(msgspec.Struct, frozen=True):
     """One account that a Workflow counts on and the limits that must hold there; `source` names the policy.
 
     `ever` are the highest limits at any time, None where they never change; `rises` has in words when they
-    apply.
+    apply, and `opens` the next time that a window allows the request, where that was looked up.
     """
 
     account: Account
@@ -21,6 +21,7 @@ class Demand(msgspec.Struct, frozen=True):
     source: str
     ever: Limits | None = None
     rises: str = ""
+    opens: str = ""
 
     @property
     def most(self) -> Limits:
@@ -33,7 +34,7 @@ class ShareDemand(msgspec.Struct, frozen=True):
 
     `account` counts the usage of its member in the pool, and `pool` that of all members. `written` is the
     limit of all in the policy, and `withheld` what is reserved for higher priorities. `ever` is the tree with
-    the highest limits at any time, and `rises` has in words when they apply.
+    the highest limits at any time; `rises` has in words when they apply, and `opens` the next time.
     """
 
     account: Account
@@ -44,6 +45,7 @@ class ShareDemand(msgspec.Struct, frozen=True):
     source: str
     ever: Tree
     rises: str = ""
+    opens: str = ""
 
 
 class Shortfall(msgspec.Struct, frozen=True):
@@ -75,7 +77,9 @@ def shortfalls(used: Mapping[Account, Usage], requested: Usage, demands: Iterabl
     return found
 
 
-def member_shortfalls(pool: Pool, account: Account, requested: Usage, withheld: Usage) -> list[Shortfall]:
+def member_shortfalls(
+    pool: Pool, account: Account, requested: Usage, withheld: Usage, opens: str = ""
+) -> list[Shortfall]:
     """Return what is short for a Workflow of the member with this share account; empty where it fits."""
     usage, member = pool.usage, account.namespace
     if usage.fits(member, requested, withheld):
@@ -88,6 +92,7 @@ def member_shortfalls(pool: Pool, account: Account, requested: Usage, withheld: 
         source=f"{pool.source} for {member}",
         ever=pool.ever.potential(member, withheld),
         rises=pool.rises if must_rise else "",
+        opens=opens if must_rise else "",
     )
     return [Shortfall(demand, own, requested)]
 
@@ -99,7 +104,7 @@ def share_shortfalls(used: Mapping[Account, Usage], requested: Usage, share: Sha
     for account, usage in used.items():
         if account.quota == share.account.quota and account.namespace in share.tree.members:
             pool.usage.charge(account.namespace, usage)
-    return member_shortfalls(pool, share.account, requested, share.withheld)
+    return member_shortfalls(pool, share.account, requested, share.withheld, share.opens)
 
 
 class NodeBound(msgspec.Struct, frozen=True):

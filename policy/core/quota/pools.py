@@ -22,12 +22,14 @@ from policy.core.quota.demands import ShareDemand
 from policy.core.quota.namespace_quotas import bounds_all
 from policy.core.quota.node_capacity import CapacityRule
 from policy.core.quota.pool_borrowing import ROOT, Member, Pool, PoolUsage, Tree, compile_tree
-from policy.core.quota.windows import ALWAYS, NEVER, limits_of
-from policy.core.values.amounts import UNLIMITED, Amount, Limits, withheld
+from policy.core.quota.windows import ALWAYS, NEVER, Opening, limits_of
+from policy.core.values.amounts import UNLIMITED, Amount, Limits, Usage, withheld
 from policy.core.values.durations import duration
-from policy.core.values.memo import Memo
+from policy.core.values.memo import MOST_KEPT, Memo
 
 _NO_LIMITS: Final = Limits()
+_MOST_CHANGES: Final = 20
+"""Openings and ends of windows in which one that admits a request is looked for."""
 _NODES_COME: Final = "enough nodes are ready"
 
 
@@ -37,7 +39,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
     `assigned` are the shares by name of member, and `defaults` the quota of all members, if that is a share.
     `capacity` is how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises` has
     in words when the limits of any member are higher than at other times. `trees` is the cache of the tree by
-    the written limits, with the time from and until which it is valid, and of the tree by the highest limits.
+    the written limits, with the time from and until which it is valid, and of the tree by the highest limits;
+    `openings` is that of `opening`, with the same times.
     """
 
     name: str
@@ -53,6 +56,9 @@ class CompiledPool(msgspec.Struct, frozen=True):
     assigned: Mapping[str, Limits]
     defaults: CompiledQuota | None
     trees: Memo[str, tuple[datetime, datetime, Tree]]
+    openings: Memo[tuple[str, Usage, Usage], tuple[datetime, datetime, Opening | None]] = msgspec.field(
+        default_factory=lambda: Memo(most=MOST_KEPT)
+    )
 
     def written_tree(self, now: datetime) -> Tree:
         """Return the tree of shares by the written limits, without nodes; it is compiled when they change."""
@@ -112,6 +118,31 @@ class CompiledPool(msgspec.Struct, frozen=True):
     def until(self, now: datetime) -> datetime:
         """Return when the written limits of any member may change after `now`."""
         return min(quota.elastic.at(now).until for quota in self._quotas())
+
+    def opening(self, namespace: str, now: datetime, requested: Usage, reserved: Usage) -> Opening | None:
+        """Return when windows let a member use what it cannot use now, whatever the others use.
+
+        `reserved` is what is withheld from it for higher priorities; nodes are not foreseen.
+        """
+        key = (namespace, requested, reserved)
+        found = self.openings.get(key)
+        if found is None or not found[0] <= now < found[1]:
+            found = self.openings.keep(key, (now, self.until(now), self._find_opening(*key, now)))
+        return found[2]
+
+    def _find_opening(
+        self, namespace: str, requested: Usage, reserved: Usage, now: datetime
+    ) -> Opening | None:
+        at = self.until(now)
+        for _ in range(_MOST_CHANGES):
+            if at == NEVER:
+                return None
+            tree = self._tree(self.quota.limits_at(at), at, self.lending)
+            if tree.potential(namespace, reserved).admits(requested):
+                changes = (quota.elastic.change_at(at) for quota in self._quotas())
+                return next((each for each in changes if each is not None), None)
+            at = self.until(at)
+        return None
 
     def _quotas(self) -> Iterator[CompiledQuota]:
         """Return the pool's quota and those that are shares."""
@@ -185,17 +216,24 @@ def compile_pool(
     )
 
 
-def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetime) -> ShareDemand:
-    """Return the demand of a Workflow of a member on a pool that borrows."""
+def share_demand(
+    pool: CompiledPool, namespace: str, priority: int, now: datetime, requested: Usage | None = None
+) -> ShareDemand:
+    """Return the demand of a Workflow of a member on a pool that borrows; `requested` is what it uses."""
+    tree, reserved = pool.written_tree(now), withheld(pool.quota.reserves, priority)
+    opening = None
+    if pool.rises and requested is not None and not tree.potential(namespace, reserved).admits(requested):
+        opening = pool.opening(namespace, now, requested, reserved)
     return ShareDemand(
         account=Account.share(pool.name, namespace),
         pool=pool.quota.account,
         written=pool.quota.limits_at(now),
-        tree=pool.written_tree(now),
-        withheld=withheld(pool.quota.reserves, priority),
+        tree=tree,
+        withheld=reserved,
         source=pool.quota.source,
         ever=pool.tree_ever(),
         rises=pool.rises,
+        opens="" if opening is None else str(opening),
     )
 
 

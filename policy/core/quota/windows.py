@@ -14,12 +14,16 @@ import msgspec
 
 from policy.core.policy_kinds.kinds import SemaphoreDefinition, SemaphoreWindow
 from policy.core.policy_kinds.quota_parts import QuotaLimits, WindowSpec
-from policy.core.values.amounts import UNLIMITED, Amount, AmountField, Limits
+from policy.core.values.amounts import UNLIMITED, Amount, AmountField, Limits, Usage
 from policy.core.values.cron_schedule import Cron, zone_named
 from policy.core.values.durations import duration
+from policy.core.values.memo import MOST_KEPT, Memo
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+_MOMENT: Final = timedelta(microseconds=1)
+_MOST_CHANGES: Final = 50
+"""Openings and ends of windows in which one that admits a request is looked for."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -40,6 +44,26 @@ class LimitsPeriod(msgspec.Struct, frozen=True):
     opened: tuple[str, ...] = ()
 
 
+class Opening(msgspec.Struct, frozen=True):
+    """When limits become others: a window opens, or ends. The time is in the zone of the window."""
+
+    at: datetime
+    window: str
+    ends: bool = False
+
+    def __str__(self) -> str:
+        what = "ends" if self.ends else "opens next"
+        return f"window {self.window} {what} at {self.at.isoformat(timespec='minutes')}"
+
+
+class _FoundOpening(msgspec.Struct, frozen=True):
+    """When limits admit a request next, and the time in which that is the answer."""
+
+    since: datetime
+    until: datetime
+    opening: Opening | None
+
+
 class ElasticLimits:
     """The limits of a quota with its windows, prepared once.
 
@@ -52,6 +76,7 @@ class ElasticLimits:
         self._windows = tuple(windows)
         self._latest = in_force(base, (), ALWAYS) if not self._windows else None
         self.base = limits_of(base)
+        self._openings: Memo[Usage, _FoundOpening] = Memo(most=MOST_KEPT)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ElasticLimits):
@@ -66,6 +91,36 @@ class ElasticLimits:
         if latest is None or not latest.since <= now < latest.until:
             latest = self._latest = in_force(self._base, self._windows, now)
         return latest
+
+    def opening(self, now: datetime, requested: Usage) -> Opening | None:
+        """Return when the limits admit a request that they do not admit at `now`; None where none is near."""
+        found = self._openings.get(requested)
+        if found is None or not found.since <= now < found.until:
+            found = self._openings.keep(requested, self._find_opening(now, requested))
+        return found.opening
+
+    def _find_opening(self, now: datetime, requested: Usage) -> _FoundOpening:
+        period = self.at(now)
+        end = period.until
+        for _ in range(_MOST_CHANGES):
+            at = period.until
+            if at == NEVER:
+                break
+            period = in_force(self._base, self._windows, at)
+            if period.limits.admits(requested):
+                return _FoundOpening(now, at, self.change_at(at))
+        return _FoundOpening(now, end, None)
+
+    def change_at(self, at: datetime) -> Opening | None:
+        """Return which window opens or ends at a time, None where none does."""
+        before = in_force(self._base, self._windows, at - _MOMENT).opened
+        after = in_force(self._base, self._windows, at).opened
+        begun = [each for each in self._windows if each.cron.last(at) == at and each.name in after]
+        ended = [each for each in self._windows if each.name in before and each.name not in after]
+        for windows, ends in ((begun, False), (ended, True)):
+            for each in windows:
+                return Opening(at.astimezone(each.cron.zone), each.name, ends)
+        return None
 
     @property
     def fixed(self) -> bool:

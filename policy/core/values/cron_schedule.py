@@ -124,6 +124,11 @@ class Cron:
     def __hash__(self) -> int:
         return hash((self._expression, self._zone))
 
+    @property
+    def zone(self) -> tzinfo:
+        """The zone of its local times."""
+        return self._zone
+
     def last(self, now: datetime) -> datetime | None:
         """Return the latest time at or before `now` (aware), None where there is none within `_YEARS`."""
         return self._search(_whole_minute(now), -1, _minutes_back)

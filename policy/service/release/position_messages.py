@@ -4,19 +4,26 @@ The first of a queue show each change. Those further back got a position at thei
 there to be written each time. One that can never start shows that at once, whatever its position.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core.decision import quota_messages
 from policy.core.objects import hold, well_known
+from policy.core.policies.governing_quotas import with_opening
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue import wait_messages
 from policy.core.queue.positions import Position, WaitReason, positions
-from policy.core.quota.accounts import Root
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.demands import Shortfall
+from policy.core.quota.pools import CompiledPool
 from policy.core.quota.usage_view import UsageView
+from policy.core.values.amounts import withheld
 from policy.service.release.release_sender import Reporter
 from policy.service.release.root_state import RootState
 from policy.service.tracking.tracked import Tracked
@@ -116,9 +123,10 @@ class PositionMessages:
             tracked = tracker.get(found.waiter.uid)
             if tracked is None:
                 continue
-            message = self._message(found, tracked, state, view, now, depth=depth)
+            timed = _with_openings(found, state.quotas_of(tracked), state.lender, now)
+            message = self._message(timed, tracked, state, view, now, depth=depth)
             if self._shown.get(tracked.uid) != (tracked.release, message):
-                yield tracked, message, found
+                yield tracked, message, timed
 
     def _worth_writing(self, state: RootState, namespace: str) -> Iterator[Position]:
         yield from positions(state.planner, namespace, REFRESHED_POSITIONS)
@@ -164,3 +172,22 @@ class PositionMessages:
             return  # It is written with the next change.
         self._shown[tracked.uid] = (tracked.release, message)
         self._reporter.waits(tracked, message)
+
+
+def _with_openings(
+    found: Position, quotas: Sequence[CompiledQuota], lender: CompiledPool | None, now: datetime
+) -> Position:
+    """Return a position with the times at which windows allow what no capacity allows now."""
+    if not any(each.must_rise for each in found.short):
+        return found
+    waiter, short = found.waiter, list[Shortfall]()
+    for each in found.short:
+        demand, asked = each.demand, each.requested
+        if lender is not None and demand.account == Account.share(lender.name, waiter.namespace):
+            reserved = withheld(lender.quota.reserves, waiter.priority)
+            opening = lender.opening(waiter.namespace, now, asked, reserved)
+            if opening is not None:
+                demand = msgspec.structs.replace(demand, opens=str(opening))
+        demand = with_opening(demand, quotas, asked, now=now, priority=waiter.priority)
+        short.append(msgspec.structs.replace(each, demand=demand))
+    return msgspec.structs.replace(found, short=tuple(short))

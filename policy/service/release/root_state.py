@@ -29,6 +29,7 @@ from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, recount, with_reservations, workflow_of
+from policy.core.quota.pools import CompiledPool
 from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.quota.windows import NEVER
 from policy.core.values.amounts import ZERO, Limits, Usage, withheld
@@ -265,6 +266,11 @@ class RootState:
             running[load.namespace] = running.get(load.namespace, ZERO) + load.usage
         queues = {name: NamespaceQueue(counts) for name, counts in self.planner.pending.priorities().items()}
         return UsageView(dict(self.planner.headroom.used), queues, running)
+
+    @property
+    def lender(self) -> CompiledPool | None:
+        """The pool, where its members borrow."""
+        return self._in_force.lender
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for under the policies of now; a child, its own alone."""

@@ -30,6 +30,7 @@ CLOSED: JsonObject = {"name": "later", "schedule": "0 3 1 1 *", "duration": "1h"
 OPEN: JsonObject = {"name": "month", "schedule": "* * * * *", "duration": "1h", "limits": {"tasks": 2}}
 NODES: JsonObject = {"tasksPerNode": 2, "min": {"tasks": 2}, "max": {"tasks": 10}}
 MAIN = "WorkflowQuota team-a/main"
+OPENS = "; window later opens next at 2027-01-01T03:00+00:00"
 TO_TEN = "set spec.parallelism to 10 or less"
 POOL = "ClusterWorkflowQuota shared"
 
@@ -68,10 +69,11 @@ def test_what_fits_at_another_time_is_not_reported_as_never_fitting(windows: lis
     made = quota(limits=given_limits, windows=windows)
     (warning,) = warned(9, made)
     needs = f"it needs tasks=9 and {MAIN} allows tasks=2 now"
-    later = "it starts only when its windows allow it (up to tasks=10)"
+    opens = OPENS if windows == [CLOSED] else ""
+    later = f"it starts only when its windows allow it (up to tasks=10){opens}"
     assert warning == f"position 1 of 1 in team-a; {needs}: {later}"
     refusing = quota(limits=given_limits, windows=windows, onExceed="Deny")
-    assert denied(9, refusing) == "It fits only when its windows allow it (up to tasks=10)"
+    assert denied(9, refusing) == f"It fits only when its windows allow it (up to tasks=10){opens}"
     assert warned(2, made) == []
 
 
@@ -97,7 +99,7 @@ def test_windows_and_nodes_are_named_together() -> None:
     nodes: JsonObject = {**NODES, "max": {"tasks": 8}}
     made = pool(onExceed="Deny", limits={"tasks": 2}, windows=[CLOSED], elastic=nodes)
     assert denied(7, made) == (
-        "It fits only when its windows allow it or enough nodes are ready (up to tasks=8)"
+        f"It fits only when its windows allow it or enough nodes are ready (up to tasks=8){OPENS}"
     )
 
 
@@ -147,7 +149,7 @@ def test_a_pool_that_borrows_may_have_windows_too() -> None:
     """Its members wait for them."""
     window: JsonObject = {**CLOSED, "limits": {"tasks": 20}}
     made = borrowing(window)
-    assert denied(11, *made) == "It fits only when its windows allow it (up to tasks=20)"
+    assert denied(11, *made) == f"It fits only when its windows allow it (up to tasks=20){OPENS}"
     assert denied(21, *made) == "It can never fit: set spec.parallelism to 20 or less"
 
 

@@ -15,7 +15,7 @@ from policy.core.quota.windows import (
     compile_windows,
     in_force,
 )
-from policy.core.values.amounts import UNLIMITED, Limits
+from policy.core.values.amounts import UNLIMITED, Limits, Usage
 from policy.core.values.cron_schedule import zone_named
 from tests.policy.core.builders import limits
 
@@ -160,3 +160,52 @@ def test_unlimited_can_be_a_window() -> None:
     assert _elastic(lifted).at(datetime(2026, 3, 2, 8, tzinfo=UTC)).limits == Limits(
         UNLIMITED, limits(0, 200).tasks
     )
+
+
+EARLY: Final = WindowSpec(
+    name="early",
+    schedule="0 3 * * *",
+    duration="2h",
+    time_zone="Europe/Berlin",
+    limits=QuotaLimits(workflows=3),
+)
+FREEZE: Final = WindowSpec(
+    name="freeze", schedule="0 0 * * 6", duration="2d", limits=QuotaLimits(workflows=0)
+)
+
+
+@pytest.mark.parametrize(
+    ("specs", "base", "now", "wanted", "told"),
+    [
+        ([EARLY], 0, "2026-06-01 12:00", 1, "window early opens next at 2026-06-02T03:00+02:00"),
+        ([EARLY], 0, "2026-06-01 12:00", 3, "window early opens next at 2026-06-02T03:00+02:00"),
+        ([EARLY], 0, "2026-06-01 12:00", 4, ""),
+        ([FREEZE], 5, "2026-06-06 12:00", 1, "window freeze ends at 2026-06-08T00:00+00:00"),
+        # A night inside of the freeze started later, and is what counts; one before it would be too early.
+        ([FREEZE, EARLY], 0, "2026-06-06 12:00", 1, "window early opens next at 2026-06-07T03:00+02:00"),
+        # A window that opens first and allows no more is not the one.
+        ([FREEZE, EARLY], 0, "2026-06-05 23:30", 1, "window early opens next at 2026-06-06T03:00+02:00"),
+        ([], 0, "2026-06-05 23:30", 1, ""),
+    ],
+)
+def test_the_next_opening_is_the_first_that_admits_what_is_asked(
+    specs: Sequence[WindowSpec], base: int, now: str, wanted: int, told: str
+) -> None:
+    """With its time in the zone of the window, as its author wrote it."""
+    opening = _elastic(*specs, base=QuotaLimits(workflows=base)).opening(_berlin(now), Usage(wanted))
+    assert str(opening or "") == told
+
+
+@given(specs, times, st.integers(0, 12), st.integers(0, 2000))
+def test_before_the_next_opening_nothing_admits_it_and_then_it_does(
+    given_specs: Sequence[WindowSpec], now: datetime, wanted: int, later: int
+) -> None:
+    """Whoever waits until then is not let down, and nobody waits too long."""
+    elastic, asked = _elastic(*given_specs), Usage(workflows=wanted)
+    opening = elastic.opening(now, asked)
+    if opening is None or elastic.at(now).limits.admits(asked):
+        return
+    assert elastic.at(opening.at).limits.admits(asked)
+    between = now + timedelta(minutes=later)
+    assert between >= opening.at or not elastic.at(between).limits.admits(asked)
+    assert elastic.opening(now, asked) == opening

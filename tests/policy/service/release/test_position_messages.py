@@ -148,7 +148,12 @@ def test_one_that_waits_for_a_window_shows_it(spy: Spy, clock: Clock) -> None:
     queue_up(leader, "wide", tasks=5)
     leader.work()
     why = "it needs tasks=5 and WorkflowQuota etl/q allows tasks=2 now: it starts only when its windows allow"
-    assert newly_written(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
+    opens = "window w opens next at 2027-01-01T03:00+00:00"
+    told = f"position 1 of 1 in etl; {why} it (up to tasks=9); {opens}"
+    assert newly_written(leader) == [("wide", told)]
+    clock.advance(timedelta(minutes=10))
+    leader.work()
+    assert newly_written(leader) == []
 
 
 def test_the_reason_after_the_limit_of_a_pool_fell_is_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
