@@ -67,7 +67,7 @@ def _meant(field: str, value: JsonValue) -> str:
 def _fix(word: str, around: list[Place]) -> str:
     here = around[0][0]
     if here == "Synchronization":
-        return f'write "{_LISTS.get(word, word)}"'
+        return f'write "{_LISTS[word]}"' if word in _LISTS else "write what is in it one level higher"
     below = f".{_LISTS[word]}" if word in _LISTS else ""
     for struct, path in around:
         if struct in _CALLS:

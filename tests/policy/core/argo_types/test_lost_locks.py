@@ -110,6 +110,12 @@ def test_a_misspelt_list_is_told(field: str, right: str) -> None:
     assert found == [(f"synchronization.{field}", f'write "{right}"')]
 
 
+def test_a_block_inside_a_block_is_one_level_too_deep() -> None:
+    """What is in it is right one level higher."""
+    found = of_template(synchronization={"synchronization": BLOCK})
+    assert found == [("synchronization.synchronization", "write what is in it one level higher")]
+
+
 def test_on_a_call_it_belongs_to_what_is_called() -> None:
     """To a DAG task, a hook, and the arguments of either."""
     task: JsonObject = {"name": "t", "template": "x", "arguments": {"mutexes": [1]}, "synchronization": BLOCK}
