@@ -44,6 +44,7 @@ MAX_UNKNOWN: Final = 20
 """Unknown fields of one object, of different names, for which a similar one is searched, which takes time."""
 _FOLDED: Final = {name: {field.casefold(): field for field in fields} for name, fields in STRUCTS.items()}
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w-]*\Z", re.ASCII)
+_NUMBER: Final = re.compile(r"\[[0-9]+\]")
 _NULL: Final = msgspec.Raw(b"null")
 
 
@@ -110,9 +111,16 @@ def examine(
         return NOTHING_WRONG
     new = (each for each in walk.mismatches() if (each.path, each.kind) not in stored)
     mismatches = tuple(islice(new, MAX_MISMATCHES))
-    known = frozenset((*old_walk.warnings, *old_walk.lost_locks))
-    lost = tuple(each for each in walk.lost_locks if each not in known)
-    return DecodeReport(mismatches, lost, tuple(each for each in walk.warnings if each not in known))
+    known = frozenset(map(_anywhere, (*old_walk.warnings, *old_walk.lost_locks)))
+    lost = tuple(each for each in walk.lost_locks if _anywhere(each) not in known)
+    return DecodeReport(
+        mismatches, lost, tuple(each for each in walk.warnings if _anywhere(each) not in known)
+    )
+
+
+def _anywhere(problem: Problem) -> str:
+    """Return what a problem is, wherever in a list: a template that only moved brings nothing new."""
+    return _NUMBER.sub("[]", f"{problem.path}: {problem.message}")
 
 
 def report_of(kind: str, value: JsonValue) -> DecodeReport:

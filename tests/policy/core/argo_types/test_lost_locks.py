@@ -206,6 +206,14 @@ def test_locks_are_told_beside_wrong_types_and_those_of_before_are_not() -> None
     assert [each.path for each in report.lost_locks] == ["spec.semaphores"]
 
 
+def test_a_template_that_only_moves_brings_no_new_problem() -> None:
+    """Else nobody could put another one before it."""
+    wrong: JsonObject = {"name": "a", "dag": {"synchronization": BLOCK}, "retryStratgy": {}}
+    stored: JsonObject = {"spec": {"templates": [wrong]}}
+    moved: JsonObject = {"spec": {"templates": [{"name": "b", "suspend": {}}, wrong]}}
+    assert examine("Workflow", msgspec.json.encode(moved), msgspec.json.encode(stored)) == NOTHING_WRONG
+
+
 def test_a_lock_behind_many_unknown_fields_is_still_found() -> None:
     """Only words that are like the right ones are no longer looked for."""
     many: JsonObject = {f"zzz{number}": number for number in range(2 * MAX_UNKNOWN)}
