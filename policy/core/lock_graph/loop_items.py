@@ -30,16 +30,26 @@ _FORMAT: Final = re.compile(
     re.ASCII,
 )
 """The formats of numbers that are the same in Go and in Python, with one number in them."""
+_COMPARISON: Final = re.compile(
+    r"\s*(?:(?P<a>[A-Za-z_]\w*)|'(?P<b>[^'\"\\{}]*)')\s*(?P<sign>==|!=)"
+    r"\s*(?:(?P<c>[A-Za-z_]\w*)|'(?P<d>[^'\"\\{}]*)')\s*",
+    re.ASCII,
+)
+"""A `when` that compares two words, with or without quotes."""
 _ESCAPED: Final = re.compile(r"[\"\\<>&\x00-\x1f\u2028\u2029]")
 """Characters that Go writes otherwise in JSON than they are."""
 _Items: TypeAlias = Sequence[Any] | Iterator[Any]
 
 
 class LoopItem(msgspec.Struct, frozen=True):
-    """One item of a loop: what Argo calls the run that has it, and the values of its tags that are known."""
+    """One item of a loop: what Argo calls the run that has it, and the values of its tags that are known.
+
+    With `skipped`, the `when` of the call is false for it, whatever else happens.
+    """
 
     name: str
     values: TagValues
+    skipped: bool = False
 
 
 def loops(call: Call) -> bool:
@@ -64,9 +74,18 @@ def items_of(call: Call, values: TagValues) -> Iterator[LoopItem] | None:
     if items is None:
         return None
     return (
-        LoopItem(f"{call.name or ''}({number}:{_shown(item)})", _values_of(item))
+        _loop_item(f"{call.name or ''}({number}:{_shown(item)})", _values_of(item), call.when)
         for number, item in enumerate(islice(items, MAX_ITEMS + 1))
     )
+
+
+def _loop_item(name: str, values: TagValues, when: str | None) -> LoopItem:
+    """Return an item; its `when` is evaluated where it compares two words, as Argo does."""
+    found = _COMPARISON.fullmatch(fill_tags(when, values)) if when and len(when) <= _LONGEST_VALUE else None
+    if found is None:
+        return LoopItem(name, values)
+    same = (found["a"] or found["b"] or "") == (found["c"] or found["d"] or "")
+    return LoopItem(name, values, skipped=same is not (found["sign"] == "=="))
 
 
 def _written(call: Call, values: TagValues) -> _Items | None:

@@ -217,7 +217,8 @@ class _GraphBuilder:
             if number > MAX_ITEMS or self._item_calls > MAX_ITEM_CALLS or self._too_many(called):
                 yield None
                 return
-            yield item
+            if not item.skipped:
+                yield item
         if not number:
             yield None
 

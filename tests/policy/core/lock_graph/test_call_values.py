@@ -50,6 +50,14 @@ def test_each_item_that_is_written_down_has_its_own_name(value: str, loop: JsonO
     assert _names(steps("main", [call]), _by_input(), arguments=given) == {"staging", "prod"}
 
 
+def test_an_item_that_its_condition_leaves_out_takes_no_lock() -> None:
+    """So a deadlock that it would bring is none."""
+    call = calling(
+        "one", arguments=arguments(env="{{item}}"), withItems=["a", "prod"], when="{{item}} != prod"
+    )
+    assert _names(dag("main", call), _by_input()) == {"a"}
+
+
 def test_items_are_followed_down_several_calls() -> None:
     """Nested loops give every pair, and a list may be passed as an argument."""
     low: JsonObject = calling(

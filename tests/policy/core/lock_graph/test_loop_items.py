@@ -119,3 +119,21 @@ def test_of_a_million_items_few_are_looked_at() -> None:
 def test_a_loop_over_items_that_are_written_down_runs(fields: JsonObject, *, empty: bool) -> None:
     """An empty `withItems` is no loop: Argo runs the task once."""
     assert may_have_no_items(_call(**fields)) is empty
+
+
+@pytest.mark.parametrize(
+    ("when", "left"),
+    [
+        ("{{item}} != prod", ["staging"]),
+        ("'{{item}}' == 'prod'", ["prod"]),
+        ("'{{item}}' == prod", ["prod"]),
+        ("{{item}} == {{inputs.parameters.env}}", ["staging", "prod"]),
+        ("{{item}} == prod || true", ["staging", "prod"]),
+        ("{{item}} =~ prod", ["staging", "prod"]),
+    ],
+)
+def test_an_item_whose_condition_is_false_is_skipped(when: str, left: list[str]) -> None:
+    """Where it compares the item with a word; all else is known at run time."""
+    found = items_of(_call(withItems=["staging", "prod"], when=when), {})
+    assert found is not None
+    assert [each.values["item"] for each in found if not each.skipped] == left
