@@ -6,11 +6,12 @@ last of two entries with one key, and what `<<` merges over the entries before i
 
 import json
 import re
-from contextlib import suppress
-from typing import Final, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import yaml
+from yaml.composer import ComposerError
 
 from policy.sources.yaml_scalars import TAG, Scalar, as_json, key_text, plain, tagged
 
@@ -22,12 +23,12 @@ except ImportError:  # PyYAML built without libyaml reads the same, ten times sl
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 MAX_DEPTH: Final = 100
-"""Nesting that no policy needs; libyaml's composer overflows the C stack at some ten thousand levels."""
+"""Nesting that no policy needs."""
 _MAX_COPIES: Final = 100_000
 """Nodes that aliases may add to one document; ten lines of aliases can mean billions of nodes."""
 
 _PLAIN: Final = "plain"
-"""The tag that our loader gives a scalar without quotes and tag; no tag of YAML is written so."""
+"""The tag of a scalar without quotes and tag; no tag of YAML is written so."""
 _NOT_TEXT: Final = (bool, int, float)
 _MERGE: Final = "<<"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -110,16 +111,11 @@ def parse(content: bytes) -> ParsedText:
     if text.lstrip()[:1] in ("{", "["):
         text = _SURROGATES.sub(_joined, text)
     documents: list[ParsedDocument] = []
-    # A text that is not YAML stops the composer at the same place, which describes it better.
-    with suppress(yaml.YAMLError):
-        too_deep = _too_deep(text)
-        if too_deep is not None:
-            return ParsedText((), too_deep)
     try:
         # One document after the other, so that those before a syntax error are returned.
-        documents.extend(
-            _Builder().document(root) for root in yaml.compose_all(text, Loader=_KubernetesLoader)
-        )
+        documents.extend(_Builder().document(root) for root in _roots(text))
+    except _TooDeep as error:
+        return ParsedText((), error.fault)
     except yaml.YAMLError as error:
         return ParsedText(tuple(documents), _syntax_fault(error, text))
     return ParsedText(tuple(documents))
@@ -133,13 +129,6 @@ def read_manifest(text: str) -> list[Json]:
     return [document.value for document in parsed.documents if document.value is not None]
 
 
-class _KubernetesLoader(_SafeLoader):
-    """The safe loader, which leaves open what a scalar without quotes and tag is."""
-
-    # The key None means any first character.
-    yaml_implicit_resolvers = {None: [(_PLAIN, re.compile(""))]}  # noqa: RUF012
-
-
 _Entries: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
 """The entries of a map: the nodes of the key and the value, by the key of JSON's map."""
 
@@ -147,9 +136,13 @@ _Entries: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
 class _Unbuildable(Exception):  # noqa: N818 - it never leaves this module
     """A node without a value; the fault has the reason."""
 
-    def __init__(self, node: yaml.Node, path: str, message: str) -> None:
+    def __init__(self, node: yaml.Node | yaml.Event, path: str, message: str) -> None:
         super().__init__(message)
         self.fault = Fault(_mark(node), path, message)
+
+
+class _TooDeep(_Unbuildable):
+    """A text is nested so deep that nothing of it is built."""
 
 
 class _TooManyCopies(_Unbuildable):
@@ -195,7 +188,7 @@ class _Builder:
             self._open.discard(id(node))
 
     def _visit(self, node: yaml.Node, path: str) -> None:
-        # A node met again is one that an alias repeats, for the composer returns the same object for it.
+        # A node met again is one that an alias repeats.
         self._visits += 1
         self._seen.add(id(node))
         if self._visits - len(self._seen) > _MAX_COPIES:
@@ -323,21 +316,59 @@ def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
     return Fault(_mark_at(text.encode()[:position].decode(errors="ignore")), "", f"is not YAML: {reason}")
 
 
-def _too_deep(text: str) -> Fault | None:
-    """Look for nesting beyond the limit in the events, whose parser needs no stack, unlike the composer.
+def _roots(text: str) -> Iterator[yaml.Node]:
+    """Yield the root of each document.
+
+    PyYAML's own composer refuses an anchor that is given again, of which the Go library takes the last, and
+    overflows the C stack where a text is nested deep.
 
     Raises:
-        yaml.YAMLError: the text stops being YAML before its nesting goes beyond the limit.
+        _TooDeep: it is nested beyond the limit.
+        yaml.YAMLError: it is not YAML from some place on.
     """
-    depth = 0
-    for event in yaml.parse(text, Loader=_KubernetesLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return Fault(_mark(event), "", f"is nested more than {MAX_DEPTH} levels deep")
+    anchors: dict[str, yaml.Node] = {}
+    open_nodes: list[tuple[yaml.Node, list[yaml.Node]]] = []
+    root: yaml.Node = yaml.ScalarNode(_PLAIN, "")
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.NodeEvent):
+            node = _node_of(event, anchors)
+            if open_nodes:
+                open_nodes[-1][1].append(node)
+            else:
+                root = node
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((node, []))
+                if len(open_nodes) > MAX_DEPTH:
+                    raise _TooDeep(event, "", f"is nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return None
+            node, inside = open_nodes.pop()
+            is_map = isinstance(node, yaml.MappingNode)
+            node.value = list(zip(inside[::2], inside[1::2], strict=True)) if is_map else inside
+        elif isinstance(event, yaml.DocumentEndEvent):
+            anchors = {}
+            yield root
+
+
+def _node_of(event: yaml.NodeEvent, anchors: dict[str, yaml.Node]) -> yaml.Node:
+    """Return the node that an event begins; that of an alias is the node itself that it repeats."""
+    # Both of PyYAML's parsers give marks; its types know those of one.
+    start: Any = event.start_mark
+    end: Any = event.end_mark
+    if isinstance(event, yaml.AliasEvent):
+        if event.anchor not in anchors:
+            raise ComposerError(None, None, f"found undefined alias {event.anchor!r}", start)
+        return anchors[event.anchor]
+    node: yaml.Node
+    if isinstance(event, yaml.ScalarEvent):
+        tag = event.tag or (_PLAIN if event.implicit[0] else f"{TAG}str")
+        node = yaml.ScalarNode(tag, event.value, start, end, event.style)
+    elif isinstance(event, yaml.MappingStartEvent):
+        node = yaml.MappingNode("", [], start, end)
+    else:
+        node = yaml.SequenceNode("", [], start, end)
+    if event.anchor is not None:
+        anchors[event.anchor] = node
+    return node
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -142,7 +142,9 @@ class _Writer:
         random = self._random
         anchor = ""
         if random.random() < 0.25:
-            anchor, self._anchors = f" &x{self._anchors}", self._anchors + 1
+            again = self._anchors > 0 and random.random() < 0.2
+            number = random.randrange(self._anchors) if again else self._anchors
+            anchor, self._anchors = f" &x{number}", self._anchors + (not again)
         match random.randrange(8 if depth < 3 else 5):
             case 0 if self._anchors > bool(anchor):
                 return f" *x{random.randrange(self._anchors - bool(anchor))}"

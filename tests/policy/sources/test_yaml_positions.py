@@ -296,6 +296,14 @@ def test_merge_keys_bring_what_is_not_given_after_them() -> None:
     assert document.locate("own.z") == TextPlace(1, 17)
 
 
+def test_an_anchor_may_be_given_again() -> None:
+    """The last one before an alias counts, and none of the document before."""
+    assert only("a: &x 1\nb: &x 2\nc: *x\n").value == {"a": 1, "b": 2, "c": 2}
+    fault = parse(b"a: &x 1\n---\nb: *x\n").fault
+    assert fault is not None
+    assert (fault.mark.line, "undefined alias 'x'" in fault.message) == (3, True)
+
+
 @pytest.mark.parametrize("text", ["a: {<<: 3}", "a: {<<: [x]}", "a: {b: &l [{c: 1}], <<: *l}"])
 def test_merging_what_is_not_a_map_is_a_fault(text: str) -> None:
     """The fault names the key."""
