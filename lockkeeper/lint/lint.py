@@ -23,7 +23,7 @@ from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
-from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.rulebook import Rulebook, marks_of
 from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
 from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
@@ -226,14 +226,15 @@ def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) ->
     if subject.cron is not None and subject.cron.spec is not None:
         metadata = subject.cron.spec.workflow_metadata or EMPTY_METADATA  # That of its Workflows.
     labels = metadata.labels or {}
+    marks = None if subject.kind in TEMPLATE_KINDS else marks_of(metadata)
     locks = governed.policies(subject.namespace).locks
     active = locks.active(labels, kind) if locks is not None else ()
     if locks is not None and active:
-        return Rulebook(locks, active)
+        return Rulebook(locks, active, marks=marks)
     locks = ungoverned.policies(subject.namespace).locks
     if locks is None:  # _LINT selects every namespace.
         raise LookupError(subject.namespace)
-    return Rulebook(locks, locks.policies, lenient=True)
+    return Rulebook(locks, locks.policies, lenient=True, marks=marks)
 
 
 def _finding(

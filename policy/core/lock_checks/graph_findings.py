@@ -176,7 +176,7 @@ def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
 
 def _unfilled(owner: TemplateOwner, rulebook: Rulebook, library: Library) -> Iterator[GraphFinding]:
     """Yield the names of the whole run's locks with a tag that stays as text; what fails is refused."""
-    for each in unfilled_names(owner, library.find(rulebook.locks.namespace)):
+    for each in unfilled_names(owner, library.find(rulebook.locks.namespace), rulebook.marks):
         severity = Severity.DENY if each.fatal else Severity.WARN
         yield GraphFinding(Code.LOCK_NAME, each.field, each.message, severity, rulebook.source)
 

@@ -8,13 +8,22 @@ import msgspec
 from policy.core.decision.decision import Reason
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy, refuses_singular
+from policy.core.objects.workflow import Metadata
 from policy.core.policy_kinds.kinds import CrossNamespace
 from policy.core.values.budget import UNBOUNDED, Budget
 from policy.core.values.memo import Memo
 from policy.core.values.problems import Hints
 
+LABELS: Final = "workflow.labels."
+ANNOTATIONS: Final = "workflow.annotations."
 MAX_FAULTS: Final = 100
 """Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
+
+
+def marks_of(metadata: Metadata) -> frozenset[str]:
+    """Return the tags of the labels and annotations of a Workflow."""
+    labels = (f"{LABELS}{key}" for key in metadata.labels or ())
+    return frozenset((*labels, *(f"{ANNOTATIONS}{key}" for key in metadata.annotations or ())))
 
 
 class LockFindings(msgspec.Struct, frozen=True):
@@ -33,6 +42,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     With `lenient`, a ConfigMap that is not known at all may be in the cluster. With `discreet`, messages are
     for people outside of the namespace, and tell nothing of the contents of its ConfigMaps. `hints` and
     `faults` store what was found out, the faults for each lock that a rule writes; `budget` is the time.
+    `marks` are the labels and annotations that a Workflow has, as tags name them; None where unknown.
     """
 
     locks: LockPolicies
@@ -42,6 +52,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     hints: Hints = msgspec.field(default_factory=Hints)
     faults: Memo[str, tuple[Reason, ...]] = msgspec.field(default_factory=Memo)
     budget: Budget = UNBOUNDED
+    marks: frozenset[str] | None = None
 
     @property
     def refuses_singular(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.lock_checks.rulebook import ANNOTATIONS, LABELS
 from policy.core.lock_graph.run_sources import FindOwner, RunSources, TemplateOwner, run_sources
 from policy.core.lock_model.lock_names import parameterised, refs_in
 from policy.core.lock_model.parameters import END, inner, tags
@@ -48,7 +49,12 @@ _KNOWN: Final = frozenset(
         "workflow.annotations.json",
     }
 )
-_KNOWN_BEGINNINGS: Final = ("workflow.creationTimestamp.", "workflow.labels.", "workflow.annotations.")
+_CREATED: Final = "workflow.creationTimestamp."
+_SET_LATER: Final = ("argoproj.io/", "lockkeeper.dev/")
+"""In names of labels and annotations that Argo or we write."""
+_NO_MARK: Final = (
+    "the Workflow has none of that name when it is created; give it one, or use workflow.parameters.NAME"
+)
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LATER: Final = re.compile(
     r"(?<![\w.$#])((?:inputs|outputs|tasks|steps|pod|node)[.\[][\w.\[\]'\"-]*|item(?:[.\[][\w.\[\]'\"-]*)?)(?![\w:])"
@@ -66,17 +72,20 @@ class Unfilled(msgspec.Struct, frozen=True):
     fatal: bool
 
 
-def unfilled_names(owner: TemplateOwner, find: FindOwner) -> Iterator[Unfilled]:
+def unfilled_names(
+    owner: TemplateOwner, find: FindOwner, marks: frozenset[str] | None = None
+) -> Iterator[Unfilled]:
     """Yield what nothing fills in among the names of the locks that a whole run of an object takes.
 
     Which parameters there are is known of a Workflow and a schedule whose template is known; to a template
-    the Workflow that refers to it may bring more.
+    the Workflow that refers to it may bring more. `marks` are the tags of its labels and annotations, None
+    where these are unknown.
     """
     run = run_sources(owner, find, whole=True)
     source = next((each for each in run.sources if each.spec.synchronization is not None), None)
     if source is None or source.spec.synchronization is None:
         return
-    known = _parameters(run)
+    known = _known_names(run, marks)
     for field, ref in refs_in(source.spec.synchronization):
         where = field_path(f"{source.at}/synchronization/{field}")
         for part, text in _texts(ref):
@@ -88,12 +97,27 @@ def unfilled_names(owner: TemplateOwner, find: FindOwner) -> Iterator[Unfilled]:
                 yield Unfilled(place, f"{before}{_message(tag, sentence, ref)}", fatal)
 
 
-def _parameters(run: RunSources) -> Collection[str] | None:
-    """Return the names of the run's parameters, None where there may be others."""
+class _KnownNames(msgspec.Struct, frozen=True):
+    """The parameters of a run, and the tags of its labels and annotations; None where there may be others."""
+
+    parameters: Collection[str] | None = None
+    marks: Collection[str] | None = None
+
+
+def _known_names(run: RunSources, marks: frozenset[str] | None) -> _KnownNames:
     owner = run.owner
     if owner.is_template or (owner.spec.workflow_template_ref is not None and len(run.sources) == 1):
-        return None
-    return {each.name or "" for each in run.arguments().parameters or ()}
+        return _KnownNames()
+    parameters = {each.name or "" for each in run.arguments().parameters or ()}
+    if marks is None:
+        return _KnownNames(parameters)
+    given = set(marks)
+    for source in run.sources:
+        more = source.spec.workflow_metadata
+        if more is not None:
+            given.update(f"{LABELS}{key}" for key in (*(more.labels or ()), *(more.labels_from or ())))
+            given.update(f"{ANNOTATIONS}{key}" for key in more.annotations or ())
+    return _KnownNames(parameters, given)
 
 
 def _texts(ref: SemaphoreRef | MutexRef) -> Iterator[tuple[str, str]]:
@@ -111,7 +135,7 @@ def _texts(ref: SemaphoreRef | MutexRef) -> Iterator[tuple[str, str]]:
             yield field, text
 
 
-def _unfilled(text: str, known: Collection[str] | None) -> Iterator[tuple[str, str, bool]]:
+def _unfilled(text: str, known: _KnownNames) -> Iterator[tuple[str, str, bool]]:
     """Yield each tag of a text that nothing fills in, what to do, and whether that is so in every cluster."""
     for number, (begin, end) in enumerate(tags(text)):
         body = inner(text[begin:end]).strip()
@@ -128,13 +152,23 @@ def _unfilled(text: str, known: Collection[str] | None) -> Iterator[tuple[str, s
                 continue
             if not _PATH.fullmatch(name):
                 continue  # What an expression gives is known only to Argo.
-        if name in _KNOWN or name.startswith(_KNOWN_BEGINNINGS):
-            continue
-        if not name.startswith(_PARAMETERS):
-            sentence = _NOT_YET if name.startswith("workflow.") else _ONLY_IN_TEMPLATES
-            yield text[begin:end], sentence, True
-        elif known is not None and name[len(_PARAMETERS) :] not in known:
-            yield text[begin:end], _advice(name[len(_PARAMETERS) :], known), False
+        fault = _fault(name, known)
+        if fault is not None:
+            yield (text[begin:end], *fault)
+
+
+def _fault(name: str, known: _KnownNames) -> tuple[str, bool] | None:
+    """Return what to do about the name of a value that nothing gives, and whether that is so everywhere."""
+    if name in _KNOWN or name.startswith(_CREATED):
+        return None
+    if name.startswith((LABELS, ANNOTATIONS)):
+        missing = known.marks is not None and name not in known.marks and not any(map(name.count, _SET_LATER))
+        return (_NO_MARK, False) if missing else None
+    if not name.startswith(_PARAMETERS):
+        return (_NOT_YET if name.startswith("workflow.") else _ONLY_IN_TEMPLATES), True
+    name = name[len(_PARAMETERS) :]
+    missing = known.parameters is not None and name not in known.parameters
+    return (_advice(name, known.parameters or ()), False) if missing else None
 
 
 def _advice(name: str, known: Collection[str]) -> str:

@@ -22,7 +22,7 @@ from policy.core.decision.decision import (
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
-from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.rulebook import Rulebook, marks_of
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.lock_review.siblings import review_sibling
@@ -49,13 +49,17 @@ _WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
 class ReviewedTemplate(msgspec.Struct, frozen=True):
-    """The reviewed part of an object: the spec that Workflows are created from, and the pointer to it."""
+    """The reviewed part of an object: the spec that Workflows are created from, and the pointer to it.
+
+    `made` is the metadata of these Workflows, None where each has its own.
+    """
 
     kind: MatchedKind
     at: str
     spec: WorkflowSpec
     metadata: Metadata
     labels: Labels
+    made: Metadata | None = None
 
 
 class _Unread(Read, frozen=True):
@@ -113,7 +117,12 @@ def template_subject(
     spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
     labels = (metadata.labels if metadata is not None else None) or {}
     return ReviewedTemplate(
-        MatchedKind.CRON_WORKFLOW, _WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels
+        kind=MatchedKind.CRON_WORKFLOW,
+        at=_WORKFLOW_SPEC,
+        spec=spec,
+        metadata=cron.metadata or EMPTY_METADATA,
+        labels=labels,
+        made=metadata or EMPTY_METADATA,
     )
 
 
@@ -142,7 +151,8 @@ def _review_part(
         name=subject.metadata.name or "",
         library=snapshot.library,
     )
-    rulebook = Rulebook(locks, active, hints=hints, budget=budget)
+    marks = marks_of(subject.made) if subject.made is not None else None
+    rulebook = Rulebook(locks, active, hints=hints, budget=budget, marks=marks)
     return review_spec_locks(subject.spec, rulebook, reviewed, snapshot)
 
 

@@ -10,7 +10,7 @@ from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import review_graph
 from policy.core.lock_checks.reference_faults import written_locks
-from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, Rulebook
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, Rulebook, marks_of
 from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import template_owner
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
@@ -72,7 +72,9 @@ def review_workflow_locks(
     find = template_finder(locks, snapshot, view)
     name = "" if metadata is None else metadata.name or metadata.generate_name or ""
     reviewed = ReviewedObject(view=view, raw=raw, find=find, name=name, library=snapshot.library)
-    rulebook = Rulebook(locks, active, budget=budget)
+    locked = spec.synchronization is not None or spec.workflow_template_ref is not None
+    marks = marks_of(metadata) if metadata is not None and locked else None
+    rulebook = Rulebook(locks, active, budget=budget, marks=marks)
     if metadata is None or not _may_be_redirected(spec, metadata):
         return review_spec_locks(spec, rulebook, reviewed, snapshot)
     redirect = redirect_of(spec, metadata, active, locks, snapshot, again=again)

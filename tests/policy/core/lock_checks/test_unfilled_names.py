@@ -2,20 +2,26 @@
 
 import pytest
 
+from policy.core.lock_checks.rulebook import marks_of
 from policy.core.lock_checks.unfilled_names import Unfilled, unfilled_names
 from policy.core.lock_graph.run_sources import template_owner
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
+from policy.core.objects.workflow import Metadata
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import NAMESPACE, snapshot, spec_of, template_object
 from tests.policy.core.lock_graph.graphs import arguments, mutexes
 
 
 def _found(
-    spec: JsonObject, *documents: Document, kind: ObjectKind = ObjectKind.WORKFLOW, at: str = "/spec"
+    spec: JsonObject,
+    *documents: Document,
+    kind: ObjectKind = ObjectKind.WORKFLOW,
+    at: str = "/spec",
+    marks: frozenset[str] | None = None,
 ) -> list[Unfilled]:
     owner = template_owner(kind, "it", spec_of(spec), at)
-    return list(unfilled_names(owner, snapshot(*documents).library.find(NAMESPACE)))
+    return list(unfilled_names(owner, snapshot(*documents).library.find(NAMESPACE), marks))
 
 
 def _mutex(name: str, **more: JsonValue) -> JsonObject:
@@ -109,3 +115,20 @@ def test_a_schedule_is_told_at_its_own_field() -> None:
     """Its Workflow is one level down."""
     (found,) = _found(_mutex("{{item}}"), kind=ObjectKind.CRON_WORKFLOW, at="/spec/workflowSpec")
     assert found.field == "spec.workflowSpec.synchronization.mutexes[0].name"
+
+
+def test_a_label_that_the_workflow_does_not_have_stays_as_text() -> None:
+    """Where its metadata is known; those that Argo or we write come later."""
+    marks = marks_of(Metadata(labels={"team": "etl"}, annotations={"a/b": "x"}))
+    given: JsonObject = {"labels": {"size": "big"}, "labelsFrom": {"zone": {"expression": "'eu'"}}}
+    fine = (
+        "{{workflow.labels.team}}{{workflow.annotations.a/b}}{{workflow.labels.size}}{{workflow.labels.zone}}"
+        "{{workflow.labels.workflows.argoproj.io/creator}}"
+    )
+    assert not _found(_mutex(fine, workflowMetadata=given), marks=marks)
+    (found,) = _found(_mutex("{{workflow.labels.taem}}"), marks=marks)
+    assert "{{workflow.labels.taem}}: it stays as text" in found.message
+    assert "the Workflow has none of that name when it is created" in found.message
+    assert not _found(
+        {**_mutex("{{workflow.labels.taem}}"), "workflowTemplateRef": {"name": "x"}}, marks=marks
+    )
