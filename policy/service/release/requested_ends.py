@@ -1,8 +1,8 @@
 """Which held Workflows are ended because their users want that: stopped, terminated, or being deleted.
 
 They never ran, so they need no slot for it: they are ended at once, whatever is in front of them. A leader
-reads no specs. It sees in `managedFields` that somebody has set `spec.shutdown`, and then reads the object,
-each version once.
+reads no specs. It sees in `managedFields` that a spec was changed since its creation, and then reads the
+object, once for each change.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class RequestedEnds:
         self._cluster = cluster
         self._clock = clock
         self._reporter = reporter
-        self._not_requested: dict[str, str | None] = {}
+        self._not_requested: dict[str, str] = {}
         self._delays: RetryTimes[str, datetime, None] = RetryTimes(
             first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
         )
@@ -68,7 +68,7 @@ class RequestedEnds:
                 return False
             message = _message(fresh, obj)
             if not message or (not fresh.admitted and decoding_fault(obj)):
-                self._not_requested[fresh.uid] = fresh.hold.version
+                self._not_requested[fresh.uid] = fresh.hold.end_mark
                 return False
             patch = JsonPatch(hold.give_up_patch(fresh.metadata, message, self._clock()))
             self._cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
@@ -83,13 +83,12 @@ class RequestedEnds:
         return True
 
     def _is_known(self, workflow: Tracked) -> bool:
-        """Return whether this version was read, and its end is not requested."""
-        version = None if workflow.hold is None else workflow.hold.version
-        return self._not_requested.get(workflow.uid, "") == version
+        """Return whether it was read since this change, and its end is not requested."""
+        return workflow.hold is not None and self._not_requested.get(workflow.uid) == workflow.hold.end_mark
 
     def _forget_others(self, ending: set[str]) -> None:
         self._delays.keep(ending)
-        self._not_requested = {uid: version for uid, version in self._not_requested.items() if uid in ending}
+        self._not_requested = {uid: mark for uid, mark in self._not_requested.items() if uid in ending}
 
 
 def _message(workflow: Tracked, obj: JsonObject) -> str:

@@ -11,6 +11,7 @@ from policy.core.objects.workflow import OwnerReference, Present, Read
 from policy.core.values.prepared import prepare
 
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_UNKNOWN: Final = "unknown"
 _Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
 """Name and type of a field, and that it may be absent."""
 
@@ -64,12 +65,27 @@ class _SetFields(Read, frozen=True, rename={"spec": "f:spec"}):
 
 
 class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
-    """An entry of `metadata.managedFields`.
+    """An entry of `metadata.managedFields`: what one client has set, and when it changed any of that last.
 
-    It is the only part of the metadata that shows a field of the spec: a leader reads no specs.
+    It is the only part of the metadata that shows a change of the spec: a leader reads no specs. Argo's
+    minimal CRDs make the whole spec one field; then only the time shows that something in it has changed.
     """
 
     fields: _SetFields | None = None
+    manager: str = ""
+    time: str = ""
+
+    @property
+    def has_spec(self) -> bool:
+        """Whether it set anything of the spec."""
+        return self.fields is not None and self.fields.spec is not None
+
+    @property
+    def has_shutdown(self) -> bool:
+        """Whether it is known to have set `spec.shutdown`."""
+        return (
+            self.fields is not None and self.fields.spec is not None and self.fields.spec.shutdown is not None
+        )
 
 
 class IdentifiedMetadata(Read, frozen=True):
@@ -122,6 +138,35 @@ def _derived(
     if not issubclass(created, base):
         raise TypeError("a struct is not of the base that it was derived from")
     return created
+
+
+def end_mark(metadata: IdentifiedMetadata) -> str:
+    """Return a text that is not empty where the end of a held Workflow may be requested.
+
+    That is where it is being deleted, or its spec was changed, perhaps by a `shutdown`. Another change gives
+    another text.
+    """
+    if metadata.deletion_timestamp is not None:
+        return metadata.deletion_timestamp
+    managers = metadata.managed_fields or ()
+    of_spec = [each for each in managers if each.has_spec]
+    stopped = any(each.has_shutdown for each in of_spec)
+    created = metadata.creation_timestamp
+    # In its first second the spec has changed if whoever created it has not set it last.
+    begun = created is not None and any(_is_at(each.time, created) and not each.has_spec for each in managers)
+    later = any(each.time and not _is_at(each.time, created) for each in of_spec)
+    if stopped or begun or later:
+        # A time is a second: who has set it tells two changes of one second apart.
+        mark = ", ".join(sorted(f"{each.manager} {each.time}" for each in of_spec if each.time))
+        return mark or metadata.resource_version or _UNKNOWN
+    return ""
+
+
+def _is_at(time: str, created: datetime | None) -> bool:
+    try:
+        return datetime.fromisoformat(time) == created
+    except (ValueError, TypeError):
+        return False
 
 
 def present_labels(labels: dict[str, str] | ReadLabels | None) -> dict[str, str]:

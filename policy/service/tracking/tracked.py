@@ -17,8 +17,8 @@ from policy.core.objects.workflow import Metadata, OwnerReference, Read
 from policy.core.values.amounts import Amount, Usage
 from policy.service.tracking.live_metadata import (
     Annotations,
-    IdentifiedMetadata,
     LiveMetadata,
+    end_mark,
     metadata_shape,
     present_labels,
 )
@@ -40,13 +40,13 @@ _WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
 class Hold(Read, frozen=True):
     """What matters of a held Workflow: its version, marks and owners, one of which may be a CronWorkflow.
 
-    `ending`: it is being deleted, or somebody has set its `spec.shutdown`, perhaps to nothing.
+    `end_mark` is not empty where its end may be requested (`live_metadata.end_mark`).
     """
 
     version: str | None
     marks: Annotations = _NO_MARKS
     owners: tuple[OwnerReference, ...] | None = None
-    ending: bool = False
+    end_mark: str = ""
 
     def annotations(self) -> dict[str, str]:
         """Return its marks that matter while it is held, as annotations."""
@@ -108,7 +108,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     @property
     def ending(self) -> bool:
         """Whether it is held and its end may have been requested."""
-        return self.hold is not None and self.hold.ending
+        return self.hold is not None and bool(self.hold.end_mark)
 
     @property
     def admitted(self) -> bool:
@@ -204,7 +204,7 @@ class Reader:
         hold = None
         if labels.get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE:
             original = None if marks.original == well_known.HOLD_VALUE else marks.original
-            hold = Hold(metadata.resource_version, marks, metadata.owner_references, _is_ending(metadata))
+            hold = Hold(metadata.resource_version, marks, metadata.owner_references, end_mark(metadata))
             labels = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
             if original is not None:
                 labels[well_known.INSTANCE_ID] = original
@@ -244,13 +244,6 @@ def _references(marks: Annotations) -> dict[str, str]:
     """Return what a Workflow refers to as the labels that selectors match (`hold.original_labels`)."""
     found = {well_known.REFERS_TO: marks.refers_to, well_known.STARTED_BY: marks.started_by}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _is_ending(metadata: IdentifiedMetadata) -> bool:
-    return metadata.deletion_timestamp is not None or any(
-        entry.fields is not None and entry.fields.spec is not None and entry.fields.spec.shutdown is not None
-        for entry in metadata.managed_fields or ()
-    )
 
 
 def order_of(created: datetime | None, arrival: int) -> int:
