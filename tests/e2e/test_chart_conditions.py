@@ -90,9 +90,13 @@ ARGOS_TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
         {"metadata": {"labels": {well_known.CRON_WORKFLOW: "a"}}},
         {"metadata": {"labels": {well_known.CRON_WORKFLOW: "b"}}},
     ),
+    "Argo makes it run again": (
+        {**labels(completed="true", phase="Failed"), "status": {"phase": "Failed"}},
+        {**labels(completed=None, phase="Running"), "status": {"phase": "Running"}},
+    ),
     "Argo is told to weigh it": ({}, {"metadata": {"annotations": {well_known.TASKS: "0"}}}),
 }
-"""What spec.workflowMetadata can make it write."""
+"""What spec.workflowMetadata can make it write, and a retry that it might come to carry out itself."""
 
 QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "nothing changes": ({}, {}),

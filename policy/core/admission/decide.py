@@ -229,7 +229,9 @@ def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot)
     """Return what is wrong with the status of a Workflow that is to run."""
     if again is None:
         return (_BRINGS_STATUS,) if hold.has_own_status(workflow) else ()
-    server = again.review.user in snapshot.identities.argo_servers
+    identities, user = snapshot.identities, again.review.user
+    # Argo's controller may come to retry, too, when a user requests it by an object of Argo's.
+    server = user in identities.argo_servers or user in identities.argo_controllers
     return retry_faults(again.old.status, workflow.status, again.review.budget, server=server)
 
 

@@ -96,7 +96,7 @@ def retry_faults(
 ) -> Iterator[Reason]:
     """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it.
 
-    `server` means that argo-server sends it, which alone can put nodes into Argo's database.
+    `server` means that Argo itself sends it, which alone can put nodes into its database.
     """
     before, after = old or {}, new or {}
     phase = phase_of(after)

@@ -15,6 +15,7 @@ from tests.policy.core.admission.attempts import (
     ATTEMPTS,
     FREE,
     RETRY,
+    SERVER,
     Attempt,
     State,
     decided,
@@ -22,6 +23,7 @@ from tests.policy.core.admission.attempts import (
     label,
     load,
     note,
+    retry,
     update,
 )
 from tests.policy.core.builders import (
@@ -243,3 +245,27 @@ class TestRetry:
         held = patched(obj, decided(old, obj).patch)
         assert decided(old, held, Side.VALIDATE, uid="update-2").allowed
         assert not decided(old, obj, Side.VALIDATE, uid="update-2").allowed
+
+
+@pytest.mark.parametrize("user", [USER, SERVER, ARGO])
+def test_a_retry_is_judged_as_a_retry_whoever_writes_it(user: str) -> None:
+    """Argo may come to let its controller retry for a user: it waits, and counts for the same user."""
+    old = in_state(State.FINISHED)
+    obj = merge(old, RETRY)
+    decision = decided(old, obj, user=user)
+    assert decision.outcome is Outcome.QUEUED
+    again = patched(obj, decision.patch)
+    assert texts(again, "metadata", "labels")[well_known.INSTANCE_ID] == well_known.HOLD_VALUE
+    annotations = texts(again, "metadata", "annotations")
+    assert (annotations[well_known.HOLDS], annotations[well_known.USER]) == ("2", USER)
+    assert decided(old, again, Side.VALIDATE, user=user).allowed
+    assert not decided(old, obj, Side.VALIDATE, user=user).allowed  # Not held, it would start at once.
+
+
+@pytest.mark.parametrize("user", [USER, SERVER, ARGO])
+def test_nobody_brings_another_program_by_a_retry(user: str) -> None:
+    """Argo's controller is believed about what it runs, and not about what a retry changes."""
+    old = in_state(State.FINISHED)
+    obj = merge(old, retry({"storedTemplates": {"a": {"name": "a", "container": {"image": "other"}}}}))
+    codes = {each.code for each in decided(old, obj, Side.VALIDATE, user=user).reasons}
+    assert Code.FORGED_STATUS in codes
