@@ -1,16 +1,14 @@
 """What is wrong with an installation: a sentence for each check, and what to do next. Pure.
 
-In this order: kinds, webhook configurations, what serves the webhooks, the leader, the policies.
+In this order: kinds, Argo, webhook configurations, what serves the webhooks, the leader, the policies.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final, TypeAlias
 
-import msgspec
-
+from lockkeeper.checking.argo_checks import check_argo
 from lockkeeper.checking.facts import (
     CheckedPolicy,
     Gap,
@@ -21,60 +19,20 @@ from lockkeeper.checking.facts import (
     UnreadObject,
     lease_age,
 )
+from lockkeeper.checking.results import Check, CheckResult, State, unread
 from lockkeeper.process.console import aligned
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.core.objects.well_known import NAMESPACE_NAME
 from webhook.callers import call_of
 
-
-class State(StrEnum):
-    """The outcome of a check."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-class Check(StrEnum):
-    """What is checked."""
-
-    KINDS = "kinds"
-    REGISTRATION = "registration"
-    FAILURE_POLICY = "failure policy"
-    OWN_NAMESPACE = "own namespace"
-    CERTIFICATE = "certificate"
-    CALLERS = "callers"
-    READINESS = "readiness"
-    LEADER = "leader"
-    POLICIES = "policies"
-
-
-class CheckResult(msgspec.Struct, frozen=True):
-    """One sentence about an installation, and what to do next where something is to be done."""
-
-    check: Check
-    state: State
-    message: str
-    advice: str = ""
-
-
 _CheckResults: TypeAlias = Iterator[CheckResult]
-
-
-def _unread(check: Check, found: UnreadObject) -> CheckResult:
-    """Return that something was not checked: that is no fault of the installation."""
-    if found.gap is Gap.NO_RIGHT:
-        advice = "ask for this right, or let helm test check, which has it"
-        return CheckResult(check, State.SKIPPED, f"not seen, for want of the right to {found.wanted}", advice)
-    message = f"the cluster did not answer to {found.wanted}: {found.error}"
-    return CheckResult(check, State.FAILED, message, "see whether versions of cluster and Lockkeeper fit")
 
 
 def check_installation(facts: InstallationFacts) -> tuple[CheckResult, ...]:
     """Return all results, in the order in which a user would correct things."""
     return (
         *_check_kinds(facts),
+        *check_argo(facts.argo),
         *_check_registration(facts),
         *_check_serving(facts),
         *_check_leader(facts),
@@ -124,7 +82,7 @@ def _check_kinds(facts: InstallationFacts) -> _CheckResults:
         yield CheckResult(check, State.FAILED, f"the cluster does not serve {_listed(missing)}", advice)
     for found in gaps.values():
         if found.gap is not Gap.ABSENT:
-            yield _unread(check, found)
+            yield unread(check, found)
     if not gaps:
         yield CheckResult(
             check, State.OK, f"all {len(facts.policies) + 1} kinds of lockkeeper.dev are served"
@@ -135,7 +93,7 @@ def _check_kinds(facts: InstallationFacts) -> _CheckResults:
         advice = "install Argo Workflows; the controller waits for its kinds"
         yield CheckResult(check, State.FAILED, "the cluster does not serve Argo's Workflows", advice)
     else:
-        yield _unread(check, facts.workflows)
+        yield unread(check, facts.workflows)
 
 
 def _check_registration(facts: InstallationFacts) -> _CheckResults:
@@ -150,7 +108,7 @@ def _check_registration(facts: InstallationFacts) -> _CheckResults:
                 advice = "run helm upgrade; where the release has another full name, give it with --name"
                 yield CheckResult(Check.REGISTRATION, State.FAILED, message, advice)
             else:
-                yield _unread(Check.REGISTRATION, found)
+                yield unread(Check.REGISTRATION, found)
             continue
         present = {webhook.name: webhook for webhook in found}
         yield from _completeness(kind, facts.name, present, wanted)
@@ -296,7 +254,7 @@ def _check_leader(facts: InstallationFacts) -> _CheckResults:
                 check, State.FAILED, f"no controller has ever led: there is no Lease {name}", logs
             )
         else:
-            yield _unread(check, seen)
+            yield unread(check, seen)
         return
     spec = seen.lease.spec
     age = lease_age(seen.lease, facts.now)
@@ -343,6 +301,9 @@ def _policy(kind: str, policy: CheckedPolicy) -> _CheckResults:
     conflicting = conditions.get("Conflicting")
     if conflicting is not None and conflicting.status == "True":
         yield _condition(name, "stands against another policy", conflicting)
+    limited = conditions.get("LimitedByArgo")
+    if limited is not None and limited.status == "True":
+        yield _condition(name, "allows more than Argo itself does", limited)
 
 
 def _condition(name: str, what: str, condition: PolicyCondition) -> CheckResult:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.process.kubernetes_objects import Webhook
+from lockkeeper.process.kubernetes_objects import NamespacedName, Webhook
 from policy.cluster.protocol import Resource
 from policy.core.values.prepared import prepare
 from policy.service.leading.leader_election import Lease
@@ -17,6 +17,14 @@ from policy.service.leading.leader_election import Lease
 _HEALTH: Final = "health"
 """What the chart calls the port of probes and metrics."""
 SERVICES: Final = Resource("", "v1", "services", "Service")
+
+
+CRDS: Final = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+_ANY_GROUP: Final = frozenset({"*", "argoproj.io"})
+_ANY_WORKFLOWS: Final = frozenset({"*", "*/*", "workflows"})
+_ANY_CREATE: Final = frozenset({"*", "CREATE"})
 
 
 class Gap(StrEnum):
@@ -139,6 +147,72 @@ class LeaseSeen(msgspec.Struct, frozen=True):
     renewed: bool | None = None
 
 
+class ArgoController(msgspec.Struct, frozen=True):
+    """Argo's controller as its Deployment has it: the image, and the name of its ServiceAccount."""
+
+    image: str
+    account: str
+
+
+class WebhookRule(msgspec.Struct, frozen=True, rename="camel"):
+    """Which requests a webhook is called for."""
+
+    api_groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+
+
+class RuledWebhook(msgspec.Struct, frozen=True):
+    """A webhook as far as it shows what it is called for."""
+
+    rules: tuple[WebhookRule, ...] | None = None
+
+
+class NameOnly(msgspec.Struct, frozen=True):
+    """The name of an object."""
+
+    name: str
+
+
+class OtherConfiguration(msgspec.Struct, frozen=True):
+    """A MutatingWebhookConfiguration of any product."""
+
+    metadata: NameOnly
+    webhooks: tuple[RuledWebhook, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, by which the API server orders them."""
+        return self.metadata.name
+
+    @property
+    def changes_workflows(self) -> bool:
+        """Whether one of its webhooks is called when a Workflow is created."""
+        return any(
+            _ANY_GROUP.intersection(rule.api_groups)
+            and _ANY_WORKFLOWS.intersection(rule.resources)
+            and _ANY_CREATE.intersection(rule.operations)
+            for webhook in self.webhooks or ()
+            for rule in webhook.rules or ()
+        )
+
+
+class ArgoFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the Argo beside an installation.
+
+    `accounts` are those that the webhook believes to be Argo's controller, `deployment` is where that should
+    be. `full_crd` is whether the CRD of Workflows lists their fields, `others` are the mutating
+    configurations of other products, and `configuration` is the name of ours.
+    """
+
+    deployment: NamespacedName
+    accounts: tuple[str, ...]
+    controller: ArgoController | UnreadObject
+    full_crd: bool | UnreadObject
+    others: tuple[OtherConfiguration, ...] | UnreadObject
+    configuration: str
+
+
 class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of an installation.
 
@@ -158,6 +232,7 @@ class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     validating: tuple[Webhook, ...] | UnreadObject
     probes: tuple[ProbeResult, ...]
     lease: LeaseSeen | UnreadObject
+    argo: ArgoFacts
 
 
 def lease_age(lease: Lease, now: datetime) -> timedelta | None:
@@ -168,4 +243,4 @@ def lease_age(lease: Lease, now: datetime) -> timedelta | None:
         return None
 
 
-prepare(Service, CheckedPolicy)
+prepare(Service, CheckedPolicy, OtherConfiguration)

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from lockkeeper.checking.argo_gatherer import ArgoGatherer
 from lockkeeper.checking.facts import (
     SERVICES,
     CheckedPolicy,
-    Gap,
     InstallationFacts,
     LeaseSeen,
     ProbeResult,
@@ -20,6 +20,7 @@ from lockkeeper.checking.facts import (
     UnreadObject,
     lease_age,
 )
+from lockkeeper.checking.reads import attempt, right
 from lockkeeper.process.kubernetes_objects import (
     MUTATING,
     OURS,
@@ -28,7 +29,6 @@ from lockkeeper.process.kubernetes_objects import (
     Webhook,
     WebhookConfiguration,
 )
-from policy.cluster.errors import ClusterError, Forbidden, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
@@ -50,7 +50,6 @@ _POLICIES: Final = (
 )
 _HEADLESS: Final = "None"
 _HTTPS: Final = 443
-_Read = TypeVar("_Read")
 
 
 class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +91,7 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
             validating=validating,
             probes=tuple(self.probe(target) for target in self._targets(webhooks)),
             lease=self._lease(),
+            argo=ArgoGatherer(cluster=self.cluster, namespace=self.namespace, name=self.name).gather(),
             now=self.clock(),
             namespace=self.namespace,
             name=self.name,
@@ -99,7 +99,7 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _policies(self, resource: Resource) -> tuple[CheckedPolicy, ...] | UnreadObject:
-        return _attempt(
+        return attempt(
             lambda: tuple(msgspec.convert(each, CheckedPolicy) for each in self.cluster.list(resource).items),
             right("list", resource),
         )
@@ -108,10 +108,10 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
         def read() -> None:
             self.cluster.list(resource, namespace=namespace, metadata_only=True)
 
-        return _attempt(read, right("list", resource, namespace))
+        return attempt(read, right("list", resource, namespace))
 
     def _webhooks(self, resource: Resource) -> tuple[Webhook, ...] | UnreadObject:
-        return _attempt(
+        return attempt(
             lambda: (
                 msgspec.convert(self.cluster.get(resource, self.name), WebhookConfiguration).webhooks or ()
             ),
@@ -132,7 +132,7 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
             later = msgspec.convert(self.cluster.get(LEASES, name, namespace=self.namespace), Lease)
             return LeaseSeen(later, later.metadata.resource_version != lease.metadata.resource_version)
 
-        return _attempt(read, right("get", LEASES, self.namespace, name))
+        return attempt(read, right("get", LEASES, self.namespace, name))
 
     def _targets(self, webhooks: Iterable[Webhook]) -> list[Target]:
         """Return the endpoints that serve webhooks, each once."""
@@ -154,7 +154,7 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
     def _address_of(self, service: ServiceReference) -> ServiceSpec:
         """Return the address of a Service that the API server connects to, or its name, and its ports."""
         name, namespace = service.name, service.namespace
-        found = _attempt(
+        found = attempt(
             lambda: msgspec.convert(self.cluster.get(SERVICES, name, namespace=namespace), Service).spec,
             right("get", SERVICES, namespace, name),
         )
@@ -162,13 +162,6 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
         if spec.cluster_ip in ("", _HEADLESS):
             return msgspec.structs.replace(spec, cluster_ip=_server_name(service))
         return spec
-
-
-def right(verb: str, resource: Resource, namespace: str = "", name: str = "") -> str:
-    """Return the right that a request takes, in the words of access control."""
-    what = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-    where = f" in namespace {namespace}" if namespace else " in all namespaces" if resource.namespaced else ""
-    return " ".join(filter(None, (verb, what, name))) + where
 
 
 def _server_name(service: ServiceReference) -> str:
@@ -196,19 +189,3 @@ def ready_path(path: str) -> str:
     if call_of(path) is not None:  # It may have a secret part.
         return "/readyz"
     return path.rpartition("/")[0] + "/readyz"
-
-
-def _attempt(read: Callable[[], _Read], wanted: str) -> _Read | UnreadObject:
-    """Return what is read, or why it is not. Raises what concerns the whole cluster."""
-    try:
-        return read()
-    except (Unavailable, TooManyRequests):
-        raise
-    except NotFound as error:
-        return UnreadObject(Gap.ABSENT, wanted, error.message)
-    except Forbidden as error:
-        return UnreadObject(Gap.NO_RIGHT, wanted, error.message)
-    except ClusterError as error:
-        return UnreadObject(Gap.UNREADABLE, wanted, error.message)
-    except msgspec.ValidationError as error:
-        return UnreadObject(Gap.UNREADABLE, wanted, str(error))

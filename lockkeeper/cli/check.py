@@ -5,8 +5,9 @@ from contextlib import closing
 from threading import Event
 from typing import Final
 
-from lockkeeper.checking.checks import State, check_installation, nothing_seen, table
+from lockkeeper.checking.checks import check_installation, nothing_seen, table
 from lockkeeper.checking.gatherer import Gatherer
+from lockkeeper.checking.results import State
 from lockkeeper.checking.tls_probe import probe
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.process.console import UsageError, as_json, utc_now

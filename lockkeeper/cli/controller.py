@@ -22,8 +22,10 @@ from lockkeeper.certificates.certificate_upkeep import ControllerCertificates
 from lockkeeper.options.command_options import (
     add_argo_deployment,
     add_argo_version,
+    add_identities,
     add_kubeconfig,
     deployment_name,
+    identities_of,
     reach,
 )
 from lockkeeper.options.serving_options import (
@@ -65,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_kubeconfig(parser)
     add_argo_version(parser)
     add_argo_deployment(parser)
+    add_identities(parser)
     parser.add_argument(
         "--lease-namespace", default="lockkeeper", help="namespace of the Lease (default %(default)s)"
     )
@@ -128,6 +131,7 @@ class _ControllerProcess:
             log=self._log,
             recorder=self._metrics,
             deployment=arguments.argo_deployment,
+            identities=identities_of(arguments),
         )
         self._terms = Terms(
             cluster=self._cluster,

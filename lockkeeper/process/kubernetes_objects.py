@@ -53,6 +53,7 @@ class PodSpec(Read, frozen=True):
     """The containers of a Pod, and how long it may take to end."""
 
     containers: tuple[DeployedContainer, ...] = ()
+    service_account_name: str = ""
     termination_grace_period_seconds: int = 30
 
 

@@ -1,7 +1,8 @@
-"""Which settings of Argo's controller decide the task count and the priority of a Workflow.
+"""Which settings of Argo's controller decide task count and priority of a Workflow, and its own limits.
 
 That is `parallelism` and `priority` of `workflowDefaults`, and whether `workflowRestrictions` let a Workflow
-that refers to a template set any. The ConfigMap holds a key for each setting, or one key `config` with all.
+that refers to a template set any; and `parallelism` and `namespaceParallelism` of the controller, which bound
+the Workflows that it runs at once. The ConfigMap holds a key for each setting, or one key `config` with all.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from policy.sources.yaml_positions import Json, parse
 _WORKFLOW_DEFAULTS: Final = "workflowDefaults"
 _RESTRICTIONS: Final = "workflowRestrictions"
 _CONFIG: Final = "config"
+_LIMITS: Final = {"most": "parallelism", "most_in_namespace": "namespaceParallelism"}
 _RESTRICTED: Final = ("Strict", "Secure")
 """Values of `templateReferencing` that Argo knows; any other means none."""
 
@@ -31,6 +33,11 @@ def with_defaults(config_map: ConfigMap) -> ConfigMap:
     }
     if _setting(_RESTRICTIONS, config_map.data, settings).get("templateReferencing") in _RESTRICTED:
         read["references_only"] = True
+    for field, name in _LIMITS.items():
+        number = _value(config_map.data.get(name, ""))
+        number = settings.get(name) if number is None else number
+        if type(number) is int and number > 0:  # Argo takes 0 for no limit.
+            read[field] = number
     text = msgspec.json.encode(read).decode()
     return msgspec.structs.replace(config_map, data={**config_map.data, DEFAULTS_KEY: text})
 
@@ -46,6 +53,10 @@ def _part(whole: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 
 def _map(text: str) -> Mapping[str, Json]:
-    parsed = parse(text.encode())
-    found = parsed.documents[0].value if parsed.documents and parsed.fault is None else None
+    found = _value(text)
     return found if isinstance(found, dict) else {}
+
+
+def _value(text: str) -> Json:
+    parsed = parse(text.encode())
+    return parsed.documents[0].value if parsed.documents and parsed.fault is None else None

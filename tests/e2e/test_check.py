@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from certs.authority import create_authority
-from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
+from lockkeeper.checking.checks import check_installation
 from lockkeeper.checking.gatherer import Gatherer
+from lockkeeper.checking.results import Check, CheckResult, State
 from lockkeeper.checking.tls_probe import probe
 from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING

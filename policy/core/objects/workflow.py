@@ -335,11 +335,14 @@ class WorkflowDefaults(msgspec.Struct, frozen=True):
     """`spec.parallelism` and `spec.priority` of a Workflow that gets none from itself or its template.
 
     `references_only`: Workflows have to refer to a template and cannot set either (`workflowRestrictions`).
+    `most` and `most_in_namespace` are how many Workflows Argo itself runs at once, None is no limit.
     """
 
     parallelism: int | None = None
     priority: int | None = None
     references_only: bool = False
+    most: int | None = None
+    most_in_namespace: int | None = None
 
 
 prepare(Workflow, TemplateObject, CronWorkflow, WorkflowDefaults)

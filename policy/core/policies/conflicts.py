@@ -18,6 +18,7 @@ from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.objects.label_selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.objects.read_extent import CONFIG_MAP
+from policy.core.policies.argo_limits import lower_limits
 from policy.core.policies.rule_conditions import conditions_in_front
 from policy.core.policies.snapshot import Snapshot, pool_of
 from policy.core.policy_kinds.kinds import (
@@ -53,6 +54,7 @@ class FindingKind(StrEnum):
     DEFAULTS_HOLD = "DefaultsHold"
     BOUND_REACHED = "BoundReached"
     CONDITION_IN_FRONT = "ConditionInFront"
+    ARGO_LIMIT = "LowerLimitOfArgo"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -114,6 +116,8 @@ class PolicyExaminer:
     def findings(self, policy: Policy) -> Iterator[Finding]:
         """Yield what is to be reported about one policy of the snapshot."""
         yield from self._of_bounds(policy)
+        for lower in lower_limits(policy, self._snapshot):
+            yield Finding(FindingKind.ARGO_LIMIT, lower.path, lower.message)
         match policy:
             case WorkflowQuota():
                 yield from _contradictory(policy.spec.selector, "spec.selector")

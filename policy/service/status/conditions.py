@@ -3,7 +3,8 @@
 - Ready: whether the policy is in force as its author wrote it last;
 - Invalid: whether something is wrong with it, and what;
 - Conflicting: whether another policy counts instead of it, or refuses what it does;
-- Incomplete: not all templates or ConfigMaps of a namespace are known; absent where they are.
+- Incomplete: not all templates or ConfigMaps of a namespace are known; absent where they are;
+- LimitedByArgo: Argo itself runs fewer Workflows at once; absent where it does not.
 
 Pure: the present status and the time are given, and what is to be written is returned.
 """
@@ -35,10 +36,15 @@ class _ConditionType(StrEnum):
     INVALID = "Invalid"
     CONFLICTING = "Conflicting"
     INCOMPLETE = "Incomplete"
+    LIMITED_BY_ARGO = "LimitedByArgo"
 
 
+_SHOWN_BY_THEMSELVES: Final = {
+    FindingKind.BOUND_REACHED: _ConditionType.INCOMPLETE,
+    FindingKind.ARGO_LIMIT: _ConditionType.LIMITED_BY_ARGO,
+}
 _NO_CONFLICT: Final = frozenset(
-    {FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED, FindingKind.CONDITION_IN_FRONT}
+    {FindingKind.SELECTS_NOTHING, FindingKind.CONDITION_IN_FRONT, *_SHOWN_BY_THEMSELVES}
 )
 _OURS: Final = frozenset(each.value for each in _ConditionType)
 
@@ -88,11 +94,12 @@ def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Writte
     """Return the conditions of a policy, with no time of transition yet."""
     conflicts = [each for each in findings if each.kind not in _NO_CONFLICT]
     usual = (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
-    incomplete = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
-    if not incomplete:
-        return usual
-    kind, generation = _ConditionType.INCOMPLETE, verdict.generation
-    return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(incomplete), generation))
+    more = []
+    for reason, kind in _SHOWN_BY_THEMSELVES.items():
+        texts = [str(each) for each in findings if each.kind is reason]
+        if texts:
+            more.append(WrittenCondition(kind, _TRUE, reason, _joined(texts), verdict.generation))
+    return (*usual, *more)
 
 
 def ready(verdict: Verdict, findings: Sequence[Finding] = ()) -> WrittenCondition:

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
-from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, Target
+from lockkeeper.checking.checks import check_installation
+from lockkeeper.checking.facts import CRDS, SERVICES, InstallationFacts, ProbeResult, Target
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
+from lockkeeper.checking.results import Check, CheckResult, State
+from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, MUTATING, VALIDATING, Webhook
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -56,6 +57,36 @@ def configuration(resource: Resource, *webhooks: JsonValue) -> JsonObject:
     }
 
 
+OPTIONS: Final = ("serve", "--argo-controller-account=argo:argo", "--argo-server-account=argo:argo-server")
+ARGO_IMAGE: Final = "quay.io/argoproj/workflow-controller:v4.1.2"
+
+
+def deployed(name: str, *options: str, image: str = "lockkeeper:1", account: str = "") -> JsonObject:
+    """Return a Deployment of one container."""
+    container: JsonObject = {"name": "main", "image": image, "args": [*options]}
+    spec: JsonObject = {"containers": [container]}
+    if account:
+        spec["serviceAccountName"] = account
+    return {
+        "apiVersion": DEPLOYMENTS.api_version,
+        "kind": DEPLOYMENTS.kind,
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": spec}},
+    }
+
+
+def crd(fields: JsonObject) -> JsonObject:
+    """Return the CRD of Workflows, whose spec lists these fields."""
+    spec: JsonObject = {"type": "object", "properties": fields}
+    schema: JsonObject = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    return {
+        "apiVersion": CRDS.api_version,
+        "kind": CRDS.kind,
+        "metadata": {"name": "workflows.argoproj.io"},
+        "spec": {"versions": [{"name": "v1alpha1", "schema": schema}]},
+    }
+
+
 class Installation:
     """A release in memory, and what a check of it finds."""
 
@@ -81,6 +112,10 @@ class Installation:
             "spec": {"clusterIP": CLUSTER_IP},
         }
         self.memory.create(SERVICES, service, namespace=NAMESPACE)
+        self.memory.create(DEPLOYMENTS, deployed(f"{RELEASE}-webhook", *OPTIONS), namespace=NAMESPACE)
+        argo = deployed("workflow-controller", image=ARGO_IMAGE, account="argo")
+        self.memory.create(DEPLOYMENTS, argo, namespace="argo")
+        self.memory.create(CRDS, crd({"entrypoint": {"type": "string"}}))
         lease = new_lease(f"{RELEASE}-controller", NAMESPACE, LEADER, self.clock())
         self.memory.create(LEASES, lease, namespace=NAMESPACE)
 

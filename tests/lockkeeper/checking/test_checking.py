@@ -7,9 +7,11 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.checking.checks import Check, State, excludes, nothing_seen, table
+from lockkeeper.checking.checks import excludes, nothing_seen, table
 from lockkeeper.checking.facts import SERVICES, Gap, ProbeTrouble, Target, UnreadObject
-from lockkeeper.checking.gatherer import ready_path, right, url_target
+from lockkeeper.checking.gatherer import ready_path, url_target
+from lockkeeper.checking.reads import right
+from lockkeeper.checking.results import Check, State
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
@@ -54,6 +56,9 @@ def test_a_healthy_installation_has_nothing_but_ok(installation: Installation) -
     assert {each.state for each in found} == {State.OK}
     assert list(dict.fromkeys(each.check for each in found)) == [
         Check.KINDS,
+        Check.ARGO,
+        Check.CRDS,
+        Check.ORDER,
         Check.REGISTRATION,
         Check.FAILURE_POLICY,
         Check.OWN_NAMESPACE,
@@ -100,6 +105,7 @@ def test_what_may_not_be_seen_is_skipped_with_the_right_that_it_takes(installati
     lease = "leases.coordination.k8s.io blue-controller in namespace traffic"
     assert skipped == [
         "not seen, for want of the right to list workflowquotas.lockkeeper.dev in all namespaces",
+        f"not seen, for want of the right to list mutatingwebhookconfigurations.{group}",
         f"not seen, for want of the right to get mutatingwebhookconfigurations.{group} blue",
         f"not seen, for want of the right to get validatingwebhookconfigurations.{group} blue",
         f"not seen, for want of the right to get {lease}",
@@ -440,7 +446,7 @@ def test_the_table_says_what_to_do_and_sums_up(installation: Installation) -> No
     where = "not seen, for want of the right to list workflows.argoproj.io in namespace traffic"
     assert f"skipped  kinds           {where}" in lines
     assert lines[lines.index(f"kinds: {where}") + 1].startswith("  next: ask for this right")
-    assert lines[-1] == "12 ok, 1 failed, 1 skipped"
+    assert lines[-1] == "16 ok, 1 failed, 1 skipped"
 
 
 def test_a_gap_is_a_value(installation: Installation) -> None:

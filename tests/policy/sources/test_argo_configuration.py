@@ -55,6 +55,23 @@ def test_what_cannot_be_read_gives_no_defaults(data: str) -> None:
     assert snapshot(data).argo_defaults == NO_DEFAULTS
 
 
+@pytest.mark.parametrize(
+    ("data", "most", "in_namespace"),
+    [
+        ("{parallelism: '10', namespaceParallelism: '4'}", 10, 4),
+        ("config: '{parallelism: 10, namespaceParallelism: 4}'", 10, 4),
+        ("{parallelism: '0', namespaceParallelism: 'many'}", None, None),
+        ("config: 'parallelism: -1'", None, None),
+        ("config: 'parallelism: true'", None, None),
+    ],
+)
+def test_the_limits_of_the_controller_itself_are_read(
+    data: str, most: int | None, in_namespace: int | None
+) -> None:
+    """Argo takes 0 for no limit; with what is no number it would not start."""
+    assert snapshot(data).argo_defaults == WorkflowDefaults(most=most, most_in_namespace=in_namespace)
+
+
 def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
     """Any user may give a ConfigMap of theirs that name."""
     assert snapshot(SEPARATE, namespace="team-a").argo_defaults == NO_DEFAULTS

@@ -191,6 +191,15 @@ def test_a_verdict_names_its_policy() -> None:
     assert str(pool) == "ClusterWorkflowQuota etl"
 
 
+def test_a_lower_limit_of_argo_is_a_condition_of_its_own() -> None:
+    """The quota is in force, and no other policy counts instead of it."""
+    lower = Finding(FindingKind.ARGO_LIMIT, "spec.limits.workflows", "10 is above 4")
+    found = shown_conditions(verdict(), lower)
+    assert found["LimitedByArgo"] == ("True", "LowerLimitOfArgo", "spec.limits.workflows: 10 is above 4")
+    assert (found["Ready"][0], found["Conflicting"][0]) == ("True", "False")
+    assert "LimitedByArgo" not in times(written(verdict(status=written(verdict(), lower))))
+
+
 def test_a_bound_that_is_reached_is_a_condition_of_its_own_until_it_is_not() -> None:
     """The policy is in force and no other counts instead of it; when all is known again, nothing is said."""
     beyond = Finding(FindingKind.BOUND_REACHED, "metadata.namespace", "40 are left out")
