@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from lockkeeper.locks.limit_suggestions import replays, report, used
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, shown, table
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, queued, queued_text, shown, table
 from lockkeeper.options.command_options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import ClusterError
@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   lockkeeper locks suggest -n team-etl --max-wait 5m
   lockkeeper locks suggest --lock team-etl/ConfigMap/workflow-semaphores/db
 
-It reads Workflows and the ConfigMaps that they name, and changes nothing. A limit that it has no right to
+It reads Workflows and the ConfigMaps that they name, and changes nothing. Workflows that wait for quotas are
+at no lock yet: lockkeeper queue shows them. A limit that it has no right to
 see is shown as ?. `suggest` replays what the Workflows that are still there did with other limits; of what
 was seen too seldom it says so, and nothing else.
 Exit codes: 0 fine, 1 a Workflow is in a deadlock or waits for a poisoned lock, 2 the cluster does not answer
@@ -76,10 +77,13 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     found = lock_queues(live_traces(cluster, arguments.namespace, utc_now), SemaphoreLimits(cluster))
     stuck = live_deadlocks(found)
     now = utc_now()
+    held = queued(cluster, arguments.namespace)
     if arguments.output == "json":
-        print(as_json(shown(found, stuck, now)))
+        print(as_json(shown(found, stuck, now, queued=held)))
     else:
         print(table(found, stuck, now))
+        if held:
+            print(f"\n{queued_text(held)}")
     return 1 if stuck or any(each.poisoned for each in found) else 0
 
 

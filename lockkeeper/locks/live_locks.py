@@ -13,6 +13,7 @@ from policy.core.lock_model.semaphore_definitions import limit_named
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
 from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue, poisoned_text
 from policy.core.lock_queues.trace import trace
+from policy.core.objects import well_known
 from policy.core.values.durations import written
 from policy.core.values.prepared import prepare
 from policy.service.tracking.tracker import LIVE
@@ -57,6 +58,21 @@ def live_traces(cluster: ReadingAs, namespace: str, clock: Callable[[], datetime
     return [trace(item, unborn=now) for item in listing.items if isinstance(item, LiveWorkflow)]
 
 
+def queued(cluster: Cluster, namespace: str) -> int:
+    """Return how many Workflows wait for quotas: they have not come to any lock yet."""
+    selector = f"{well_known.INSTANCE_ID}={well_known.HOLD_VALUE},{LIVE}"
+    found = cluster.list(WORKFLOWS, namespace=namespace, labels=selector, metadata_only=True)
+    return len(found.items)
+
+
+def queued_text(number: int) -> str:
+    """Return where those are shown that wait for quotas and not for locks; "" where there are none."""
+    if not number:
+        return ""
+    those = "1 Workflow waits" if number == 1 else f"{number} Workflows wait"
+    return f"{those} for quotas, at no lock yet: lockkeeper queue shows them"
+
+
 _SHOWN: Final = 3
 """Workflows that a cell of the table names."""
 _HEADER: Final = ("LOCK", "LIMIT", "HELD", "WAITING", "OLDEST WAIT", "HOLDERS", "NEXT")
@@ -97,14 +113,17 @@ class ShownDeadlock(msgspec.Struct, frozen=True):
 
 
 class ShownLocks(msgspec.Struct, frozen=True):
-    """All that is shown."""
+    """All that is shown; `queued` is how many Workflows wait for quotas instead of locks."""
 
     locks: tuple[ShownLock, ...]
     deadlocks: tuple[ShownDeadlock, ...]
+    queued: int = 0
 
 
-def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> ShownLocks:
-    """Return what programs read."""
+def shown(
+    found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime, *, queued: int = 0
+) -> ShownLocks:
+    """Return what programs read; `queued` is how many Workflows wait for quotas instead."""
     return ShownLocks(
         tuple(
             ShownLock(
@@ -122,6 +141,7 @@ def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: dateti
             for queue in found
         ),
         tuple(ShownDeadlock(each.workflow.key, each.locks, each.text) for each in stuck),
+        queued,
     )
 
 

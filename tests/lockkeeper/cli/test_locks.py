@@ -13,6 +13,7 @@ from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
 from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
+from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from tests.lockkeeper.commands import Lockkeeper
 from tests.policy.core.lock_graph.running import (
@@ -208,3 +209,24 @@ def test_a_poisoned_lock_is_a_finding(cluster: Guarded, capsys: pytest.CaptureFi
     assert line.endswith("has a number for gone, then restart Argo's workflow-controller")
     seen = found(cluster)
     assert [bool(each.poisoned) for each in shown(seen, (), NOW).locks if each.lock == lock] == [True]
+
+
+@pytest.mark.parametrize(("number", "those"), [(1, "1 Workflow waits"), (2, "2 Workflows wait")])
+def test_those_that_wait_for_quotas_are_counted_and_shown_elsewhere(
+    cluster: Guarded, capsys: pytest.CaptureFixture[str], number: int, those: str
+) -> None:
+    """They have not come to any lock, and whoever looks for one of them reads where it is."""
+    for index in range(number):
+        held = running(f"queued-{index}", namespace="quiet")
+        metadata = held["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["labels"] = {well_known.INSTANCE_ID: well_known.HOLD_VALUE}
+        cluster.create(WORKFLOWS, held)
+    parser = argparse.ArgumentParser()
+    locks.configure(parser)
+    assert locks.act(cluster, parser.parse_args(["--namespace=quiet"])) == 0
+    assert capsys.readouterr().out == (
+        f"no lock is held or waited for\n\n{those} for quotas, at no lock yet: lockkeeper queue shows them\n"
+    )
+    assert locks.act(cluster, parser.parse_args(["--namespace=quiet", "-o", "json"])) == 0
+    assert msgspec.json.decode(capsys.readouterr().out)["queued"] == number
