@@ -128,13 +128,14 @@ def test_the_webhook_is_told_where_it_is_and_which_argo_there_is(chart: Chart) -
 def test_the_controller_is_told_which_lease_and_which_registration_are_its_own(chart: Chart) -> None:
     """Two releases in one cluster do not take each other's."""
     rendered = chart.rendered(WITHOUT_CRDS, "fullnameOverride=other")
-    assert pod_of(rendered.one("Deployment", "other-controller")).only.args[:7] == (
+    assert pod_of(rendered.one("Deployment", "other-controller")).only.args[:8] == (
         "controller",
         "--lease-namespace=$(POD_NAMESPACE)",
         "--lease-name=other-controller",
         "--host=$(POD_IP)",
         "--port=8080",
         "--argo-version=4.1",
+        "--argo-controller-account=argo:argo",
         "--webhook-configurations=other",
     )
 
