@@ -11,7 +11,6 @@ import msgspec
 
 from policy.core.lock_graph.loop_items import loops
 from policy.core.lock_graph.references import Reference
-from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.parameters import (
     TagValues,
     bind_input,
@@ -21,19 +20,16 @@ from policy.core.lock_model.parameters import (
     is_item,
     placed,
 )
-from policy.core.objects.workflow import Call, Parameters, Synchronization, Template
+from policy.core.objects.workflow import Call, Parameters, Template
 
 NO_ITEM: Final[TagValues] = {}
 
 
-def lock_tags(template: Template, defaults: Synchronization | None = None, *, inline: bool) -> set[str]:
-    """Return the tags that the names of a body's locks depend on, those of templateDefaults included.
+def lock_tags(names: Iterable[str], *, inline: bool) -> set[str]:
+    """Return the tags that the names of a body's locks depend on.
 
     Where the body is not inline, nothing fills in an item.
     """
-    names: Iterable[str] = held_locks(template.synchronization, "")
-    if defaults is not None:
-        names = (*names, *held_locks(defaults, ""))
     found = {tag for name in names for tag in depends_on(name)}
     return found if inline else {tag for tag in found if not is_item(tag)}
 

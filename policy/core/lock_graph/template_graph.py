@@ -18,7 +18,7 @@ from policy.core.lock_graph.references import Reference, Via, references
 from policy.core.lock_graph.run_sources import FindOwner, RunSources, TemplateOwner, run_sources
 from policy.core.lock_model.block_locks import Lock, locks_in, merged
 from policy.core.lock_model.lock_names import parameterised
-from policy.core.lock_model.parameters import TagValues, workflow_values
+from policy.core.lock_model.parameters import TagValues, fill_tags, workflow_values
 from policy.core.objects.template_keys import known_key
 from policy.core.objects.workflow import Parameters, Synchronization, Template
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
@@ -99,8 +99,7 @@ def build_graph(
     """
     run = run_sources(owner, find, whole=whole)
     graph = _GraphBuilder(run, find, namespace, added, {}, budget=budget).graph()
-    defaults, _ = run.template_defaults()
-    relevant = _relevant_tags(graph, defaults, budget)
+    relevant = _relevant_tags(graph, budget)
     if relevant:
         graph = _GraphBuilder(run, find, namespace, added, relevant, budget=budget).graph()
     return graph
@@ -261,17 +260,16 @@ class _GraphBuilder:
             inherited = self._taken(merged(own, self._defaults), self._defaults_at, known)
             locks += tuple(lock for lock in inherited if lock.name not in names)
             names.update(lock.name for lock in inherited)
-        return locks + tuple(Lock(name, where, certain=True) for name in more if name not in names)
+        filled = [fill_tags(name, known) for name in more]
+        return locks + tuple(Lock(name, where, certain=True) for name in filled if name not in names)
 
     def _taken(self, block: Synchronization | None, where: str, values: TagValues) -> tuple[Lock, ...]:
         return locks_in(block, where, self._namespace, values)
 
 
-def _relevant_tags(
-    graph: Graph, defaults: Synchronization | None, budget: Budget
-) -> Mapping[_BodyKey, frozenset[str]]:
+def _relevant_tags(graph: Graph, budget: Budget) -> Mapping[_BodyKey, frozenset[str]]:
     """Return for each body the tags that a lock's name depends on, here or in what it calls."""
-    own = _own_tags(graph, defaults, budget)
+    own = _own_tags(graph, budget)
     if not own:
         return {}
     relevant = {_body(node): own.get(node, set()) for node in graph.nodes}
@@ -293,14 +291,12 @@ def _relevant_tags(
     return {body: frozenset(names) for body, names in relevant.items() if names}
 
 
-def _own_tags(
-    graph: Graph, defaults: Synchronization | None, budget: Budget
-) -> Mapping[TemplateNode, set[str]]:
+def _own_tags(graph: Graph, budget: Budget) -> Mapping[TemplateNode, set[str]]:
     """Return the bodies of which the names of their own locks have tags, and these."""
     own: dict[TemplateNode, set[str]] = {}
     for node in paced(graph.nodes, budget, Part.GRAPH):
-        if node.template.synchronization is not None or defaults is not None:
-            found = lock_tags(node.template, defaults, inline=_is_inline(node))
+        if node.locks:
+            found = lock_tags((lock.name for lock in node.locks), inline=_is_inline(node))
             if found:
                 own[node] = found
     return own

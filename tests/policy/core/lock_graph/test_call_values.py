@@ -150,6 +150,15 @@ def test_defaults_of_all_templates_are_filled_in_each() -> None:
     }
 
 
+def test_locks_about_to_be_injected_are_filled_in_too() -> None:
+    """A rule may name its lock by an input."""
+    call = calling("plain", arguments=arguments(env="{{item}}"), withItems=["a", "b"])
+    templates: list[JsonValue] = [dag("main", call), leaf("plain", inputs=inputs("env"))]
+    added = {"/spec/templates/1": (f"{NAMESPACE}/Mutex/m-{{{{inputs.parameters.env}}}}",)}
+    found = held(graph_of({"entrypoint": "main", "templates": templates}, added=added))
+    assert found == {"plain[a]": ["Mutex/m-a"], "plain[b]": ["Mutex/m-b"]}
+
+
 def test_templates_that_others_may_call_have_items_too() -> None:
     """Their loops are written down, whoever calls them."""
     spec: JsonObject = {
