@@ -18,7 +18,14 @@ import msgspec
 
 from policy.core.argo_types import mismatch_messages
 from policy.core.argo_types.compiled_decoders import decode, decode_templates
-from policy.core.argo_types.lost_locks import BLOCK, LOCK_STRUCTS, lock_word, lost_lock, read_in_other_case
+from policy.core.argo_types.lost_locks import (
+    BLOCK,
+    decides_a_lock,
+    lock_word,
+    lost_lock,
+    misplaced_namespace,
+    read_in_other_case,
+)
 from policy.core.argo_types.type_table import (
     DECODES,
     KINDS,
@@ -188,7 +195,7 @@ class _ObjectWalk:
         self._left: list[Iterator[_WalkedValue | TypeMismatch]] = [iter([root])]
         self._aside: list[TypeMismatch] = []
         self._reread = False
-        self._unknown: dict[tuple[str, str], tuple[str, str]] = {}
+        self._unknown: dict[tuple[str, str, bool], tuple[str, str]] = {}
         self.warnings: list[Problem] = []
         self.lost_locks: list[Problem] = []
 
@@ -265,11 +272,13 @@ class _ObjectWalk:
         self, key: str, value: JsonValue, name: str, place: _WalkedValue, *, read_as: str | None
     ) -> None:
         """Note a field that is dropped; one that encoding/json takes for another (`read_as`) is none."""
+        above = place.above.wanted if place.above is not None else None
+        of_lock = decides_a_lock(name, above.name if isinstance(above, StructType) else "")
         if read_as is not None:
-            if read_as == BLOCK or name in LOCK_STRUCTS:
+            if read_as == BLOCK or of_lock:
                 self._warn(place.path(key), read_in_other_case(key, read_as))
             return
-        like, hint = self._similar(key, name)
+        like, hint = self._similar(key, name, of_lock=of_lock)
         lost = ""
         if len(self.lost_locks) < MAX_MISMATCHES:
             lost = lost_lock(key, value, place.structs(), like)
@@ -278,15 +287,15 @@ class _ObjectWalk:
         elif hint:
             self._warn(place.path(key), hint)
 
-    def _similar(self, key: str, name: str) -> tuple[str, str]:
+    def _similar(self, key: str, name: str, *, of_lock: bool) -> tuple[str, str]:
         """Return the word for locks that an unknown field is like, and the sentence about it, if any."""
-        known = self._unknown.get((name, key))
+        known = self._unknown.get((name, key, of_lock))
         if known is None:
             if len(self._unknown) >= MAX_UNKNOWN:
                 return "", ""
-            always = name in LOCK_STRUCTS
-            known = lock_word(key), mismatch_messages.unknown(key, STRUCTS[name], always=always)
-            self._unknown[name, key] = known
+            hint = misplaced_namespace(key, name) if of_lock else ""
+            hint = hint or mismatch_messages.unknown(key, STRUCTS[name], always=of_lock)
+            known = self._unknown[name, key, of_lock] = lock_word(key), hint
         return known
 
     def _warn(self, path: str, message: str) -> None:

@@ -24,6 +24,10 @@ _LISTS: Final = {
 _WORDS: Final = (BLOCK, *_LISTS)
 LOCK_STRUCTS: Final = frozenset({"Synchronization", "SemaphoreRef", "Mutex", "SyncDatabaseRef"})
 """Structs of which every field decides which lock is taken."""
+_REF: Final = "SemaphoreRef"
+_REFERENCES: Final = {"ConfigMapKeySelector": "configMapKeyRef", "SyncDatabaseRef": "database"}
+"""Fields of a semaphore that say where its limit is, by their structs."""
+_NAMESPACE: Final = "namespace"
 _CALLS: Final = frozenset({"DAGTask", "WorkflowStep", "LifecycleHook"})
 _SPECS: Final = frozenset({"Template", "WorkflowSpec"})
 _STATUS: Final = "status"
@@ -49,6 +53,22 @@ def lost_lock(field: str, value: JsonValue, places: Iterable[Place], like: str =
 def lock_word(field: str) -> str:
     """Return the word for locks that a field is like, "" where it is like none; it takes time to look."""
     return nearest(field[: LONGEST_WORD + 1].casefold(), _WORDS, likeness=_LIKENESS)
+
+
+def decides_a_lock(struct: str, around: str) -> bool:
+    """Return whether a field of a struct inside another decides which lock is taken."""
+    return struct in LOCK_STRUCTS or around == _REF
+
+
+def misplaced_namespace(field: str, struct: str) -> str:
+    """Return the sentence about a namespace in the reference to a limit, "" for another field."""
+    reference = _REFERENCES.get(struct)
+    if reference is None or field.casefold() != _NAMESPACE:
+        return ""
+    return (
+        "is no field that Argo reads here, so the lock of the Workflow's own namespace is taken: write it "
+        f"one level higher, beside {reference}"
+    )
 
 
 def read_in_other_case(field: str, right: str) -> str:

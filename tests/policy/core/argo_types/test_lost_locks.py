@@ -172,6 +172,20 @@ def test_a_field_of_a_lock_that_argo_drops_is_always_told() -> None:
     ]
 
 
+def test_the_namespace_of_a_semaphore_stands_beside_its_key() -> None:
+    """Inside the reference it is dropped, and the ConfigMap of the own namespace is used."""
+    key: JsonObject = {"name": "limits", "key": "db", "namespace": "shared"}
+    semaphore: JsonObject = {"configMapKeyRef": {**key, "scope": 1}}
+    report = report_of("Workflow", {"spec": {"synchronization": {"semaphores": [semaphore]}}})
+    where = "spec.synchronization.semaphores[0].configMapKeyRef"
+    assert [(each.path, each.message.rpartition(": ")[2]) for each in report.warnings] == [
+        (f"{where}.namespace", "write it one level higher, beside configMapKeyRef"),
+        (f"{where}.scope", "known are key, name, optional"),
+    ]
+    elsewhere: JsonObject = {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": key}}]}
+    assert report_of("Workflow", {"spec": {"templates": [{"container": elsewhere}]}}) == NOTHING_WRONG
+
+
 def test_below_a_step_argo_reads_fields_in_any_case() -> None:
     """It decodes steps by encoding/json: nothing is dropped; only a lock is told, which we do not read."""
     arguments: JsonObject = {"parameters": [{"name": "p", "Value": "hello"}]}
