@@ -14,9 +14,10 @@ from lockkeeper.lint.reading import lint_objects
 from lockkeeper.manifests.applied_templates import as_applied
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.reading import Inputs, read_inputs, unread
-from lockkeeper.options.command_options import add_output, add_policies, print_values
+from lockkeeper.options.command_options import add_output, add_policies, option_type, print_values
 from lockkeeper.options.file_options import add_file_options, existing_policies, nothing_in
-from lockkeeper.process.console import UsageError, print_message
+from lockkeeper.process.console import UsageError, print_message, utc_now
+from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows, time_with_zone
 from lockkeeper.reviewing.object_review import ReviewedManifest, review_manifest
 from lockkeeper.reviewing.review_report import policy_report, review_report
 from lockkeeper.reviewing.review_table import review_table
@@ -28,13 +29,16 @@ from webhook.http_errors import BadRequest
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
+  lockkeeper review my-workflow.yaml --policies policies/ --running 5 --at 2026-12-01T20:00:00+01:00
   kustomize build . | lockkeeper review - --policies policies/ -o json
 
-Every document is reviewed by itself, as if nothing else ran. Templates, ConfigMaps, Namespaces and policies
-among the files count as applied, templates with the locks that policies put into them. Workflows in Sensors,
-in ScheduledWorkflows of Kubeflow and in manifests of resource templates are reviewed too, and documents that
-are no Kubernetes objects passed over. Exit codes: 0 nothing is denied, 1 something is, 2 a file or a policy
-cannot be read, or there is nothing to review."""
+Every document is reviewed by itself, as if nothing else ran: --running and --at say what to assume. "queued"
+is one that would have to wait; one that starts at once is allowed, and one that can never start is an error.
+Templates, ConfigMaps, Namespaces and policies among the files count as applied, templates with the locks that
+policies put into them. Workflows in Sensors, in ScheduledWorkflows of Kubeflow and in manifests of resource
+templates are reviewed too, and documents that are no Kubernetes objects passed over. Exit codes: 0 no error,
+1 something is denied or can never start (with --strict also for warnings), 2 a file or a policy cannot be
+read, or there is nothing to review."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +71,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="namespace of Workflows and policies that name none (default %(default)s)",
     )
     parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
+    parser.add_argument(
+        "--running",
+        type=option_type(RunningWorkflows.parse),
+        action="append",
+        default=[],
+        metavar="[NAMESPACE=]N[/TASKS]",
+        help="assume that N Workflows run: in the namespace of each object, or in the one named. Each uses "
+        "what the one under review uses, unless the tasks of all N are given; repeatable (default: none)",
+    )
+    parser.add_argument(
+        "--at",
+        type=option_type(time_with_zone),
+        metavar="TIME",
+        help="assume this time, for windows; with a zone, as 2026-12-01T03:00:00+01:00 (default: now)",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -98,9 +118,12 @@ def _reviewed(
 ) -> tuple[Inputs, list[tuple[Manifest, ReviewedManifest]]]:
     """Return the decision about each object, and the inputs with what turned out to be unreadable."""
     pairs = []
+    assumed = Assumptions(arguments.at or utc_now(), tuple(arguments.running))
     for manifest in inputs.manifests:
         try:
-            reviewed = review_manifest(manifest, snapshot, arguments.namespace, arguments.user)
+            reviewed = review_manifest(
+                manifest, snapshot, arguments.namespace, arguments.user, assumed=assumed
+            )
         except BadRequest as error:
             inputs = unread(inputs, manifest, f"cannot be reviewed: {error}")
             continue
@@ -119,7 +142,7 @@ def _print(
     """Print in the format asked for; return the exit code."""
     reviewed = [each for _, each in pairs]
     if arguments.output in FOR_PROGRAMS:
-        print(written(report, arguments.output, strict=False), end="")
+        print(written(report, arguments.output, strict=arguments.strict), end="")
     else:
         for each in report.about_files:
             print_message(line_of(each))
@@ -127,4 +150,6 @@ def _print(
             print_values(reviewed, arguments.output)
         elif pairs:
             print(review_table(pairs, arguments.show), end="")
-    return 2 if report.unreadable else int(bool(report.errors))
+    if report.unreadable:
+        return 2
+    return 1 if report.errors or (arguments.strict and report.findings) else 0

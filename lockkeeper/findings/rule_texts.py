@@ -18,6 +18,10 @@ _TEXTS: Final[dict[str, RuleText]] = {
     Code.EXCEEDED_QUOTA: RuleText(
         "The Workflow alone exceeds a limit of a quota.", "Make it smaller, or raise the limit."
     ),
+    Code.EXCEEDS_MAX_QUOTA: RuleText(
+        "The Workflow is larger than a limit ever is, so it would wait for ever.",
+        "Make it smaller, or raise the limit.",
+    ),
     Code.UNBOUNDED_TASKS: RuleText(
         "A limit on tasks applies, and spec.parallelism is not set.",
         "Set spec.parallelism, or perWorkflow.defaultTasks in the quota.",

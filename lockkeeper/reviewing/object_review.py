@@ -1,17 +1,16 @@
-"""The decision about one object: by the webhook's own decoding and deciding, over an empty ledger."""
-
-from datetime import UTC, datetime
+"""The decision about one object: by the webhook's own decoding and deciding, over what is assumed to run."""
 
 import jsonpatch
 import msgspec
 
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.written_words import as_written
+from lockkeeper.reviewing.assumptions import Assumptions
 from policy.core.decision import quota_messages
-from policy.core.decision.decision import Decision, Reason, Side, denied
+from policy.core.decision.decision import Decision, Outcome, Reason, Side, denied
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.demands import shortfalls
+from policy.core.quota.demands import share_shortfalls, shortfalls
 from webhook import wire
 from webhook.review import decide_without_ledger
 from webhook.wire import admission_review
@@ -54,14 +53,24 @@ class ReviewedManifest(msgspec.Struct, frozen=True, rename="camel"):
         return f"{self.kind} {self.namespace}/{self.name}{inside}"
 
 
-def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> ReviewedManifest:
+def review_manifest(
+    manifest: Manifest,
+    snapshot: Snapshot,
+    namespace: str,
+    user: str,
+    *,
+    assumed: Assumptions,
+) -> ReviewedManifest:
     """Return the decision; an object that names no namespace is in the given one.
 
     Raises:
         BadRequest: it is larger than an object may be.
     """
     namespace = manifest.namespace or namespace
-    decision = _decide(manifest, snapshot, namespace, user)
+    decision = _decide(manifest, snapshot, namespace, user, assumed)
+    # It would be stored, and wait for ever: what the webhook can only warn of is a fault of the file.
+    never = () if decision.never_starts is None else (decision.never_starts,)
+    warnings = tuple(w for w in decision.warnings if not any(w.endswith(each.message) for each in never))
     carrier = manifest.carrier
     # What an object will be whose carrier fills it in is not known, and cannot be shown.
     is_known = carrier is None or not carrier.replaced
@@ -74,9 +83,9 @@ def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user
         namespace=namespace,
         name=manifest.name,
         inside="" if carrier is None else carrier.object,
-        outcome=decision.outcome.value,
-        reasons=tuple(_reason(each, manifest) for each in decision.reasons),
-        warnings=(*repeated, *decision.warnings),
+        outcome=_outcome(decision).value,
+        reasons=tuple(_reason(each, manifest) for each in (*decision.reasons, *never)),
+        warnings=(*repeated, *warnings),
         locks=tuple(f"{each.lock} on {each.template}" for each in decision.injected),
         policies=decision.policies,
         patch=patch,
@@ -84,20 +93,29 @@ def review_manifest(manifest: Manifest, snapshot: Snapshot, namespace: str, user
     )
 
 
-def _decide(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> Decision:
+def _outcome(decision: Decision) -> Outcome:
+    """Return the outcome as its author sees it: one that starts at once has been queued for a moment only."""
+    starts = decision.outcome is Outcome.QUEUED and not decision.waits
+    return Outcome.ALLOWED if starts else decision.outcome
+
+
+def _decide(
+    manifest: Manifest, snapshot: Snapshot, namespace: str, user: str, assumed: Assumptions
+) -> Decision:
     group, _, version = manifest.api_version.rpartition("/")
     envelope = admission_review(manifest.value, namespace=namespace, uid="review", user=user)
     request = envelope["request"]
     if isinstance(request, dict):
         request["kind"] = {"group": group, "version": version, "kind": manifest.kind}
     received = wire.decode(msgspec.json.encode(envelope), Side.MUTATE)
-    decision = decide_without_ledger(
-        received.review, received.fault, snapshot, datetime.now(UTC), thorough=True
-    )
+    snapshot = assumed.with_usage(received.review, snapshot)
+    decision = decide_without_ledger(received.review, received.fault, snapshot, assumed.now, thorough=True)
     if decision.allowed and decision.reservation is not None:
-        wanted = decision.reservation
-        short = shortfalls({}, wanted.requested, wanted.demands)
-        if short:  # Not even an empty ledger would admit it.
+        wanted, used = decision.reservation, snapshot.usage.used
+        short = shortfalls(used, wanted.requested, wanted.demands)
+        if wanted.share is not None:
+            short += share_shortfalls(used, wanted.requested, wanted.share)
+        if short:  # The ledger would not admit it.
             decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
     return decision
 

@@ -190,11 +190,14 @@ def _admit(
     waiting = _waiting(review, spec, labels, snapshot, at="/spec", looks_at_locks=looks_at_locks)
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
-        warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings + waiting,
+        warnings=quotas.warnings + quotas.outlook + locks.warnings + waiting,
         patch=_whole_patch(workflow, quotas, locks),
         injected=locks.injected,
         policies=sources,
         reservation=quotas.reservation,
+        outlook=quotas.outlook,
+        waits=bool(quotas.queue.wait_warning),
+        never_starts=quotas.queue.never_starts,
     )
     return for_side(decision, review.side, reasons)
 

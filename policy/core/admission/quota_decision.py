@@ -33,6 +33,21 @@ MAX_PREFIX_LENGTH: Final = 63 - SUFFIX_LENGTH
 _PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
+class QueuePart(msgspec.Struct, frozen=True):
+    """How a Workflow shows that it waits, the warning of a wait that is foreseen, and why it is refused.
+
+    `never_starts` is why the wait has no end.
+    """
+
+    reasons: tuple[Reason, ...] = ()
+    wait_warning: str = ""
+    never_starts: Reason | None = None
+    patch: tuple[PatchOp, ...] = ()
+
+
+NOT_QUEUED: Final = QueuePart()
+
+
 class QuotaPart(msgspec.Struct, frozen=True):
     """The quotas' part of a decision; `outlook` are warnings that matter only if the Workflow is admitted."""
 
@@ -41,6 +56,7 @@ class QuotaPart(msgspec.Struct, frozen=True):
     outlook: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
     queued: bool = False
+    queue: QueuePart = NOT_QUEUED
     reservation: ReservationRequest | None = None
 
 
@@ -119,14 +135,6 @@ class _ReservationPart(msgspec.Struct, frozen=True):
     reservation: ReservationRequest | None = None
 
 
-class _QueuePart(msgspec.Struct, frozen=True):
-    """How a Workflow shows that it waits, what its creator is warned of, and why the queue refuses it."""
-
-    reasons: tuple[Reason, ...] = ()
-    warnings: tuple[str, ...] = ()
-    patch: tuple[PatchOp, ...] = ()
-
-
 def apply_quotas(
     subject: GovernedWorkflow,
     quotas: Sequence[CompiledQuota],
@@ -159,15 +167,16 @@ def apply_quotas(
     reserved = _reservation(check, effects[OnExceed.DENY], subject, policies.root)
     run = scheduled_by(metadata) if queued and review.related.policy else None
     origin = _origin(subject, child, run, tasks.by, queued=queued)
-    queue = _queue_part(check, queueing, policies.rules, subject, run) if queued else _QueuePart()
+    queue = _queue_part(check, queueing, policies.rules, subject, run) if queued else NOT_QUEUED
     marked = hold.mark_patch(workflow.metadata, marks, reservation=reserved.id, hold=queued, origin=origin)
     reasons = tasks.faults + priority.faults + queue.reasons
     return QuotaPart(
         reasons=reasons,
         warnings=(_child_warning(child, metadata, queued=queued and not reasons),) if child.why else (),
-        outlook=(*exceeded, *tasks.warnings, *priority.warnings, *queue.warnings),
+        outlook=(*exceeded, *tasks.warnings, *priority.warnings, *filter(None, (queue.wait_warning,))),
         patch=(*marked, *_spec_patch(workflow, tasks, priority), *queue.patch, *reserved.patch),
         queued=queued,
+        queue=queue,
         reservation=reserved.reservation,
     )
 
@@ -323,7 +332,7 @@ def _queue_part(
     rules: QueueRules,
     subject: GovernedWorkflow,
     run: OwnerReference | None,
-) -> _QueuePart:
+) -> QueuePart:
     """Return how a Workflow waits for quotas that queue, in the queue of its namespace with these `rules`.
 
     Only the mutating side decides whether the queue is full: at the validating side the Workflow itself may
@@ -345,27 +354,33 @@ def _queue_part(
         full = wait_messages.refusal(namespace, depth - 1, rules)
         if full is not None:
             reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
-    warning = _wait_warning(check, queueing, place, position)
-    return _QueuePart(
+    never, warning = _wait_warning(check, queueing, rules, place, position)
+    return QueuePart(
         reasons=reasons,
-        warnings=(warning,) if warning else (),
+        wait_warning=warning,
+        never_starts=never,
         patch=tuple(hold.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),
     )
 
 
-def _wait_warning(check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: str, position: int) -> str:
-    """Return the warning of a wait that the view of usage foresees, or that a Workflow never fits, or ""."""
+def _wait_warning(
+    check: _QuotaCheck, queueing: Sequence[CompiledQuota], rules: QueueRules, place: str, position: int
+) -> tuple[Reason | None, str]:
+    """Return why a Workflow never starts, if so, and the warning of a wait that is foreseen, or ""."""
     view, demanded = check.snapshot.usage, check.demanded(queueing)
     short = check.short(view.used, demanded)
     # What fits beside all that run would fit without them.
     alone = check.short({}, demanded) if short else ()
     for each in alone:
         if each.never_fits:
-            return f"lockkeeper: queued, but {quota_messages.never_fits(each)}"
+            never = quota_messages.never_starts(each)
+            return never, f"lockkeeper: queued, but {never.message}"
+    if rules.stop_policy is StopPolicy.HOLD:
+        return None, f"lockkeeper: queued, {place}; {wait_messages.on_hold(check.namespace, rules)}"
     for each in alone:
         if each.must_rise:
-            return f"lockkeeper: queued, {place}; {quota_messages.must_rise(each)}"
+            return None, f"lockkeeper: queued, {place}; {quota_messages.must_rise(each)}"
     if not view.knows(check.namespace):
-        return ""
+        return None, ""
     waits = short or check.short_behind(position - 1, queueing, demanded)
-    return f"lockkeeper: queued, {place}; {quota_messages.SEEN_BY_ARGO}" if waits else ""
+    return None, f"lockkeeper: queued, {place}; {quota_messages.SEEN_BY_ARGO}" if waits else ""

@@ -78,6 +78,7 @@ class Code(StrEnum):
     """Stable identifiers of reasons, for machines and documentation."""
 
     EXCEEDED_QUOTA = "ExceededQuota"
+    EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
     UNBOUNDED_TASKS = "UnboundedTasks"
     TASKS_ABOVE_CAP = "TasksAboveCap"
     PRIORITY_ABOVE_CAP = "PriorityAboveCap"
@@ -146,7 +147,11 @@ class ReservationRequest(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The outcome of a review. `patch` is empty unless the side is MUTATE and nothing was refused."""
+    """The outcome of a review. `patch` is empty unless the side is MUTATE and nothing was refused.
+
+    `outlook` are those of the warnings that say what happens after the object is stored. Of a Workflow that
+    is queued, `waits` is whether a wait is foreseen, and `never_starts` why that has no end.
+    """
 
     outcome: Outcome
     reasons: tuple[Reason, ...] = ()
@@ -155,6 +160,9 @@ class Decision(msgspec.Struct, frozen=True):
     injected: tuple[Injection, ...] = ()
     policies: tuple[str, ...] = ()
     reservation: ReservationRequest | None = None
+    outlook: tuple[str, ...] = ()
+    waits: bool = False
+    never_starts: Reason | None = None
 
     @property
     def allowed(self) -> bool:
@@ -167,11 +175,21 @@ UNGOVERNED = Decision(Outcome.UNGOVERNED)
 
 
 def denied(decision: Decision, reasons: tuple[Reason, ...]) -> Decision:
-    """Return the decision turned into a denial: nothing is patched or reserved.
+    """Return the decision turned into a denial: nothing is patched or reserved, and nothing will wait.
 
     The reservation request stays in it, so that a reservation for the same create can be cancelled.
     """
-    return msgspec.structs.replace(decision, outcome=Outcome.DENIED, reasons=reasons, patch=(), injected=())
+    return msgspec.structs.replace(
+        decision,
+        outcome=Outcome.DENIED,
+        reasons=reasons,
+        warnings=tuple([each for each in decision.warnings if each not in decision.outlook]),
+        patch=(),
+        injected=(),
+        outlook=(),
+        waits=False,
+        never_starts=None,
+    )
 
 
 def for_side(decision: Decision, side: Side, reasons: tuple[Reason, ...]) -> Decision:

@@ -14,6 +14,7 @@ from policy.core.quota.demands import Shortfall
 from policy.core.quota.usage_view import UsageView
 from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 
+_PARALLELISM: Final = "spec.parallelism"
 MAX_REASONS: Final = 10
 """Reasons shown in one message; the API server and terminals cut longer ones."""
 
@@ -86,6 +87,13 @@ def never_fits(short: Shortfall) -> str:
     return f"it can never start: {needs}; {_shrink(short)}"
 
 
+def never_starts(short: Shortfall) -> Reason:
+    """Return the same as a reason, with the field that is to be changed."""
+    message = never_fits(short)
+    field = _PARALLELISM if _PARALLELISM in message else ""
+    return Reason(Code.EXCEEDS_MAX_QUOTA, field, message, short.demand.source)
+
+
 def must_rise(short: Shortfall) -> str:
     """Return the warning for a Workflow that fits at another time, and not now, even if nothing else runs."""
     rows = short_resources(short.demand.limits, ZERO, short.requested)
@@ -120,7 +128,7 @@ def _shrink(short: Shortfall) -> str:
         return "the limit is 0, nothing may run until it is raised"
     if not limits.tasks.covers(1):
         return "the limit on tasks is 0, nothing may run until it is raised"
-    return f"set spec.parallelism to {limits.tasks} or less"
+    return f"set {_PARALLELISM} to {limits.tasks} or less"
 
 
 def queue_message(

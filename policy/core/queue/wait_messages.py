@@ -26,7 +26,7 @@ def reason(position: Position, rules: QueueRules) -> str:
             resume = f"lockkeeper resume {waiter.name} -n {waiter.namespace}"
             text = f"it is on hold (spec.suspend); {resume} ends that"
         case WaitReason.ON_HOLD:
-            text = _on_hold(waiter.namespace, rules)
+            text = on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:
             text = quota_messages.never_fits(short[0])
         case WaitReason.WAITING_FOR_QUOTA if short[0].must_rise:
@@ -58,7 +58,7 @@ def undecodable(mismatches: Sequence[TypeMismatch]) -> str:
 def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
     """Return why a new Workflow may not join a queue of this depth (code 429), None where it may."""
     if rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
-        return _on_hold(namespace, rules)
+        return on_hold(namespace, rules)
     if rules.max_length is not None and depth >= rules.max_length:
         return f"the queue of {namespace} is full: {depth} wait, {rules.max_length} may; {_RETRY_LATER}"
     return None
@@ -81,7 +81,7 @@ def ended_by_request(how: str, namespace: str, *, retried: bool) -> str:
     return f"lockkeeper: it was {how} while it waited in {namespace}: {ran}"
 
 
-def _on_hold(namespace: str, rules: QueueRules) -> str:
+def on_hold(namespace: str, rules: QueueRules) -> str:
     """Return the sentence for a queue that releases nothing."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
     what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
