@@ -16,9 +16,19 @@ from policy.core.policies.snapshot import Document, Snapshot
 from tests.corpus.schema import Crd
 from tests.interpreter.asking import wanted_by
 from tests.interpreter.drawing import LOCKS, policies_with
+from tests.interpreter.naming import KINDS, as_kind
 from tests.interpreter.running import Interpreter, Json
+from tests.interpreter.test_both_sides import check_both_sides
 from tests.interpreter.test_injection import applied, mutated
-from tests.policy.core.builders import NOW, lock_policy, review, snapshot, template_object
+from tests.interpreter.validating import refusal
+from tests.policy.core.builders import (
+    NOW,
+    cluster_lock_policy,
+    lock_policy,
+    review,
+    snapshot,
+    template_object,
+)
 
 SEEDS = range(8)
 SELECTORS: tuple[Json, ...] = (
@@ -36,8 +46,9 @@ VALIDATION: Json = {"deadlocks": "Ignore", "requireDefined": False, "unknownRefe
 
 
 class Examples(msgspec.Struct, frozen=True):
-    """The Workflows of the corpus by file, and the templates that they may refer to."""
+    """The objects of the corpus by file, the Workflows by themselves, too, and what they may refer to."""
 
+    objects: list[tuple[str, Json]]
     workflows: list[tuple[str, Json]]
     stored: dict[tuple[str, str], Json]
     templates: list[Document]
@@ -46,13 +57,17 @@ class Examples(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="module")
 def examples(corpus: Path) -> Examples:
     """Return everything that the examples hold."""
-    found = Examples([], {}, [])
+    found = Examples([], [], {}, [])
     for file in sorted((corpus / "examples").rglob("*.yaml")):
         for document in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
             kind = document["kind"] if document else ""
-            if kind == "Workflow":
-                obj = json.loads(json.dumps(document))
+            if kind not in KINDS:
+                continue
+            obj = json.loads(json.dumps(document))
+            if kind != "ClusterWorkflowTemplate":
                 obj["metadata"]["namespace"] = "team"
+            found.objects.append((file.name, obj))
+            if kind == "Workflow":
                 found.workflows.append((file.name, obj))
             elif kind in {"WorkflowTemplate", "ClusterWorkflowTemplate"}:
                 name, spec = document["metadata"]["name"], document["spec"]
@@ -111,3 +126,31 @@ def test_every_example_runs_as_before_and_under_exactly_the_locks_that_policies_
     assert outcomes["allowed"] + outcomes["denied"] == 199
     assert outcomes["denied"] < 60
     assert outcomes["changed"] > 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_sides_and_argo_take_what_is_made_of_every_example_of_any_kind(
+    seed: int, examples: Examples
+) -> None:
+    """Workflows are also judged as template objects and as schedules, one of them for each seed."""
+    policies = snapshot(*policies_of_kinds(drawn_rules(seed)), *examples.templates)
+    other = KINDS[1 + seed % 3]
+    every = examples.objects + [(file, as_kind(obj, other)) for file, obj in examples.workflows]
+    outcomes: Counter[str] = Counter()
+    for file, obj in every:
+        if "workflowTemplateRef" in obj["spec"] and obj["kind"] != "Workflow":
+            continue
+        before = refusal(obj, examples.stored)
+        changed = check_both_sides(obj, policies)
+        outcomes["taken"] += not before
+        outcomes["changed"] += changed != obj and changed is not None
+        if changed is not None and not before:
+            assert refusal(changed, examples.stored) == "", file
+    assert outcomes["taken"] >= 417
+    assert outcomes["changed"] > 50
+
+
+def policies_of_kinds(rules: list[Json]) -> list[Document]:
+    """Return a policy with these rules for all kinds."""
+    asked = {**policies_with(rules), "validate": VALIDATION, "match": {"kinds": [*KINDS]}}
+    return [cluster_lock_policy("locks", **asked)]

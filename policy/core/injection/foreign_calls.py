@@ -24,7 +24,7 @@ from policy.core.injection.template_writer import Refused, TemplateWriter
 from policy.core.injection.wrapper_templates import calling_other, choice
 from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.generated_names import can_name, generated_name, is_layer
+from policy.core.lock_model.generated_names import can_name, generated_name, is_generated, is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
 from policy.core.lock_model.rules import CompiledRule, item_of, list_of
@@ -107,11 +107,15 @@ class ForeignCalls:
     def _rules(
         self, found: ForeignTemplate, passed: Caller, *, elsewhere: bool = False
     ) -> list[CompiledRule]:
-        """Return the rules that act on a template here; with `elsewhere`, its own review's."""
+        """Return the rules that act on a template here; with `elsewhere`, its own review's.
+
+        A template that was generated has its locks for calls in its own object alone.
+        """
+        kind = found.kind if not is_generated(found.template.name or "") else None
         return [
             rule_on(rule, found.template, self._spec)
             for rule in self._locks.rules_for(found.template, self._view, passed)
-            if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
+            if rule.policy in self._active and elsewhere == (kind in rule.policy.kinds)
         ]
 
     def _holder(

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.injection.effective_rules import conditions_clash, one_rule_each
-from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_layer
+from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_generated, is_layer
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.lock_model.rules import CompiledRule, chosen_name
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
@@ -107,7 +107,8 @@ class Outline(msgspec.Struct, frozen=True):
 
     `inbound` has the calls of each body, and `order` the numbers of bodies, callers first. `tops` gives the
     place of a body in spec.templates; inline ones have none. `names` gives its number by its name; the first
-    of two with one name counts. `foreign` are the calls of templates of other objects.
+    of two with one name counts. `foreign` are the calls of templates of other objects. With `names_unknown`,
+    a call names its template only when it runs.
     """
 
     bodies: Sequence[TemplateBody]
@@ -116,10 +117,15 @@ class Outline(msgspec.Struct, frozen=True):
     names: Mapping[str, int]
     foreign: Sequence[CallSite]
     order: Sequence[int]
+    names_unknown: bool
 
 
 def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -> Outline:
-    """Return which body calls which in an object, callers before what they call."""
+    """Return which body calls which in an object, callers before what they call.
+
+    Other objects may call the templates of a template object, but for those that were generated for calls in
+    it: who calls one of these from outside puts the locks there (`foreign_calls`).
+    """
     bodies: list[TemplateBody] = []
     inbound: list[list[CallSite]] = []
     tops: dict[int, int] = {}
@@ -130,20 +136,21 @@ def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -
     for number in tops:
         names.setdefault(bodies[number].template.name or "", number)
     foreign: list[CallSite] = []
-    anywhere = is_template
+    names_unknown = False
     for count, site in enumerate(_sites_of(spec, bodies, at)):
         if not count % STEPS:
             budget.check(Part.INJECTION)
         if site.ref is not None:
             foreign.append(site)
         elif "{{" in (site.template or ""):
-            anywhere = True  # Known at run time only: it may be any of them.
+            names_unknown = True  # It may be any of them.
         elif (number := names.get(site.template or "", SPEC_ITSELF)) != SPEC_ITSELF:
             inbound[number].append(site)
     for number in tops:
-        if anywhere or not inbound[number]:
+        entered = is_template and not is_generated(bodies[number].template.name or "")
+        if entered or names_unknown or not inbound[number]:
             inbound[number].append(CallSite("", SPEC_ITSELF, None))
-    return Outline(bodies, inbound, tops, names, foreign, _callers_first(inbound))
+    return Outline(bodies, inbound, tops, names, foreign, _callers_first(inbound), names_unknown)
 
 
 def _collect(

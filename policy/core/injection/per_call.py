@@ -174,6 +174,9 @@ class _PerCall:
             return _fault(
                 place, needed, "its callers need different locks, and not all of them can be changed"
             )
+        if self._found.names_unknown and any(rule not in each for rule in base for _, each in apart):
+            why = "some of its callers hold it, and another call in this object names its template by a tag"
+            return _fault(place, base, f"{why}. Write out that name")
         return None
 
 

@@ -1,7 +1,8 @@
 """Layers in front of a template: a wrapper that holds a lock, and a choice of locked and free.
 
 Both are a DAG, never steps: a DAG ends as its task did, while steps turn an error into a failure with a long
-message (argo-workflows F). Inputs are passed on, and outputs are passed back. Where a layer would change what
+message (argo-workflows F). Inputs are passed on, and outputs are passed back, under names that may have tags:
+Argo finds no end of a tag in a tag, so these are named in an expression. Where a layer would change what
 a Workflow means, the reason is found here (argo-workflows F.2, F.3).
 """
 
@@ -13,6 +14,8 @@ import msgspec
 
 from policy.core.injection.needs_per_call import CallSite
 from policy.core.lock_model.generated_names import BASE_TASK, FREE_TASK, LOCKED_TASK
+from policy.core.lock_model.lock_names import parameterised
+from policy.core.lock_model.parameters import tags
 from policy.core.lock_model.when_conditions import WhenCondition
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import RawTemplate, TemplateRef
@@ -23,6 +26,11 @@ _INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description", "valu
 _Source: TypeAlias = Callable[[str, str], JsonObject]
 """What fills an output, by kind and name."""
 _OWN_NAMES: Final = re.compile(r"\b(?:tasks\.name|steps\.name|node\.name|pod\.name)\b")
+_CHANGING: Final = re.compile(
+    r"\b(?:retries|lastRetry|artifacts|outputs|status|duration|failures)\b|\b(?:now|date|ago|uuid|rand|shuffle|gen)"
+    r"\w*\("
+)
+"""What a tag may name that a layer does not have, or that is another value when the layer ends."""
 _UNPASSED: Final = re.compile(r"(?:outputs\.result|outputs\.exitCode|exitCode|ip|id|hostNodeName)\b")
 _USED: Final = re.compile(
     r"""(?:tasks|steps)(?:\.(?P<name>[-\w]+)|\[['"](?P<quoted>[-\w]+)['"]\])\s*\.\s*"""
@@ -55,10 +63,17 @@ def wrapper(
     name: str, target: JsonObject, body: RawTemplate, block: JsonObject, *, retried: bool
 ) -> JsonObject:
     """Return a DAG of one task, which runs `target` under the locks of `block`."""
+
+    def source(field: str, kind: str, each: str) -> JsonObject:
+        if parameterised(str(each)):
+            in_expression = "expression" if field == "parameter" else "fromExpression"
+            return {in_expression: f"tasks.{BASE_TASK}.outputs.{kind}['{each}']"}
+        return {field: f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"}
+
     outputs = _outputs(
         body,
-        lambda kind, each: {"parameter": f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"},
-        lambda kind, each: {"from": f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"},
+        lambda kind, each: source("parameter", kind, each),
+        lambda kind, each: source("from", kind, each),
     )
     task: JsonObject = {"name": BASE_TASK, **target, **_arguments(body)}
     return {**_layer(name, body, outputs, [task], retried=retried), "synchronization": block}
@@ -147,13 +162,27 @@ def _outputs(body: RawTemplate, parameter: _Source, artifact: _Source) -> JsonOb
     return _parts(
         body,
         "outputs",
-        lambda each: {"name": each["name"], "valueFrom": parameter("parameters", each["name"])},
+        lambda each: {
+            "name": each["name"],
+            "valueFrom": parameter("parameters", each["name"]),
+            **_global_name(each),
+        },
         lambda each: {
             "name": each["name"],
             **artifact("artifacts", each["name"]),
             **({"optional": True} if each.get("optional") else {}),
+            **_global_name(each),
         },
     )
+
+
+def _global_name(output: Mapping[str, Any]) -> JsonObject:
+    """Return the global name of an output where Argo has to find it in the template that is called.
+
+    One without tags is known from the base, wherever that is called.
+    """
+    name = output.get("globalName")
+    return {"globalName": name} if isinstance(name, str) and parameterised(name) else {}
 
 
 def why_not_around(body: RawTemplate, spec: Mapping[str, Any]) -> str:
@@ -182,9 +211,22 @@ def _unpassed_values(body: RawTemplate) -> Iterator[str]:
     for each in _named_parts(body, "inputs", "parameters"):
         if not (each.get("valueFrom") or {}).keys() <= {"configMapKeyRef", "default"}:
             yield f'its input "{each.get("name")}" is filled in from outside'
+    yield from _outputs_unlike(body)
+
+
+def _outputs_unlike(body: RawTemplate) -> Iterator[str]:
     for each in _named_parts(body, "outputs", "parameters"):
         if "supplied" in (each.get("valueFrom") or {}):
             yield f'its output "{each.get("name")}" is given by the user who resumes it'
+    for kind in ("parameters", "artifacts"):
+        for each in _named_parts(body, "outputs", kind):
+            for name in filter(_changes, (str(each["name"]), str(each.get("globalName") or ""))):
+                yield f'its output is named "{name}", which a layer would fill in otherwise'
+
+
+def _changes(name: str) -> bool:
+    """Return whether the tags of a name may get other values in a layer than in its base."""
+    return any(_CHANGING.search(name[begin:end]) for begin, end in tags(name))
 
 
 class TaskUses(msgspec.Struct, frozen=True):

@@ -1,10 +1,11 @@
 """Which locks a spec gets by the lock policies of its namespace, and what is wrong with its locks."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from policy.core.decision.decision import NO_OBJECT, Injection, Reason
+from policy.core.decision.decision import NO_OBJECT, Code, Injection, Reason
 from policy.core.injection.inject import convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.unknown_selection import hidden_from_rules
@@ -13,9 +14,10 @@ from policy.core.lock_checks.reference_faults import written_locks
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, Rulebook, marks_of
 from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import template_owner
+from policy.core.lock_model.generated_names import base_name, is_generated
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
 from policy.core.lock_review.redirect import Redirect, redirect_of
-from policy.core.objects.json_patch import PatchOp
+from policy.core.objects.json_patch import PatchOp, field_path, pointer
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.well_known import SIBLING, SIBLING_OF
 from policy.core.objects.workflow import Metadata, WorkflowSpec
@@ -103,9 +105,9 @@ def review_spec_locks(
 ) -> LockPart:
     """Return what policies decide about the WorkflowSpec of an object of any kind.
 
-    Four steps may refuse it: injection (`convert_and_inject`), the locks that are written
-    (`written_locks`), what only the graph shows (`review_graph`), and the locks that templates of other
-    objects lack (`missing_lock_findings`). None of them calls back.
+    Five steps may refuse it: injection (`convert_and_inject`), the locks that are written
+    (`written_locks`), what only the graph shows (`review_graph`), the locks that templates of other objects
+    lack (`missing_lock_findings`), and the start of a generated template. None of them calls back.
     """
     result = convert_and_inject(spec, rulebook, reviewed)
     spec, found, injected = result.spec, result.found, result.injected
@@ -116,8 +118,9 @@ def review_spec_locks(
         owner = template_owner(reviewed.kind, reviewed.name, spec, reviewed.at)
         graph = review_graph(owner, found, rulebook, reviewed.library, injected.patch)
     missing = missing_lock_findings(spec, found, rulebook, reviewed, snapshot)
+    started = () if spec.workflow_template_ref is None else tuple(_generated_starts(spec, reviewed))
     return LockPart(
-        reasons=written.reasons + injected.faults + graph.reasons + missing.reasons,
+        reasons=written.reasons + injected.faults + graph.reasons + missing.reasons + started,
         warnings=(
             *written.warnings,
             *injected.warnings,
@@ -131,3 +134,16 @@ def review_spec_locks(
         injected=injected.locks,
         note=injected.note,
     )
+
+
+def _generated_starts(spec: WorkflowSpec, reviewed: ReviewedObject) -> Iterator[Reason]:
+    """Yield the fields that start a generated template of another object, made for calls that hold a lock."""
+    hooks = (spec.hooks or {}).items()
+    hooked = ((f"/hooks{pointer(event)}/template", hook.template) for event, hook in hooks)
+    for where, name in (("/entrypoint", spec.entrypoint), ("/onExit", spec.on_exit), *hooked):
+        if name and is_generated(name):
+            message = (
+                f'"{name}" is generated from "{base_name(name)}" for calls in its own object, with the locks '
+                f'that these calls need. Write "{base_name(name)}"'
+            )
+            yield Reason(Code.LOCK_CONFLICT, field_path(reviewed.at + where), message)

@@ -245,3 +245,52 @@ def test_what_a_template_of_another_object_calls_cannot_be_reached(referenced: s
         assert [(each.code, each.field) for each in decision.reasons] == [
             (Code.LOCK_CONFLICT, "spec.templates[0].dag.tasks[0].templateRef")
         ]
+
+
+def test_a_wrapper_gives_outputs_whose_names_have_tags() -> None:
+    """Argo finds no end of a tag in a tag, so an expression names them; such global names are repeated."""
+    name = "file-{{inputs.parameters.p}}"
+    outputs: JsonObject = {
+        "parameters": [
+            {"name": name, "valueFrom": {"path": "/p"}, "globalName": "{{inputs.parameters.p}}"},
+            {"name": "plain", "valueFrom": {"path": "/q"}, "globalName": "known"},
+        ],
+        "artifacts": [{"name": name, "path": "/f", "globalName": "all-{{workflow.name}}"}],
+    }
+    main: JsonObject = {"name": "main", "dag": {"tasks": [_task("a")]}}
+    obj = workflow({"entrypoint": "main", "templates": [main, {**LOAD, "outputs": outputs}]})
+    _, _, made = _put(obj, _policy(more={"strategy": "Wrapper"}))
+    assert at(made, "outputs") == {
+        "parameters": [
+            {
+                "name": name,
+                "valueFrom": {"expression": f"tasks.base.outputs.parameters['{name}']"},
+                "globalName": "{{inputs.parameters.p}}",
+            },
+            {"name": "plain", "valueFrom": {"parameter": "{{tasks.base.outputs.parameters.plain}}"}},
+        ],
+        "artifacts": [
+            {
+                "name": name,
+                "fromExpression": f"tasks.base.outputs.artifacts['{name}']",
+                "globalName": "all-{{workflow.name}}",
+            }
+        ],
+    }
+
+
+def test_callers_that_hold_the_lock_beside_a_call_by_a_tag_are_refused() -> None:
+    """That call may run the copy without the lock, and which template it runs is known only at run time."""
+    held: JsonObject = {"name": "all", "synchronization": HELD, "steps": [[_task("a")]]}
+    open_: JsonObject = {"name": "any", "steps": [[_task("b", template="{{workflow.parameters.t}}")]]}
+    main: JsonObject = {
+        "name": "main",
+        "steps": [[_task("x", template="all")], [_task("y", template="any")]],
+    }
+    decision = _refused(workflow({"entrypoint": "main", "templates": [main, held, open_, LOAD]}), _policy())
+    [reason] = decision.reasons
+    assert reason.code is Code.LOCK_CONFLICT
+    assert reason.message == (
+        "needs the lock team-a/ConfigMap/limits/db, but some of its callers hold it, and another call in "
+        "this object names its template by a tag. Write out that name"
+    )

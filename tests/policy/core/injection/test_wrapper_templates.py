@@ -27,6 +27,8 @@ def _with(**parts: JsonValue) -> JsonObject:
         ),
         _with(outputs={"parameters": [{"name": "o", "valueFrom": {"path": "/o"}}]}),
         _with(retryStrategy={"limit": 2}, timeout="5m", memoize={"key": "k"}),
+        _with(outputs={"artifacts": [{"name": "file-{{inputs.parameters.p}}", "path": "/f"}]}),
+        _with(outputs={"parameters": [{"name": "o", "value": "x", "globalName": "{{workflow.name}}"}]}),
     ],
 )
 def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> None:
@@ -55,6 +57,16 @@ def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> No
             _with(suspend={}, outputs={"parameters": [{"name": "o", "valueFrom": {"supplied": {}}}]}),
             {},
             'output "o" is given by the user who resumes it',
+        ),
+        (
+            _with(outputs={"artifacts": [{"name": "try-{{retries}}", "path": "/f"}]}),
+            {},
+            'output is named "try-{{retries}}", which a layer would fill in otherwise',
+        ),
+        (
+            _with(outputs={"parameters": [{"name": "o", "value": "x", "globalName": "{{=sprig.uuidv4()}}"}]}),
+            {},
+            'output is named "{{=sprig.uuidv4()}}"',
         ),
         (PLAIN, {"templateDefaults": {"timeout": "5m"}}, "templateDefaults.timeout would act on the layer"),
     ],

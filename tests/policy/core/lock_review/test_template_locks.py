@@ -17,6 +17,7 @@ from tests.policy.core.builders import (
     cluster_lock_policy,
     definition,
     lock_policy,
+    mutate,
     patched,
     review_of,
     rule,
@@ -24,6 +25,7 @@ from tests.policy.core.builders import (
     semaphore_target,
     snapshot,
     template_object,
+    workflow,
 )
 
 DB: Final = semaphore_target("db")
@@ -178,3 +180,82 @@ def test_a_template_of_the_cluster_has_no_namespace_whatever_the_request_has() -
     review = review_of(_object("ClusterWorkflowTemplate"))
     asked = msgspec.structs.replace(review, namespace=NAMESPACE)
     assert apply_policies(asked, _policies(), NOW) == apply_policies(review, _policies(), NOW)
+
+
+def _nightly(kind: str, how: str) -> JsonObject:
+    """Return an object in which a template holds the lock around what a rule selects."""
+    step: JsonObject = {"name": "s", "template": "load"}
+    calls: JsonObject = {"steps": [[step]]} if how == "steps" else {"dag": {"tasks": [step]}}
+    held: JsonObject = {"name": "all", "synchronization": {"semaphores": [semaphore("db")]}, **calls}
+    return _object(kind, {"entrypoint": "all", "templates": [held, LOAD]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["steps", "dag"])
+@pytest.mark.parametrize("strategy", ["Auto", "Direct", "Clone", "Wrapper"])
+def test_a_template_that_holds_a_lock_around_what_wants_it_can_be_created(
+    kind: str, how: str, strategy: str
+) -> None:
+    """What is called gets no lock there; the copy for that is not taken for one that others call."""
+    policies = _policies(inject=[{**rule("r", DB, names=["load"]), "strategy": strategy}])
+    obj = _nightly(kind, how)
+    changed = patched(obj, _decide(obj, policies).patch)
+    assert _decide(changed, policies).patch == ()
+    validated = apply_policies(review_of(changed, Side.VALIDATE), policies, NOW)
+    assert (validated.outcome, validated.reasons) == (Outcome.ALLOWED, ())
+
+
+def _stored() -> tuple[Snapshot, str]:
+    """Return a cluster with such a template as it is stored, and the name of its copy without the lock."""
+    policies = _policies(("Workflow", "WorkflowTemplate"))
+    obj = _nightly("WorkflowTemplate", "steps")
+    spec = at(patched(obj, _decide(obj, policies).patch), "spec")
+    assert isinstance(spec, dict)
+    name = at(spec, "templates", 2, "name")
+    assert isinstance(name, str)
+    assert name.startswith("load-lk")
+    policy = cluster_lock_policy(
+        "all",
+        match={"kinds": ["Workflow", "WorkflowTemplate"]},
+        semaphores=[definition("db")],
+        inject=[rule("r", DB, names=["load"])],
+    )
+    return snapshot(policy, template_object("nightly", spec)), name
+
+
+def test_who_calls_a_copy_without_the_lock_from_elsewhere_gets_the_lock() -> None:
+    """So the copy is no way around the rule."""
+    policies, name = _stored()
+    call: JsonObject = {"name": "s", "templateRef": {"name": "nightly", "template": name}}
+    decision = mutate(
+        workflow({"entrypoint": "m", "templates": [{"name": "m", "steps": [[call]]}]}), policies
+    )
+    assert [each.lock for each in decision.injected] == ["team-a/ConfigMap/limits/db"]
+    call["templateRef"] = {"name": "nightly", "template": "load"}
+    assert (
+        mutate(workflow({"entrypoint": "m", "templates": [{"name": "m", "steps": [[call]]}]}), policies).patch
+        == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ("entrypoint", "spec.entrypoint"),
+        ("onExit", "spec.onExit"),
+        ("hooks", "spec.hooks.exit.template"),
+    ],
+)
+def test_who_starts_a_copy_without_the_lock_is_refused(field: str, where: str) -> None:
+    """A Workflow without templates has no place for the lock."""
+    policies, name = _stored()
+    value: JsonValue = {"exit": {"template": name}} if field == "hooks" else name
+    decision = mutate(workflow({"workflowTemplateRef": {"name": "nightly"}, field: value}), policies)
+    [reason] = decision.reasons
+    assert (reason.code, reason.field) == (Code.LOCK_CONFLICT, where)
+    assert reason.message == (
+        f'"{name}" is generated from "load" for calls in its own object, with the locks that these calls '
+        'need. Write "load"'
+    )
+    named: JsonValue = {"exit": {"template": "load"}} if field == "hooks" else "load"
+    assert mutate(workflow({"workflowTemplateRef": {"name": "nightly"}, field: named}), policies).allowed
