@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.service.world import draft, is_held, labels_of, name_of, part
@@ -66,6 +66,9 @@ class Author:
             return
         if row.resubmitted:
             self._resubmit(stored)
+        if row.stopped_after is not None:
+            scheduler.pause(row.stopped_after)
+            self._stop(name_of(stored))
         if row.deleted_after is not None:
             scheduler.pause(row.deleted_after)
             self._delete(name_of(stored))
@@ -122,6 +125,14 @@ class Author:
     def _delete(self, name: str) -> None:
         try:
             self._client.delete(WORKFLOWS, name, namespace=self._row.namespace)
+        except ClusterError:
+            return
+
+    def _stop(self, name: str) -> None:
+        """Stop a Workflow, as `argo stop` does; Argo itself takes no notice of it here."""
+        patch = MergePatch({"spec": {"shutdown": "Stop"}})
+        try:
+            self._client.patch(WORKFLOWS, name, patch, namespace=self._row.namespace)
         except ClusterError:
             return
 

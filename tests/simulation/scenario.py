@@ -32,6 +32,7 @@ class Feature(StrEnum):
     BORROWING = "pools whose members borrow from each other"
     TWINS = "several creates of one name at nearly the same time"
     LINES = "Workflows that create others, which create others"
+    STOPS = "stops of Workflows, which wait or run by then"
     POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
 
 
@@ -89,6 +90,7 @@ class Row(msgspec.Struct, frozen=True):
     bypass: bool
     spoilt: bool
     mutator_away: bool
+    stopped_after: int | None = None
     twins: tuple[Twin, ...] = ()
     children: tuple["Row", ...] = ()
     """What a Pod of it creates when it runs; `at` is after that."""
@@ -240,6 +242,9 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         resubmitted=choices.chance(f"{name} resubmitted", 0.15),
         bypass=Feature.BYPASS in features and choices.chance(f"{name} bypass", 0.06),
         spoilt=choices.chance(f"{name} spoilt", 0.1),
+        stopped_after=choices.between(f"{name} stopped at", 10 * MILLISECOND, 5 * SECOND)
+        if Feature.STOPS in features and choices.chance(f"{name} stopped", 0.15)
+        else None,
         twins=() if generated or Feature.TWINS not in features else _twins(choices, name),
         mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
     )
