@@ -1,37 +1,55 @@
 """The command line: `lockkeeper COMMAND`. What commands there are is in `lockkeeper.cli.commands`."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from io import TextIOWrapper
+from typing import Final, TextIO
 
 from lockkeeper.cli.commands import COMMANDS
-from lockkeeper.process.console import UsageError, print_message
+from lockkeeper.process.console import UsageError, print_message, reason_of
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 _USAGE: Final = 2
 """Exit code for everything that the caller has to correct: arguments, files, a port in use."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk that takes no more output."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 1 findings, 2 usage."""
+    _prepare_output()
     words = _usual_words(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:  # The reader, such as `head`, has read enough.
+        _write_to_nobody(sys.stdout, sys.stderr)
+        return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _write_to_nobody(sys.stdout)
+        print_message(f"the output cannot be written: {reason_of(error)}")
+        return _USAGE
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         _check_command(words)
         parsed = _parser(words).parse_args(words)
         code: int = parsed.run(parsed)
-        sys.stdout.flush()
     except UsageError as error:
         for line in error.lines:
             print_message(line)
         return _USAGE
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:  # The reader, such as `head`, has read enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 
@@ -59,6 +77,24 @@ def _check_command(words: Sequence[str]) -> None:
 
     hint = did_you_mean(words[0], names)
     raise UsageError(f"there is no command {words[0]}{hint}; lockkeeper --help lists them")
+
+
+def _prepare_output() -> None:
+    """Let everything be written: names of any script on any terminal, and to nobody where it is closed.
+
+    What programs read is UTF-8 wherever it goes.
+    """
+    if sys.stdout is None:  # The caller closed it.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it lasts as long as we do
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _write_to_nobody(*streams: TextIO) -> None:
+    """Drop what is still to be written: flushing it at the end would fail once more."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nobody, stream.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
 from lockkeeper.embedded.play import create_child, play
 from lockkeeper.embedded.trying_out import trying_out
-from lockkeeper.process.console import print_message, url_of, utc_now, write_errors, write_to
+from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -103,10 +103,12 @@ class Embedded:
     def _send(self, message: bytes) -> None:
         os.write(self._message, message)
 
-    def _output_closed(self) -> None:
-        """End well: the reader of the output, such as `head`, has read enough."""
+    def _output_closed(self, error: OSError) -> None:
+        """End: well where the reader of the output, such as `head`, has read enough."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if self._settings.once:
+        if not isinstance(error, BrokenPipeError):
+            print_message(f"the output cannot be written: {reason_of(error)}")
+        elif self._settings.once:
             self._send(_DONE)
         os.kill(self._parent, signal.SIGTERM)
 

@@ -79,9 +79,9 @@ class EventPrinter:
         cluster: Cluster,
         stopwatch: Callable[[], float],
         out: TextIO = sys.stdout,
-        on_closed: Callable[[], None] | None = None,
+        on_closed: Callable[[OSError], None] | None = None,
     ) -> None:
-        """`on_closed` is called when the output is closed; without it that is an error."""
+        """`on_closed` is called when the output takes no more; without it that is an error."""
         self._cluster = cluster
         self._stopwatch = stopwatch
         self._out = out
@@ -233,10 +233,10 @@ class EventPrinter:
     def _write(self, text: str) -> None:
         try:
             print(text, file=self._out, flush=True)
-        except BrokenPipeError:
+        except OSError as error:
             if self._on_closed is None:
                 raise
-            self._on_closed()
+            self._on_closed(error)
 
 
 def namespace_table(by_namespace: dict[str, NamespaceTotals], snapshot: Snapshot, now: datetime) -> str:

@@ -1,6 +1,7 @@
 """Findings for people: a line each, as compilers write them, and a last line with their numbers."""
 
 from lockkeeper.findings.finding import FileFinding, FilesReport
+from lockkeeper.process.console import printable
 
 
 def table(report: FilesReport) -> str:
@@ -18,7 +19,7 @@ def line_of(finding: FileFinding) -> str:
     place = f"{finding.file}:{finding.line}" if finding.line else finding.file
     policy = f" [{finding.policy}]" if finding.policy else ""
     about = f"{finding.object}{policy}: " if finding.object or policy else ""
-    return f"{place}: {finding.level}: {finding.code}: {about}{finding.sentence}"
+    return printable(f"{place}: {finding.level}: {finding.code}: {about}{finding.sentence}")
 
 
 def _some(count: int, what: str) -> str:

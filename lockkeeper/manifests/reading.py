@@ -77,7 +77,7 @@ class _InputReader:
     def add_path(self, path: str) -> None:
         """Read a file, the files below a folder, or standard input."""
         if path == STANDARD_INPUT:
-            self.add(_STANDARD_INPUT_NAME, sys.stdin.buffer.read())
+            self._add_standard_input()
             return
         root = Path(path)
         for entry in sorted(entries(root), key=lambda each: each.name):
@@ -90,6 +90,17 @@ class _InputReader:
                 self.add(shown, content)
             else:
                 self._tell_unread(SourceError(shown, 0, 0, "", content))
+
+    def _add_standard_input(self) -> None:
+        try:
+            content = sys.stdin.buffer.read()
+        except AttributeError:  # Python has none where the caller closed it.
+            self._tell_unread(SourceError(_STANDARD_INPUT_NAME, 0, 0, "", "is closed"))
+        except OSError as error:
+            message = f"cannot be read: {error.strerror}"
+            self._tell_unread(SourceError(_STANDARD_INPUT_NAME, 0, 0, "", message))
+        else:
+            self.add(_STANDARD_INPUT_NAME, content)
 
     def add(self, file: str, content: bytes) -> None:
         """Read one text."""

@@ -1,6 +1,7 @@
 """The clock of a process and its output: log lines, sentences for people, columns, JSON, usage errors."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from functools import partial
 from typing import Final
 
 _ERROR_LEVEL: Final = b'"level":"error"'
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def utc_now() -> datetime:
@@ -38,6 +41,11 @@ def print_message(message: str) -> None:
 def reason_of(error: OSError) -> str:
     """Return why a file or an address cannot be used, in small letters."""
     return (error.strerror or str(error)).lower()
+
+
+def printable(text: str) -> str:
+    """Return a text that stays in its line and changes nothing of the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

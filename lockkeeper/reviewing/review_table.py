@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from lockkeeper.manifests.manifest import Manifest
-from lockkeeper.process.console import aligned
+from lockkeeper.process.console import aligned, printable
 from lockkeeper.process.yaml_output import as_yaml
 from lockkeeper.reviewing.object_review import ReviewedManifest
 from lockkeeper.reviewing.review_report import warning_line
@@ -13,11 +13,12 @@ from policy.core.objects.json_patch import JsonObject
 
 def review_table(pairs: Sequence[tuple[Manifest, ReviewedManifest]], show: str) -> str:
     """Return the rows and what is to be told below them; `show` is `diff`, `whole` or `none`."""
-    rows = [("FILE", "KIND", "NAMESPACE", "NAME", "DECISION", "WHY")]
+    rows: list[Sequence[str]] = [("FILE", "KIND", "NAMESPACE", "NAME", "DECISION", "WHY")]
     for _, each in pairs:
         place = f"{each.file}:{each.line}"
         name = f"{each.name} (in {each.inside})" if each.inside else each.name
-        rows.append((place, each.kind, each.namespace, name, each.outcome, _why(each)))
+        row = (place, each.kind, each.namespace, name, each.outcome, _why(each))
+        rows.append(tuple(map(printable, row)))
     return f"{aligned(rows)}\n" + "".join(_details(*pair, show) for pair in pairs)
 
 
@@ -26,8 +27,8 @@ def _details(manifest: Manifest, reviewed: ReviewedManifest, show: str) -> str:
     changed = "" if reviewed.changed is None else _changed(manifest.value, reviewed.changed, show)
     if not lines and not changed:
         return ""
-    head = f"\n{reviewed.file}:{reviewed.line} {reviewed}\n"
-    return head + "".join(f"  {line}\n" for line in lines) + changed
+    head = printable(f"{reviewed.file}:{reviewed.line} {reviewed}")
+    return f"\n{head}\n" + "".join(f"  {printable(line)}\n" for line in lines) + changed
 
 
 def _told(manifest: Manifest, reviewed: ReviewedManifest) -> Iterator[str]:

@@ -35,7 +35,7 @@ def unplaced_policies(value: Json, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path and the kind with the name of each policy that names no namespace."""
     if not isinstance(value, dict):
         return
-    items, kind, metadata = value.get("items"), value.get("kind"), value.get("metadata")
+    items, kind, metadata = value.get("items"), str(value.get("kind")), value.get("metadata")
     if kind == "List" and isinstance(items, list):
         for index, each in enumerate(items):
             yield from unplaced_policies(each, item("items", index))

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
@@ -43,9 +43,15 @@ class Lockkeeper:
         self.temporary = temporary
         self.home = temporary / "no-home"
 
-    def __call__(self, *arguments: str | Path, stdin: bytes = b"", cwd: Path = ROOT) -> Finished:
-        """Run a command to its end."""
-        with self._start(*arguments, cwd=cwd, stderr=subprocess.PIPE) as process:
+    def __call__(
+        self,
+        *arguments: str | Path,
+        stdin: bytes = b"",
+        cwd: Path = ROOT,
+        variables: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a command to its end, with some environment variables more."""
+        with self._start(*arguments, cwd=cwd, stderr=subprocess.PIPE, variables=variables) as process:
             try:
                 out, err = process.communicate(stdin, PATIENCE)
             finally:
@@ -53,13 +59,18 @@ class Lockkeeper:
         return Finished(process.returncode, out.decode(), err.decode())
 
     def _start(
-        self, *arguments: str | Path, cwd: Path, stderr: int, stdout: int = subprocess.PIPE
+        self,
+        *arguments: str | Path,
+        cwd: Path,
+        stderr: int,
+        stdout: int = subprocess.PIPE,
+        variables: Mapping[str, str] | None = None,
     ) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "lockkeeper", *map(str, arguments)]
         return subprocess.Popen(  # noqa: S603 - our own command, by this very interpreter
             command,
             cwd=cwd,
-            env=environment(self.temporary),
+            env={**environment(self.temporary), **(variables or {})},
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
@@ -80,16 +91,23 @@ class Lockkeeper:
                 watchdog.cancel()
                 watchdog.join()
 
-    def with_closed_output(self, *arguments: str | Path) -> Finished:
+    def with_closed_output(self, *arguments: str | Path, errors_too: bool = False) -> Finished:
         """Run a command whose standard output nobody reads, as `| head` leaves it."""
         reading, writing = os.pipe()
         os.close(reading)
+        return self._writing(writing, writing if errors_too else subprocess.PIPE, *arguments)
+
+    def writing_to(self, file: Path, *arguments: str | Path) -> Finished:
+        """Run a command whose standard output goes to a file."""
+        return self._writing(os.open(file, os.O_WRONLY), subprocess.PIPE, *arguments)
+
+    def _writing(self, out: int, err: int, *arguments: str | Path) -> Finished:
         try:
-            with self._start(*arguments, cwd=ROOT, stderr=subprocess.PIPE, stdout=writing) as process:
-                _, err = process.communicate(b"", PATIENCE)
+            with self._start(*arguments, cwd=ROOT, stderr=err, stdout=out) as process:
+                _, said = process.communicate(b"", PATIENCE)
         finally:
-            os.close(writing)
-        return Finished(process.returncode, "", err.decode())
+            os.close(out)
+        return Finished(process.returncode, "", (said or b"").decode())
 
     def leftovers(self) -> list[str]:
         """Return the names of what is left in the folder for temporary files."""

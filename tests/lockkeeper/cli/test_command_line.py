@@ -183,6 +183,8 @@ def test_wrong_policies_are_reported_one_line_each_with_file_and_line(
         ("--port", "-1"),
         ("--argo-version", "latest"),
         ("--argo-version", "9.9"),
+        ("--argo-version", "5"),
+        ("--argo-version", "4.10"),
         ("--task-time", "long"),
         ("--task-time", "-1"),
         ("--task-time", "0"),
@@ -263,3 +265,45 @@ def test_words_of_other_tools_are_taken(
 ) -> None:
     """Each tool has one of these forms."""
     assert lockkeeper(*words) == lockkeeper(*same)
+
+
+FULL = Path("/dev/full")
+LINT = ("lint", EXAMPLES / "workflows")
+PLAY = ("run", "--policies", POLICIES, "--workflows", EXAMPLES / "workflows", "--once", "--port", "0")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [("version",), LINT, PLAY], ids=str)
+def test_an_output_that_takes_no_more_is_one_line(
+    lockkeeper: Lockkeeper, arguments: tuple[str | Path, ...]
+) -> None:
+    """A full disk ends the command, with an exit code that is none of a finding."""
+    finished = lockkeeper.writing_to(FULL, *arguments)
+    assert finished.code != 0
+    assert finished.err.splitlines()[-1] == (
+        "lockkeeper: the output cannot be written: no space left on device"
+    )
+    assert "Traceback" not in finished.err
+
+
+def test_names_of_any_script_are_written_on_any_terminal(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """As UTF-8, which is what programs read; what would move the cursor is not written."""
+    name = "b\N{LATIN SMALL LETTER E WITH ACUTE}\N{CJK UNIFIED IDEOGRAPH-6F22}\\e[31m\\nx"
+    text = 'apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: "NAME"}\nspec: {priority: x}\n'
+    (tmp_path / "a.yaml").write_text(text.replace("NAME", name), encoding="utf-8")
+    (tmp_path / "p.yaml").write_text(WRONG_POLICIES["good.yaml"])
+    policies = ("--policies", tmp_path / "p.yaml")
+    for command in (("lint",), ("review", *policies)):
+        finished = lockkeeper(*command, tmp_path / "a.yaml", variables={"PYTHONIOENCODING": "ascii"})
+        assert (finished.code, "Traceback" in finished.err) == (1, False)
+        assert (
+            "b\N{LATIN SMALL LETTER E WITH ACUTE}\N{CJK UNIFIED IDEOGRAPH-6F22}\ufffd[31m\ufffdx"
+            in finished.out
+        )
+
+
+@pytest.mark.parametrize("arguments", [("lint", "nowhere"), ("locks", "--kubeconfig", "nowhere")], ids=str)
+def test_nobody_reads_what_is_wrong(lockkeeper: Lockkeeper, arguments: tuple[str, ...]) -> None:
+    """`lockkeeper ... 2>&1 | true` ends quietly, too."""
+    finished = lockkeeper.with_closed_output(*arguments, errors_too=True)
+    assert finished.code in (0, 2)

@@ -96,7 +96,10 @@ def test_a_closed_output_is_noticed(printed: PrintedCluster) -> None:
 
     heard: list[str] = []
     printer = EventPrinter(
-        cluster=printed.cluster, stopwatch=lambda: 0.0, out=Closed(), on_closed=lambda: heard.append("unread")
+        cluster=printed.cluster,
+        stopwatch=lambda: 0.0,
+        out=Closed(),
+        on_closed=lambda _: heard.append("unread"),
     )
     printer.text("a line")
     assert heard == ["unread"]
