@@ -176,14 +176,16 @@ def loops(size: int) -> Json:
     """Nested loops over items that are written down, on which the names of locks depend."""
     passed = {"parameters": [{"name": "x", "value": "{{inputs.parameters.x}}-{{item}}"}]}
 
+    every: tuple[Json, ...] = (
+        {"withSequence": {"count": "1000000"}},
+        {"withItems": [f"value-{k}" for k in range(60)]},
+        {"withParam": "[" + ",".join(f'"value-{k}"' for k in range(60)) + "]"},
+    )
+
     def caller(n: int) -> Json:
-        loop: Json = (
-            {"withSequence": {"count": "1000000"}},
-            {"withItems": [f"v{k}" for k in range(20)]},
-            {"withParam": "[" + ",".join(f'"{k}"' for k in range(40)) + "]"},
-        )[n % 3]
         steps = [
-            {"name": f"s{k}", "template": f"t{n + k + 1}", "arguments": passed, **loop} for k in range(2)
+            {"name": f"s{k}", "template": f"t{n + k + 1}", "arguments": passed, **loop}
+            for k, loop in enumerate(every)
         ]
         return {
             "name": f"t{n}",
