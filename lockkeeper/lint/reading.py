@@ -7,7 +7,7 @@ import msgspec
 
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.manifests.applied_templates import with_text
-from lockkeeper.manifests.manifest import Carrier, Manifest, manifest_of
+from lockkeeper.manifests.manifest import Carrier, Manifest
 from lockkeeper.manifests.reading import Inputs
 from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
@@ -105,8 +105,7 @@ class _LintReader:
 
     def _tell(self, manifest: Manifest, level: Level, code: str, problem: Problem) -> None:
         place = manifest.origin.error(problem)
-        placed_value = placed(manifest.value, self._namespace)
-        about = manifest.called(manifest_of(placed_value, manifest.origin).namespace)
+        about = manifest.called(manifest.namespace_or(self._namespace))
         self.findings.append(
             FileFinding(place.file, place.line, level, str(code), about, problem.path, problem.message)
         )

@@ -7,6 +7,7 @@ import msgspec
 
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.problems import Problem
+from policy.sources.default_namespace import placed
 from policy.sources.directory import DocumentOrigin, SourceError
 from policy.sources.yaml_positions import ParsedDocument
 
@@ -71,6 +72,12 @@ class Manifest(msgspec.Struct, frozen=True, eq=False):
             for each in faults
             if each.repeated
         )
+
+    def namespace_or(self, given: str) -> str:
+        """Return its namespace, else the given one; "" for an object of the whole cluster."""
+        metadata = placed(self.value, given).get("metadata")
+        named = metadata if isinstance(metadata, dict) else {"namespace": given}
+        return str(named.get("namespace") or "")
 
     def called(self, namespace: str) -> str:
         """Return its kind and name, and what carries it."""

@@ -50,7 +50,8 @@ class ReviewedManifest(msgspec.Struct, frozen=True, rename="camel"):
 
     def __str__(self) -> str:
         inside = f" in {self.inside}" if self.inside else ""
-        return f"{self.kind} {self.namespace}/{self.name}{inside}"
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {name}{inside}"
 
 
 def review_manifest(
@@ -66,7 +67,7 @@ def review_manifest(
     Raises:
         BadRequest: it is larger than an object may be.
     """
-    namespace = manifest.namespace or namespace
+    namespace = manifest.namespace_or(namespace)
     decision = _decide(manifest, snapshot, namespace, user, assumed)
     # It would be stored, and wait for ever: what the webhook can only warn of is a fault of the file.
     never = () if decision.never_starts is None else (decision.never_starts,)

@@ -22,7 +22,7 @@ from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_graph import AddedLocks, Graph, build_graph
 from policy.core.lock_graph.template_library import Library
-from policy.core.lock_graph.unknown_references import UnknownReference, unknown_references, unknown_tasks
+from policy.core.lock_graph.unknown_references import UnknownReference, unknown_names, unknown_references
 from policy.core.lock_model.block_locks import Lock, locks_in
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.parameters import as_written, replaced
@@ -74,8 +74,8 @@ def review_graph(
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
     if needs_no_graph(owner, found, index, changed, rulebook.budget):
-        # Then all templates that it names exist, and only tasks of its DAGs may not.
-        unknown = _unknown_tasks(owner, found, rulebook.budget)
+        # Then all templates that it names exist, and only tasks and containers may not.
+        unknown = _unknown_names(owner, found, rulebook.budget)
         if not unknown:
             return NO_FINDINGS
         shown, reasons = list(_broken(unknown, rulebook, library)), list[Reason]()
@@ -86,14 +86,14 @@ def review_graph(
     return LockFindings((*refused, *reasons), tuple(warned))
 
 
-def _unknown_tasks(
+def _unknown_names(
     owner: TemplateOwner, found: Sequence[TemplateBody], budget: Budget
 ) -> Sequence[UnknownReference]:
     """Return the tasks that DAGs lack; `found` has all DAGs, so that it follows from the templates alone."""
     templates = owner.spec.templates
     if isinstance(templates, SharedTemplates):
-        return templates.once((unknown_tasks, owner.at), lambda: tuple(unknown_tasks(found, budget)))
-    return tuple(unknown_tasks(found, budget))
+        return templates.once((unknown_names, owner.at), lambda: tuple(unknown_names(owner, found, budget)))
+    return tuple(unknown_names(owner, found, budget))
 
 
 def graph_findings(

@@ -1,4 +1,4 @@
-"""What an object refers to that does not exist: its templates, templates of other objects, tasks of a DAG.
+"""What an object refers to that does not exist: templates of its own or of others, tasks, containers.
 
 Argo validates every template of an object before it starts a Workflow of it, also those that no run reaches
 (validate.go `Workflow`), and ends the Workflow if one name is unknown. So all that is written is looked at.
@@ -18,7 +18,7 @@ from policy.core.lock_graph.run_sources import FindOwner, TemplateOwner
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
 from policy.core.objects.template_keys import described, key_of, known_key
-from policy.core.objects.workflow import Call, Dag, TemplateRef
+from policy.core.objects.workflow import Call, Dag, Template, TemplateRef
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
 
 
@@ -66,11 +66,22 @@ def unknown_references(
     for body in paced(bodies, budget, Part.GRAPH):
         if not calls_none(body.template):
             yield from walk.of_body(body, budget)
-    yield from unknown_tasks(bodies, budget)
+    yield from unknown_names(owner, bodies, budget)
 
 
-def unknown_tasks(bodies: Sequence[TemplateBody], budget: Budget = UNBOUNDED) -> Iterator[UnknownReference]:
-    """Yield the tasks that DAGs wait for, or have as their target, and that they do not have."""
+def unknown_names(
+    owner: TemplateOwner, bodies: Sequence[TemplateBody], budget: Budget = UNBOUNDED
+) -> Iterator[UnknownReference]:
+    """Yield the tasks that DAGs wait for or have as their target, and that they do not have.
+
+    So it does with the containers of sets, of which `bodies` need not have any but those that stand inline.
+    """
+    for number, template in enumerate(paced(owner.spec.templates or (), budget, Part.GRAPH)):
+        if template.container_set is not None:
+            yield from _unknown_containers_of(template, f"{owner.at}/templates/{number}", budget)
+    for body in paced(bodies, budget, Part.GRAPH):
+        if body.template.container_set is not None and body.pointer.endswith("/inline"):
+            yield from _unknown_containers_of(body.template, body.pointer, budget)
     for body in paced(bodies, budget, Part.GRAPH):
         dag = body.template.dag
         if dag is not None and dag.tasks and (dag.target or any(map(_waits, dag.tasks))):
@@ -177,6 +188,20 @@ def _unknown_tasks_of(dag: Dag, pointer: str, template: str, budget: Budget) -> 
     for name in (dag.target or "").split():
         if name not in names and not parameterised(dag.target):
             yield _unknown_task(f"{pointer}/target", name, template, known)
+
+
+def _unknown_containers_of(template: Template, pointer: str, budget: Budget) -> Iterator[UnknownReference]:
+    containers = (template.container_set.containers if template.container_set is not None else None) or ()
+    if not any(each.dependencies for each in containers):
+        return
+    known = tuple(dict.fromkeys(each.name or "" for each in containers))
+    names = frozenset(known)
+    of = f" of {template.name}" if template.name else ""
+    for index, each in enumerate(paced(containers, budget, Part.GRAPH)):
+        for number, name in enumerate(each.dependencies or ()):
+            if name not in names and not parameterised(name):
+                where = f"{pointer}/containerSet/containers/{index}/dependencies/{number}"
+                yield UnknownReference(where, f'container "{name}"{of}', Missing.NAME, name, known)
 
 
 def _unknown_task(pointer: str, name: str, template: str, known: Sequence[str]) -> UnknownReference:

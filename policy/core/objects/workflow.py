@@ -108,10 +108,16 @@ class Container(Read, frozen=True):
     name: str | None = None
 
 
+class ContainerNode(Container, frozen=True):
+    """A container of a set, and the others of it that it waits for."""
+
+    dependencies: tuple[str, ...] | None = None
+
+
 class ContainerSet(Read, frozen=True):
     """A set of containers that share one pod."""
 
-    containers: tuple[Container, ...] | None = None
+    containers: tuple[ContainerNode, ...] | None = None
     volume_mounts: tuple[VolumeMount, ...] | None = None
 
 

@@ -14,12 +14,13 @@ from lockkeeper.__main__ import main
 from tests.policy.core.builders import NAMESPACE
 from tests.policy.core.lock_graph.random_graphs import random_workflow
 
-KINDS: Final = "[Workflow, CronWorkflow, WorkflowTemplate]"
+KINDS: Final = "[Workflow, CronWorkflow, WorkflowTemplate, ClusterWorkflowTemplate]"
 POLICIES: Final = f"""
 apiVersion: lockkeeper.dev/v1alpha1
-kind: SynchronizationPolicy
-metadata: {{name: locks, namespace: {NAMESPACE}}}
+kind: ClusterSynchronizationPolicy
+metadata: {{name: locks}}
 spec:
+  namespaceSelector: {{}}
   match: {{kinds: {KINDS}}}
   semaphores:
   - {{configMap: limits, key: one, limit: 1}}
@@ -36,7 +37,7 @@ spec: {{entrypoint: load, templates: [{{name: load, container: {{image: a}}}}]}}
 """
 CONSEQUENCES: Final = re.compile(r"\. Argo cannot decode .*")
 """What the webhook says of all wrong types together."""
-KINDS_OF_OBJECTS: Final = ("Workflow", "WorkflowTemplate", "CronWorkflow")
+KINDS_OF_OBJECTS: Final = ("Workflow", "WorkflowTemplate", "CronWorkflow", "ClusterWorkflowTemplate")
 
 
 def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name} if kind.startswith("Cluster") else {"name": name, "namespace": NAMESPACE},
         "spec": whole,
     }
 
@@ -63,12 +64,12 @@ SPECS: Final[dict[str, dict[str, Any]]] = {
     "stored-hook": {"workflowTemplateRef": {"name": "stored"}, "hooks": {"exit": _ref("stored", "load")}},
     "beside": {"entrypoint": "load", "workflowTemplateRef": {"name": "beside"}},
     "lacking": {"entrypoint": "lad", "onExit": "no", "workflowTemplateRef": {"name": "beside"}},
-    "absent": {"entrypoint": "load", "onExit": "bye", "workflowTemplateRef": {"name": "absent"}},
-    "absent-cluster": {"workflowTemplateRef": {"name": "absent", "clusterScope": True}},
+    "absent": {"entrypoint": "load", "onExit": "bye", "workflowTemplateRef": {"name": "gone"}},
+    "absent-cluster": {"workflowTemplateRef": {"name": "gone", "clusterScope": True}},
     "calls-stored": _calls(**_ref("stored", "load")),
     "calls-beside": _calls(**_ref("beside", "load")),
     "calls-lacking": _calls(**_ref("beside", "lad")),
-    "calls-absent": _calls(**_ref("absent", "load", clusterScope=True)),
+    "calls-absent": _calls(**_ref("gone", "load", clusterScope=True)),
     "calls-tag": _calls(**_ref("{{workflow.name}}", "load")),
     "hooks": _calls(inline={"suspend": {}}, hooks={"exit": _ref("beside", "no")}),
     "task": {
@@ -133,7 +134,8 @@ def _line(found: dict[str, Any]) -> str:
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    of = f"{told['kind']} {told['namespace']}/{told['name']}"
+    name = f"{told['namespace']}/{told['name']}" if told["namespace"] else told["name"]
+    of = f"{told['kind']} {name}"
     reasons = [f"{each['field']}: {CONSEQUENCES.sub('', each['message'])}" for each in told["reasons"]]
     return [
         f"{of}: {text}"

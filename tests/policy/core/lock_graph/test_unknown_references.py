@@ -196,3 +196,20 @@ def test_what_a_cluster_template_refers_to_in_namespaces_is_not_judged() -> None
     """It is used in many of them."""
     spec: JsonObject = {"templates": [steps("m", [calling_other("shared", "x")], [calling_other("no", "x")])]}
     assert _unknown(spec, kind=ObjectKind.CLUSTER_WORKFLOW_TEMPLATE, namespace="") == []
+
+
+def test_the_containers_of_a_set_wait_only_for_others_of_it() -> None:
+    """Argo validates them as it does the tasks of a DAG."""
+    nodes: list[JsonValue] = [
+        {"name": "a", "image": "x"},
+        {"name": "b", "image": "x", "dependencies": ["a", "aa"]},
+        {"name": "c", "image": "x", "dependencies": ["{{inputs.parameters.x}}"]},
+    ]
+    body: JsonObject = {"containerSet": {"containers": nodes}}
+    inline = steps("m", [_inline(body)])
+    found = _unknown({"entrypoint": "s", "templates": [{"name": "s", **body}, inline]})
+    where = "containerSet/containers/1/dependencies/1"
+    assert [(each.pointer, each.what) for each in found] == [
+        (f"/spec/templates/0/{where}", 'container "aa" of s'),
+        (f"/spec/templates/1/steps/0/0/inline/{where}", 'container "aa"'),
+    ]
