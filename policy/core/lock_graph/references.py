@@ -156,7 +156,13 @@ def of_call(call: Call, via: Via, where: str, *, certain: bool) -> Iterator[Refe
     )
     name = call.name or ""
     yield from of_exit(call.on_exit, f"{where}/onExit", loop=loop, certain=certain, beside=where, of=name)
-    yield from of_hooks(call.hooks, where, loop=loop, certain=certain, beside=where, of=name)
+    hooks = call.hooks if not call.on_exit else without_exit(call.hooks)
+    yield from of_hooks(hooks, where, loop=loop, certain=certain, beside=where, of=name)
+
+
+def without_exit(hooks: Mapping[str, Hook] | None) -> Mapping[str, Hook]:
+    """Return the hooks that Argo runs beside an `onExit`, which takes the place of the exit hook."""
+    return {event: hook for event, hook in (hooks or {}).items() if event != EXIT_EVENT}
 
 
 def _only_when_over(expression: str, of: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks
+from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks, without_exit
 from policy.core.lock_model.block_locks import merged
 from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
@@ -134,7 +134,7 @@ class RunSources(msgspec.Struct, frozen=True):
         for owner in self.sources:
             hooks = {event: hook for event, hook in (owner.spec.hooks or {}).items() if event not in seen}
             seen.update(hooks)
-            yield from of_hooks(hooks, owner.at)
+            yield from of_hooks(hooks if last is None else without_exit(hooks), owner.at)
 
 
 def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:

@@ -33,6 +33,7 @@ class WorkflowNode(Read, frozen=True):
     started_at: Time | None = None
     finished_at: Time | None = None
     children: tuple[str, ...] | None = None
+    boundary_id: str | None = msgspec.field(default=None, name="boundaryID")
     synchronization_status: Waited | None = None
 
     @property
@@ -145,23 +146,27 @@ class LockHold(msgspec.Struct, frozen=True, gc=False):
 
     `stuck_on` are the nodes below the holder that wait for locks, where nothing else is active there: the
     holder releases the lock only after one of them continues. Empty: something is active, or it is unknown.
+    With `left`, Argo never comes back to the holder, which keeps the lock until the Workflow ends.
     """
 
     lock: str
     node: str
     stuck_on: tuple[str, ...]
+    left: bool = False
 
 
 class LockWait(msgspec.Struct, frozen=True, gc=False):
     """A lock that a node waits for; the node "" is the Workflow itself.
 
-    `poisoned` is why Argo gives the lock to nobody until its controller is restarted, "" where it does.
+    `poisoned` is why Argo gives the lock to nobody until its controller is restarted, "" where it does. With
+    `left`, Argo never comes back to the waiter.
     """
 
     lock: str
     node: str
     since: datetime
     poisoned: str = ""
+    left: bool = False
 
 
 class Traced(msgspec.Struct, frozen=True):

@@ -100,8 +100,13 @@ def _stuck(
     waiting: Mapping[str, list[tuple[Traced, LockWait]]],
     limits: Mapping[str, int | None],
 ) -> set[_Unit]:
-    """Return the largest set of waiters of which each waits for holders that wait for others of the set."""
-    stuck = {(workflow.uid, waits.node) for each in waiting.values() for workflow, waits in each}
+    """Return the largest set of waiters of which each waits for holders that wait for others of the set.
+
+    Those that Argo never comes back to wait for ever, whoever holds the lock.
+    """
+    every = [(workflow.uid, waits) for each in waiting.values() for workflow, waits in each]
+    stuck = {(uid, waits.node) for uid, waits in every}
+    abandoned = {(uid, waits.node) for uid, waits in every if waits.left}
     moved = True
     while moved and stuck:
         blocked = {
@@ -116,6 +121,7 @@ def _stuck(
             for workflow, waits in waiting[lock]
             if (workflow.uid, waits.node) in stuck
         }
+        left |= abandoned
         moved, stuck = left != stuck, left
     return stuck
 
@@ -175,15 +181,28 @@ def _others(workflow: Traced, queue: LockQueue) -> list[str]:
 def _text(workflow: Traced, stuck: list[LockQueue]) -> str:
     """Return the message about a deadlock: which locks, their holders, and the fix."""
     parts = []
+    left = False
     for queue in stuck:
         others = _others(workflow, queue)
-        if not others:
-            parts.append(f"{queue.lock}, which only itself holds")
+        if _of(workflow, [each.workflow for each in queue.waiters if each.waits.left]):
+            left = True
+            parts.append(f"{queue.lock}, which Argo does not try to take any more: the task is over for it")
+        elif not others:
+            kept = any(each.held.left for each in queue.holders)
+            left = left or kept
+            why = ": Argo never gives back what the exit hook of an item took last" if kept else ""
+            parts.append(f"{queue.lock}, which only itself holds{why}")
         else:
-            itself = any(each.workflow.key == workflow.key for each in queue.holders)
-            named = f"itself and {', '.join(others)}" if itself else ", ".join(others)
+            named = ", ".join(others)
+            if _of(workflow, [each.workflow for each in queue.holders]):
+                named = f"itself and {named}"
             parts.append(f"{queue.lock}, which {named} will not give back: it waits too")
-    return (
-        f"waits for ever for {'; and for '.join(parts)}. Terminate it (argo terminate {workflow.name}), "
-        "and take one of the locks away or ask for all of them in one place"
-    )
+    fix = "take one of the locks away or ask for all of them in one place"
+    if left:
+        fix = "take no lock in the exit hook of a DAG task with items"
+    end = f"Terminate it (argo terminate {workflow.name}), and {fix}"
+    return f"waits for ever for {'; and for '.join(parts)}. {end}"
+
+
+def _of(workflow: Traced, others: Iterable[Traced]) -> bool:
+    return any(each.uid == workflow.uid for each in others)

@@ -30,6 +30,7 @@ from policy.core.lock_queues.live_workflow import (
     WorkflowNode,
     WorkflowNodes,
 )
+from policy.core.lock_queues.unvisited import Unvisited
 from policy.core.objects.workflow import Synchronization
 
 _MOST_NODES_BYTES: Final = 64 * 1024 * 1024
@@ -50,7 +51,8 @@ def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
     namespace = intern(metadata.namespace or "")
     created = metadata.creation_timestamp or unborn
     nodes = nodes_of(status)
-    holds = tuple(_holds(workflow, nodes))
+    unvisited = Unvisited({} if _is_ending_or_suspended(workflow) else nodes or {})
+    holds = tuple(_holds(workflow, nodes, unvisited))
     named, indexed, open_ended = _named(spec, status.stored_workflow_template_spec, namespace)
     return Traced(
         namespace=namespace,
@@ -60,7 +62,7 @@ def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
         priority=spec.priority or 0,
         deadline=_deadline(spec, status),
         holds=holds,
-        waits=tuple(_waits(status, nodes or {}, holds, created)),
+        waits=tuple(_waits(status, nodes or {}, holds, created, unvisited)),
         named=named,
         indexed=indexed,
         open_ended=open_ended,
@@ -95,17 +97,22 @@ def _deadline(spec: LiveSpec, status: LiveStatus) -> datetime | None:
         return None
 
 
-def _holds(workflow: LiveWorkflow, nodes: Mapping[str, WorkflowNode] | None) -> Iterator[LockHold]:
+def _holds(
+    workflow: LiveWorkflow, nodes: Mapping[str, WorkflowNode] | None, unvisited: Unvisited
+) -> Iterator[LockHold]:
+    waiting = nodes is not None and any(node.waits_for for node in nodes.values())
+    known = nodes if waiting and not _is_ending_or_suspended(workflow) else None
     block = workflow.status.synchronization or LockStatus()
     for listed in (block.semaphore, block.mutex):
         for each in (listed.holding if listed is not None else None) or ():
             lock = intern(each.semaphore or each.mutex or "")
             for key in each.holders or ((each.holder,) if each.holder else ()):
                 node = _node_of(key, nodes or {})
-                stuck_on = (
-                    () if nodes is None or _is_ending_or_suspended(workflow) else _stuck_on(node, nodes)
-                )
-                yield LockHold(lock, node, stuck_on)
+                if known is None:
+                    yield LockHold(lock, node, ())
+                else:
+                    stuck_on = _stuck_on(node, known, unvisited)
+                    yield LockHold(lock, node, stuck_on, unvisited.is_left(node))
 
 
 def _is_ending_or_suspended(workflow: LiveWorkflow) -> bool:
@@ -122,28 +129,46 @@ def _node_of(key: str, nodes: Mapping[str, WorkflowNode]) -> str:
     return key if len(parts) == 1 and key in nodes else ""
 
 
-def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]:
-    """Return the nodes that wait below a holder, or nothing where another node is active there.
+def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode], unvisited: Unvisited) -> tuple[str, ...]:
+    """Return the nodes of which one has to continue before Argo gives the lock of a holder back.
+
+    These wait below it, or below a hook that keeps Argo from coming to it; of a holder that Argo never comes
+    back to they may be anywhere. Nothing is returned where another node is active.
+    """
+    if not holder or unvisited.is_left(holder):
+        return _waiting(nodes, nodes, unvisited)[0]
+    waiting, idle = _waiting(_descendants(holder, nodes), nodes, unvisited)
+    for hook in unvisited.hooks_before(holder) if idle and not waiting else ():
+        waiting, _ = _waiting(_descendants(hook, nodes), nodes, unvisited)
+        if waiting:
+            return waiting
+    return waiting
+
+
+def _waiting(
+    below: Iterable[str], nodes: Mapping[str, WorkflowNode], unvisited: Unvisited
+) -> tuple[tuple[str, ...], bool]:
+    """Return the nodes that wait where nothing else is active, and whether no Pod is active in any case.
 
     A group (DAG, steps, retry) below which nothing is active is about to start a node, or backs off.
     """
-    if not any(node.waits_for for node in nodes.values()):
-        return ()
-    below = list(nodes) if not holder else _descendants(holder, nodes)
     waiting: list[str] = []
+    about_to_start = False
     for node_id in below:
         node = nodes[node_id]
         if not node.active or node.serves:
             continue
         if node.waits_for:
             waiting.append(node_id)
-        elif node.type not in _GROUPS or not any(
+        elif node.type not in _GROUPS:
+            return (), False
+        elif not unvisited.is_left(node_id) and not any(
             nodes[each].active and not nodes[each].serves
             for each in _descendants(node_id, nodes)
             if each != node_id
         ):
-            return ()
-    return tuple(waiting)
+            about_to_start = True
+    return () if about_to_start else tuple(waiting), True
 
 
 def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
@@ -159,7 +184,11 @@ def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
 
 
 def _waits(
-    status: LiveStatus, nodes: Mapping[str, WorkflowNode], holds: Iterable[LockHold], created: datetime
+    status: LiveStatus,
+    nodes: Mapping[str, WorkflowNode],
+    holds: Iterable[LockHold],
+    created: datetime,
+    unvisited: Unvisited,
 ) -> Iterator[LockWait]:
     own, poisoned = _own_wait(status.message or "")
     # Argo does not clear the message of one that got its lock while it is suspended (argo-verified 1).
@@ -168,7 +197,8 @@ def _waits(
     for node_id, node in nodes.items():
         if node.waits_for:
             _, poisoned = _own_wait(node.message or "")
-            yield LockWait(intern(node.waits_for), node_id, node.started_at or created, poisoned)
+            since, left = node.started_at or created, unvisited.is_left(node_id)
+            yield LockWait(intern(node.waits_for), node_id, since, poisoned, left)
 
 
 def _own_wait(message: str) -> tuple[str, str]:

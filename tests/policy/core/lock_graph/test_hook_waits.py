@@ -368,3 +368,15 @@ def test_templates_for_others_keep_locks_each_by_itself() -> None:
     assert {each.certain for each in _found(spec, kind=ObjectKind.WORKFLOW_TEMPLATE)} == {False}
     loops: JsonObject = {"templates": [dag("one", loop), PLAIN, TELL]}
     assert {each.certain for each in _found(loops, kind=ObjectKind.WORKFLOW_TEMPLATE)} == {True}
+
+
+def test_the_old_field_takes_the_place_of_the_exit_hook() -> None:
+    """Argo runs onExit alone where both are there, of a call and of the whole Workflow."""
+    hidden: JsonObject = {"onExit": "plain", "hooks": _ends()}
+    for spec in (
+        _spec(dag("main", calling("plain", "a", withItems=ITEMS, **hidden)), PLAIN, TELL),
+        _spec(PLAIN, {**TELL, "name": "tell"}, synchronization=mutexes("m"), **hidden)
+        | {"entrypoint": "plain"},
+    ):
+        assert _truth(spec) == NEVER
+        assert not _found(spec)

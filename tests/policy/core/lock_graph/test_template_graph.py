@@ -32,7 +32,10 @@ EVERYWHERE: Final = template_object(
 
 
 def test_every_kind_of_call_is_followed() -> None:
-    """Entrypoint, exit handler, hooks of run, step and task, steps, tasks, inline, and other objects."""
+    """Entrypoint, exit handler, hooks of run, step and task, steps, tasks, inline, and other objects.
+
+    An exit hook beside an onExit is never run.
+    """
     spec: JsonObject = {
         "entrypoint": "main",
         "onExit": "bye",
@@ -58,12 +61,10 @@ def test_every_kind_of_call_is_followed() -> None:
         [
             "run -entrypoint entrypoint-> main",
             "run -exit handler onExit-> bye",
-            "run -exit handler exit-> a",
             "run -hook running?-> b",
             "run -hook late?-> base.clean",
             "main -task t-> work",
             "main -exit handler onExit-> bye",
-            "main -exit handler exit-> a",
             "main -task in-> /spec/templates/0/dag/tasks/1/inline",
             "/spec/templates/0/dag/tasks/1/inline -step call-b-> b",
             "main -task call-shared-> shared.work",
@@ -96,7 +97,6 @@ def test_a_workflow_runs_the_spec_merged_with_its_template() -> None:
     graph = graph_of(spec, base)
     assert outline(graph) == [
         "run -entrypoint entrypoint-> base.second",
-        "run -exit handler exit-> base.second",
         "run -exit handler onExit-> base.bye",
     ]
     assert held(graph) == {"run": ["Database/s", "Mutex/high"]}
