@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Change it, and say so."""
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         return act(cluster, arguments)
 
 

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say what follows, ask, and change it."""
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         return act(cluster, arguments, utc_now, _asked)
 
 

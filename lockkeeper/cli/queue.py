@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
-    with closing(reach(arguments.kubeconfig)) as cluster:
+    with closing(reach(arguments)) as cluster:
         return act(cluster, arguments, Terminal.of(), utc_now)
 
 

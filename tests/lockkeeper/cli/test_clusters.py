@@ -1,0 +1,50 @@
+"""Every command that speaks to a cluster finds it as kubectl does, and tells in one line where it is not."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from lockkeeper.__main__ import main
+
+COMMANDS: Final = [
+    ("locks",),
+    ("locks", "suggest"),
+    ("check",),
+    ("certs", "status"),
+    ("certs", "init"),
+    ("serve", "--cluster", "--port", "0"),
+    ("controller", "--lease-namespace", "x", "--port", "0"),
+    ("status",),
+    ("queue",),
+    ("why", "a"),
+    ("hold", "a"),
+    ("resume", "a"),
+    ("priority", "a", "5"),
+    ("cancel", "a"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_settings_that_lead_nowhere_are_one_line_with_the_file(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    way: str,
+) -> None:
+    """With a context that is not there: the option of it is taken everywhere, and the file is read."""
+    file = tmp_path / "kubeconfig"
+    file.write_text("contexts: [{name: blue, context: {cluster: c}}]\n")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    options = ["--context", "green"]
+    if way == "option":
+        options += ["--kubeconfig", str(file)]
+    else:
+        monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/none:{file}")
+    assert main([*command, *options]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert told.err.endswith(f'{file}: there is no context "green"; there are: blue\n')
