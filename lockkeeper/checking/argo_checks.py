@@ -62,7 +62,7 @@ def _check_controller(facts: ArgoFacts) -> Iterator[CheckResult]:
         )
         return
     yield from _check_version(found.image, where)
-    account = f"{facts.deployment.namespace}:{found.account or 'default'}"
+    account = found.account_in(facts.deployment.namespace)
     if account in facts.accounts:
         yield CheckResult(Check.ARGO, State.OK, f"Argo's controller writes as {account}, which is believed")
     else:

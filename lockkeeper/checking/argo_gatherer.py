@@ -1,11 +1,18 @@
 """Gathers what is known of the Argo beside an installation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from lockkeeper.checking.facts import CRDS, ArgoController, ArgoFacts, OtherConfiguration, UnreadObject
+from lockkeeper.checking.facts import (
+    CRDS,
+    ArgoController,
+    ArgoFacts,
+    Gap,
+    OtherConfiguration,
+    UnreadObject,
+)
 from lockkeeper.checking.reads import attempt, right
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, MUTATING, Deployment, NamespacedName
 from policy.cluster.protocol import WORKFLOWS, Cluster
@@ -66,11 +73,11 @@ class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
         accounts = [each.removeprefix(_ACCOUNT) for each in options if each.startswith(_ACCOUNT)]
         if not accounts:
             accounts = [each.removeprefix(SERVICE_ACCOUNT) for each in sorted(UPSTREAM.argo_controllers)]
-        deployment = _deployment(options, accounts)
+        deployment, controller = self._found(options, accounts)
         return ArgoFacts(
             deployment=deployment,
             accounts=tuple(accounts),
-            controller=self._controller(deployment),
+            controller=controller,
             full_crd=attempt(
                 lambda: msgspec.convert(self.cluster.get(CRDS, _CRD), _Crd).lists_fields,
                 right("get", CRDS, name=_CRD),
@@ -92,14 +99,34 @@ class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
     def _deployed(self, name: str, namespace: str) -> Deployment:
         return msgspec.convert(self.cluster.get(DEPLOYMENTS, name, namespace=namespace), Deployment)
 
-    def _controller(self, deployment: NamespacedName) -> ArgoController | UnreadObject:
-        def read() -> ArgoController:
-            found = self._deployed(deployment.name, deployment.namespace)
-            images = sorted(found.containers, key=lambda each: each.name != _CONTROLLER)
-            image = images[0].image if images else ""
-            return ArgoController(image, found.spec.template.spec.service_account_name)
+    def _found(
+        self, options: Iterable[str], accounts: Sequence[str]
+    ) -> tuple[NamespacedName, ArgoController | UnreadObject]:
+        """Return Argo's controller and where it is: where our webhook was told, else where its image runs."""
+        told = [each.removeprefix(_DEPLOYMENT) for each in options if each.startswith(_DEPLOYMENT)]
+        wanted = NamespacedName(accounts[0].partition(":")[0], _CONTROLLER)
+        if told:
+            wanted = NamespacedName.parse(told[0], "Deployment")
+        expected = attempt(
+            lambda: self._deployed(wanted.name, wanted.namespace),
+            right("get", DEPLOYMENTS, wanted.namespace, wanted.name),
+        )
+        if not isinstance(expected, UnreadObject):
+            return wanted, _controller(expected)
+        elsewhere = attempt(self._elsewhere, right("list", DEPLOYMENTS))
+        if told or expected.gap is not Gap.ABSENT or isinstance(elsewhere, UnreadObject) or not elsewhere:
+            return wanted, expected
+        # Where there are several, that of the account that is believed, if it is one of them.
+        return min(elsewhere, key=lambda each: each[1].account_in(each[0].namespace) not in accounts)
 
-        return attempt(read, right("get", DEPLOYMENTS, deployment.namespace, deployment.name))
+    def _elsewhere(self) -> list[tuple[NamespacedName, ArgoController]]:
+        """Return the Deployments of the cluster that run the image of Argo's controller."""
+        every = [msgspec.convert(item, Deployment) for item in self.cluster.list(DEPLOYMENTS).items]
+        return [
+            (NamespacedName(each.metadata.namespace, each.metadata.name), _controller(each))
+            for each in every
+            if any(_is_controller(container.image) for container in each.containers)
+        ]
 
     def _others(self) -> tuple[OtherConfiguration, ...] | UnreadObject:
         def read() -> tuple[OtherConfiguration, ...]:
@@ -110,10 +137,12 @@ class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
         return attempt(read, right("list", MUTATING))
 
 
-def _deployment(options: Iterable[str], accounts: Iterable[str]) -> NamespacedName:
-    """Return where Argo's controller should be: as our webhook was told, or as in Argo's own manifests."""
-    for option in options:
-        if option.startswith(_DEPLOYMENT):
-            return NamespacedName.parse(option.removeprefix(_DEPLOYMENT), "Deployment")
-    namespace = next(iter(accounts)).partition(":")[0]
-    return NamespacedName(namespace, _CONTROLLER)
+def _controller(found: Deployment) -> ArgoController:
+    containers = sorted(found.containers, key=lambda each: not _is_controller(each.image))
+    image = containers[0].image if containers else ""
+    return ArgoController(image, found.spec.template.spec.service_account_name)
+
+
+def _is_controller(image: str) -> bool:
+    """Return whether an image has the name of Argo's controller, whatever its registry and tag are."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0] == _CONTROLLER

@@ -153,6 +153,10 @@ class ArgoController(msgspec.Struct, frozen=True):
     image: str
     account: str
 
+    def account_in(self, namespace: str) -> str:
+        """Return its account as `argo.controllerServiceAccount` names it."""
+        return f"{namespace}:{self.account or 'default'}"
+
 
 class WebhookRule(msgspec.Struct, frozen=True, rename="camel"):
     """Which requests a webhook is called for."""

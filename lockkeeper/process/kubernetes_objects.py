@@ -78,8 +78,10 @@ class DeploymentStatus(Read, frozen=True):
 
 
 class DeploymentMetadata(Read, frozen=True):
-    """Which state of the spec it is."""
+    """Which Deployment it is, and which state of the spec."""
 
+    name: str = ""
+    namespace: str = ""
     generation: int = 0
 
 

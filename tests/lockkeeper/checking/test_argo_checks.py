@@ -165,3 +165,24 @@ def test_limits_of_argo_below_ours_are_told(installation: Installation) -> None:
     installation.quota("limits", observed=1, Ready="True", LimitedByArgo="True")
     message = "WorkflowQuota etl/limits allows more than Argo itself does: because of LimitedByArgo"
     assert installation.judged(Check.POLICIES) == [(State.WARNING, message)]
+
+
+def test_an_argo_elsewhere_is_found_by_its_image(installation: Installation) -> None:
+    """Whoever left argo.controllerServiceAccount as it is, beside an Argo of another namespace, reads it."""
+    installation.memory.delete(DEPLOYMENTS, "workflow-controller", namespace="argo")
+    argo = deployed("flows-wc", image="registry:5000/a/workflow-controller:v4.1.2", account="wc")
+    installation.memory.create(DEPLOYMENTS, argo, namespace="flows")
+    failed = [each for each in installation.judgements() if each.check is Check.ARGO and each.advice]
+    assert [(each.state, each.advice) for each in failed] == [
+        (State.FAILED, "set argo.controllerServiceAccount to [flows:wc]")
+    ]
+    assert "(Deployment flows/flows-wc)" in failed[0].message
+
+
+def test_of_several_argos_the_believed_one_counts(installation: Installation) -> None:
+    """The other one has an instance id of its own, and another Lockkeeper or none."""
+    installation.memory.delete(DEPLOYMENTS, "workflow-controller", namespace="argo")
+    for namespace, name, account in (("aaa", "wc", "wc"), ("argo", "argo-workflow-controller", "argo")):
+        obj = deployed(name, image=f"{IMAGE}:v4.1.2", account=account)
+        installation.memory.create(DEPLOYMENTS, obj, namespace=namespace)
+    assert {state for state, _ in installation.judged(Check.ARGO)} == {State.OK}
