@@ -203,7 +203,9 @@ def _of_owner(
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(found, rulebook, reviewed)
-    unheld = unheld_locks(spec, owner.at, found, rulebook, governed.library)
+    ruled = rulebook.locks.lock_names
+    for unheld in unheld_locks(spec, owner.at, found, governed.library, subject.namespace, ruled=ruled):
+        yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, unheld.path, unheld.message)
     missing = missing_lock_findings(spec, found, rulebook, reviewed, governed)
     for reason in missing.reasons:
         yield _finding(subject, Level.ERROR, reason.code, reason.field, reason.message, policy=reason.policy)
@@ -211,7 +213,6 @@ def _of_owner(
         *lock_warnings(spec, found, rulebook),
         *injected.warnings,
         *hidden,
-        *unheld,
         *missing.warnings,
     )
     for warning in warnings:

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.template_library import Library
-from policy.core.lock_model.lock_names import held_locks
+from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
 from policy.core.lock_model.template_bodies import TemplateBody, calls
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.json_patch import pointer as escaped
 from policy.core.objects.template_keys import TemplateKey, known_key
 from policy.core.objects.workflow import Call, TemplateRef, WorkflowSpec
-from policy.core.values.budget import Part, paced
+from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
+from policy.core.values.problems import Problem
 
 _MOST: Final = 10
 """Warnings of one object; each further call of the same object would say the same."""
@@ -25,22 +25,29 @@ _SHOWN: Final = 3
 
 
 def unheld_locks(
-    spec: WorkflowSpec, at: str, found: Sequence[TemplateBody], rulebook: Rulebook, library: Library
-) -> Iterator[str]:
-    """Yield a warning for the first calls of templates whose objects have locks that do not hold for them.
+    spec: WorkflowSpec,
+    at: str,
+    found: Sequence[TemplateBody],
+    library: Library,
+    namespace: str,
+    *,
+    ruled: frozenset[str] = NO_LOCKS,
+    budget: Budget = UNBOUNDED,
+) -> Iterator[Problem]:
+    """Yield the first calls of templates whose objects have locks that do not hold for them.
 
-    A lock that the object under review takes itself, or that a rule puts, is no matter of the other's spec.
+    A lock that the object under review takes itself, or that rules put (`ruled`), is no matter of the other's
+    spec.
     """
     if library.locking:
-        looking = _ForeignLocks(_taken(spec, found, rulebook), rulebook.locks.namespace, library)
-        warnings = (looking.warning(ref, pointer) for ref, pointer in _refs(spec, at, found, rulebook))
-        yield from islice(filter(None, warnings), _MOST)
+        looking = _ForeignLocks(ruled | _taken(spec, found, namespace), namespace, library)
+        problems = (looking.problem(ref, pointer) for ref, pointer in _refs(spec, at, found, budget))
+        yield from islice((each for each in problems if each is not None), _MOST)
 
 
-def _taken(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> frozenset[str]:
+def _taken(spec: WorkflowSpec, found: Sequence[TemplateBody], namespace: str) -> frozenset[str]:
     blocks = (spec.synchronization, spec.default_locks, *(each.template.synchronization for each in found))
-    held = (held_locks(block, rulebook.locks.namespace) for block in blocks if block is not None)
-    return rulebook.locks.lock_names.union(*held)
+    return NO_LOCKS.union(*(held_locks(block, namespace) for block in blocks if block is not None))
 
 
 class _ForeignLocks:
@@ -50,15 +57,15 @@ class _ForeignLocks:
         self._taken, self._namespace, self._library = taken, namespace, library
         self._lost: dict[tuple[TemplateKey, str | None], str] = {}
 
-    def warning(self, ref: TemplateRef, pointer: str) -> str:
-        """Return what to warn of a call, if anything."""
+    def problem(self, ref: TemplateRef, pointer: str) -> Problem | None:
+        """Return what is wrong with a call, if anything."""
         key = known_key(ref, self._namespace)
         if key is None or key not in self._library.locking:
-            return ""
+            return None
         lost = self._lost.get((key, ref.template))
         if lost is None:
             lost = self._lost[key, ref.template] = self._look(key, ref.template)
-        return f"lockkeeper: {field_path(pointer)}: {lost}" if lost else ""
+        return Problem(field_path(pointer), lost) if lost else None
 
     def _look(self, key: TemplateKey, name: str | None) -> str:
         owner = self._library.owner(key)
@@ -87,14 +94,14 @@ def _shown(names: frozenset[str]) -> str:
 
 
 def _refs(
-    spec: WorkflowSpec, at: str, found: Sequence[TemplateBody], rulebook: Rulebook
+    spec: WorkflowSpec, at: str, found: Sequence[TemplateBody], budget: Budget
 ) -> Iterator[tuple[TemplateRef, str]]:
     """Yield each templateRef of an object, and the pointer to it."""
     for event, hook in (spec.hooks or {}).items():
         if hook.template_ref is not None:
             yield hook.template_ref, f"{at}/hooks{escaped(event)}/templateRef"
     for place in found:
-        for call, pointer in paced(list(calls(place.template, place.pointer)), rulebook.budget, Part.LOCKS):
+        for call, pointer in paced(list(calls(place.template, place.pointer)), budget, Part.LOCKS):
             yield from _of_call(call, pointer)
 
 

@@ -1,4 +1,4 @@
-"""What an object refers to that does not exist, where no lock policy selects it: its creator is warned.
+"""What is wrong with what an object refers to, where no lock policy selects it: its creator is warned.
 
 A policy says with `unknownReferences` what becomes of such references. Without one nobody is refused for
 them, but a template whose entrypoint does not exist would be stored, and only its Workflows fail.
@@ -10,6 +10,7 @@ import msgspec
 
 from policy.core.decision.decision import Operation, Review
 from policy.core.lock_checks.reference_messages import broken_references
+from policy.core.lock_checks.unheld_locks import unheld_locks
 from policy.core.lock_graph.run_sources import template_owner
 from policy.core.lock_graph.unknown_references import Missing, unknown_references
 from policy.core.lock_model.template_bodies import all_bodies
@@ -37,7 +38,8 @@ def ungoverned_references(review: Review, snapshot: Snapshot, *, whole: bool) ->
     """Yield the references of a new or edited object that lead nowhere, if no lock policy selects it.
 
     These are those to the object itself; with `whole`, also those to other objects, which a snapshot may know
-    some moments after they were created.
+    some moments after they were created. And references to templates whose objects have locks that do not
+    hold for them.
     """
     subject = _subject(review)
     if subject is None:
@@ -53,6 +55,7 @@ def ungoverned_references(review: Review, snapshot: Snapshot, *, whole: bool) ->
     told = (each for each in found if whole or each.missing is Missing.NAME)
     for each in broken_references(told, library, snapshot.extent):
         yield Problem(each.field, each.message)
+    yield from unheld_locks(subject.spec, subject.at, bodies, library, namespace, budget=budget)
 
 
 def _subject(review: Review) -> _Subject | None:

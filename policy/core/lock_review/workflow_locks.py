@@ -119,6 +119,15 @@ def review_spec_locks(
         graph = review_graph(owner, found, rulebook, reviewed.library, injected.patch)
     missing = missing_lock_findings(spec, found, rulebook, reviewed, snapshot)
     started = () if spec.workflow_template_ref is None else tuple(_generated_starts(spec, reviewed))
+    unheld = unheld_locks(
+        spec,
+        reviewed.at,
+        found,
+        reviewed.library,
+        rulebook.locks.namespace,
+        ruled=rulebook.locks.lock_names,
+        budget=rulebook.budget,
+    )
     return LockPart(
         reasons=written.reasons + injected.faults + graph.reasons + missing.reasons + started,
         warnings=(
@@ -126,7 +135,7 @@ def review_spec_locks(
             *injected.warnings,
             *hidden_from_rules(found, rulebook, reviewed),
             *missing.warnings,
-            *unheld_locks(spec, reviewed.at, found, rulebook, reviewed.library),
+            *(f"lockkeeper: {each.path}: {each.message}" for each in unheld),
             *graph.warnings,
         ),
         patch=result.patch,

@@ -79,3 +79,15 @@ def test_an_edit_beside_the_spec_is_not_told_again() -> None:
     before = _object(kind, {"templates": [leaf("main")]})
     assert len(_fields(_review(obj, old=before), snapshot())) == 2
     assert _fields(_review(workflow(WRONG), old=workflow(WRONG)), snapshot()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lock_of_another_objects_spec_is_told_where_it_does_not_hold(kind: ObjectKind) -> None:
+    """A call by templateRef runs one template, and takes no lock of the whole."""
+    locked: JsonObject = {"templates": [leaf("count")], "synchronization": {"mutexes": [{"name": "stock"}]}}
+    stored = template_object("stock", locked, kind="ClusterWorkflowTemplate", namespace=None)
+    call = calling_other("stock", "count", cluster=True)
+    obj = _object(kind, {"entrypoint": "m", "templates": [steps("m", [call])]})
+    at = "spec.workflowSpec" if kind is ObjectKind.CRON_WORKFLOW else "spec"
+    assert _fields(_review(obj), snapshot(stored)) == [f"{at}.templates[0].steps[0][0].templateRef"]
+    assert _fields(_review(obj, old=obj), snapshot(stored)) == []
