@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from lockkeeper.__main__ import main
+from tests.lockkeeper.commands import Lockkeeper
 
 COMMANDS: Final = [
     ("locks",),
@@ -14,7 +15,6 @@ COMMANDS: Final = [
     ("certs", "status"),
     ("certs", "init"),
     ("serve", "--cluster", "--port", "0"),
-    ("controller", "--lease-namespace", "x", "--port", "0"),
     ("status",),
     ("queue",),
     ("why", "a"),
@@ -48,3 +48,10 @@ def test_settings_that_lead_nowhere_are_one_line_with_the_file(
     assert told.out == ""
     assert told.err.count("\n") == 1
     assert told.err.endswith(f'{file}: there is no context "green"; there are: blue\n')
+
+
+def test_the_controller_tells_it_too(lockkeeper: Lockkeeper) -> None:
+    """A process of its own, since it writes its log past Python's output."""
+    finished = lockkeeper("controller", "--lease-namespace", "x", "--port", "0")
+    assert (finished.code, finished.err.count("\n")) == (2, 1)
+    assert f"{lockkeeper.home}/.kube/config: there is no such file" in finished.err
