@@ -14,7 +14,7 @@ from lockkeeper.process.console import utc_now
 from policy.core.lock_review.siblings import with_siblings
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
-from policy.core.objects.read_extent import ONLY_FILES, WHOLE
+from policy.core.objects.read_extent import ONLY_FILES, WHOLE, Extent
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
 from policy.sources.directory import Loaded, PolicyErrors, SourceError
@@ -36,9 +36,10 @@ class LoadCounter(Protocol):
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """What a command reads beside its policies: documents, and what is known once these are applied."""
+    """What a command reads beside its policies: documents, how much, and what is known with them applied."""
 
     documents: Sequence[Document] = ()
+    extent: Extent = ONLY_FILES
     applied: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot
 
     def joined(self, loaded: Sequence[Document]) -> Sequence[Document]:
@@ -77,7 +78,7 @@ def _snapshot_of(
             identities=identities,
             before=latest[-1] if latest else None,
             read_manifest=read_manifest,
-            extent=WHOLE if beside is None else ONLY_FILES,
+            extent=WHOLE if beside is None else beside.extent,
         )
         if beside is not None:
             snapshot = beside.applied(snapshot)

@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             namespace=arguments.namespace,
             allow_empty=arguments.allow_empty,
             note=print_message,
-            beside=Beside(objects.documents, partial(as_applied, objects.templates())),
+            beside=Beside(objects.documents, objects.extent, partial(as_applied, objects.templates())),
         )
     except PolicyErrors as errors:
         if arguments.output not in FOR_PROGRAMS:

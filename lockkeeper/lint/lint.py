@@ -31,7 +31,6 @@ from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
-from policy.core.objects.read_extent import ONLY_FILES
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
 from policy.core.objects.workflow import EMPTY_METADATA, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot, take_snapshot
@@ -80,12 +79,12 @@ def lint(
         files.documents,
         version="lint",
         argo=argo,
-        extent=ONLY_FILES,
+        extent=files.extent,
         read_manifest=read_manifest,
     )
     governed = as_applied(files.templates(stored), governed)
     others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
-    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo, extent=ONLY_FILES)
+    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo, extent=files.extent)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
     owners = {subject: _owner(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
     _compare_with_each_other(owners, governed)

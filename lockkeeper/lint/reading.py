@@ -11,7 +11,8 @@ from lockkeeper.manifests.manifest import Carrier, Manifest
 from lockkeeper.manifests.reading import Inputs
 from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
+from policy.core.objects.read_extent import Extent
+from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
 from policy.core.policies.rule_conditions import conditions_in_front
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy, SynchronizationPolicy
@@ -60,6 +61,14 @@ class LintObjects(msgspec.Struct, frozen=True):
     subjects: tuple[LintSubject, ...]
     documents: tuple[Document, ...]
     findings: tuple[FileFinding, ...]
+
+    @property
+    def extent(self) -> Extent:
+        """What is known: the files, and which of the templates in them cannot be read."""
+        templates = (each for each in self.subjects if each.kind in TEMPLATE_KINDS and each.spec is None)
+        return Extent(
+            files=True, unread=frozenset(TemplateKey(each.namespace, each.name) for each in templates)
+        )
 
     def templates(self, stored: Collection[str] = ()) -> Iterator[JsonObject]:
         """Yield the template objects that can be read, except those in the files `stored`."""

@@ -38,7 +38,11 @@ def broken_references(
     Where no template of the cluster is known, no object can be called missing. Where only files are known,
     it is said that it is not among them.
     """
-    told = (each for each in found if library.templates or each.missing is not Missing.OBJECT)
+    told = (
+        each
+        for each in found
+        if each.missing is not Missing.OBJECT or (library.templates and each.key not in extent.unread)
+    )
     for number, each in enumerate(islice(told, _MAX_UNKNOWN)):
         near = nearest(each.name, each.known) if number < MOST_HINTS else ""
         yield BrokenReference(field_path(each.pointer), _sentence(each, near, extent), each.missing)

@@ -17,7 +17,7 @@ from policy.core.lock_graph.references import Reference, Via, of_call, of_exit, 
 from policy.core.lock_graph.run_sources import FindOwner, TemplateOwner
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
-from policy.core.objects.template_keys import described, key_of, known_key
+from policy.core.objects.template_keys import TemplateKey, described, key_of, known_key
 from policy.core.objects.workflow import Call, Dag, Template, TemplateRef
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
 
@@ -33,7 +33,8 @@ class Missing(StrEnum):
 class UnknownReference(msgspec.Struct, frozen=True):
     """A reference to what does not exist: where it is written, and in words what is missing.
 
-    `name` is what was looked up, and `known` are the names that there are, to find the one that was meant.
+    `name` is what was looked up, and `known` are the names that there are, to find the one that was meant;
+    `key` is the object that is missing, if that is what is.
     """
 
     pointer: str
@@ -41,6 +42,7 @@ class UnknownReference(msgspec.Struct, frozen=True):
     missing: Missing
     name: str = ""
     known: Sequence[str] = ()
+    key: TemplateKey | None = None
 
 
 class _Open(Enum):
@@ -101,8 +103,7 @@ class _ReferenceWalk:
         """Yield what the fields of the run refer to: the first template, the last one, hooks."""
         owner, spec, at = self._owner, self._owner.spec, self._owner.at
         if self._run is None and spec.workflow_template_ref is not None:
-            what = described(spec.workflow_template_ref)
-            yield UnknownReference(f"{at}/workflowTemplateRef", what, Missing.OBJECT)
+            yield self._no_object(spec.workflow_template_ref, f"{at}/workflowTemplateRef")
         entries = [Reference(Via.ENTRYPOINT, "entrypoint", f"{at}/entrypoint", spec.entrypoint)]
         entries += of_exit(spec.on_exit, f"{at}/onExit")
         entries += of_hooks(spec.hooks, owner.at)
@@ -131,7 +132,7 @@ class _ReferenceWalk:
         if ref is not None:
             name, named = ref.template, self._object(ref)
             if named is None:
-                yield UnknownReference(f"{reference.pointer}/templateRef", described(ref), Missing.OBJECT)
+                yield self._no_object(ref, f"{reference.pointer}/templateRef")
         if not name or parameterised(name) or not isinstance(named, TemplateOwner) or name in named.numbers:
             return
         yield UnknownReference(
@@ -141,6 +142,10 @@ class _ReferenceWalk:
             name=name,
             known=tuple(named.numbers),
         )
+
+    def _no_object(self, ref: TemplateRef, pointer: str) -> UnknownReference:
+        key = key_of(ref, self._namespace)
+        return UnknownReference(pointer, described(ref), Missing.OBJECT, key=key)
 
     def _object(self, ref: TemplateRef) -> _Found:
         """Return the object that a reference names, None where there is none."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.objects.template_keys import kind_in
+from policy.core.objects.template_keys import TemplateKey, kind_in
 
 CONFIG_MAP: Final = "ConfigMap"
 
@@ -38,7 +38,7 @@ class Extent(msgspec.Struct, frozen=True):
     """The namespaces whose templates and ConfigMaps are stored, None for all, and what of them is left out.
 
     `named` are single ConfigMaps of other namespaces. With `files`, nothing of the cluster is known: what is
-    not among the files may be there.
+    not among the files may be there; `unread` are templates among them that cannot be read.
     """
 
     templates: frozenset[str] | None = None
@@ -46,6 +46,7 @@ class Extent(msgspec.Struct, frozen=True):
     named: frozenset[tuple[str, str]] = frozenset()
     left_out: Mapping[tuple[str, str], LeftOut] = {}
     files: bool = False
+    unread: frozenset[TemplateKey] = frozenset()
 
     def reads(self, namespace: str, config_map: str) -> bool:
         """Return whether a ConfigMap would be known, if it existed."""

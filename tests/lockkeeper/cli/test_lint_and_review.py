@@ -224,3 +224,21 @@ def test_a_template_of_another_file_can_be_wrapped(
     judged = Judged(files, policies, capsys)
     assert judged.review == judged.lint == Counter()
     assert judged.lint_code == judged.review_code == 0
+
+
+def test_a_template_that_cannot_be_read_is_not_called_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is among the files; what is wrong with it is told where it stands."""
+    broken = _object(
+        "WorkflowTemplate", "broken", {"templates": [{"name": "load", "suspend": {"duration": 5}}]}
+    )
+    users = [
+        _object("Workflow", "whole", {"workflowTemplateRef": {"name": "broken"}, "entrypoint": "load"}),
+        _object("Workflow", "called", _calls(**_ref("broken", "load"))),
+    ]
+    broken["spec"]["parallelism"] = "many"
+    judged = Judged(*_write(tmp_path, "Deny", broken, *users), capsys)
+    assert judged.review == judged.lint
+    assert [line for line in judged.lint if "Workflow team-a/" in line] == []
+    assert judged.lint_code == judged.review_code == 1
