@@ -91,7 +91,8 @@ def _loop_item(name: str, values: TagValues, when: str | None) -> LoopItem:
 def _written(call: Call, values: TagValues) -> _Items | None:
     """Return the items as they are written, or None where only the run gives them."""
     if call.with_items:
-        return (_filled(item, values) for item in call.with_items)
+        listed = call.with_items if isinstance(call.with_items, list) else None
+        return None if listed is None else (_filled(item, values) for item in listed)
     if call.with_param:
         return _in_text(call.with_param, values)
     return _in_sequence(call.with_sequence, values) if call.with_sequence is not None else None

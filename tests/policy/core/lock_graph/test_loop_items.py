@@ -40,6 +40,11 @@ def test_items_of_a_list_become_texts(written: list[JsonValue], texts: list[str]
     assert _items(withItems=written) == texts
 
 
+def test_items_that_are_no_list_are_unknown() -> None:
+    """Argo cannot decode them; that is told elsewhere."""
+    assert _items(withItems="{{workflow.parameters.env}}") is None
+
+
 def test_fields_of_a_map_have_tags_of_their_own() -> None:
     """Each by its key, and the whole as JSON."""
     found = items_of(_call(withItems=[{"env": "{{workflow.parameters.env}}", "n": 3}]), VALUES)
