@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from policy.sources.default_namespace import all_placed, unplaced_policies
 from policy.sources.documents import Document, Identity, join, read
 from policy.sources.file_tree import FileEntry, content_of, entries
 from policy.sources.yaml_positions import Fault, ParsedDocument, parse
+
+_OF_OBJECTS: Final = frozenset({"apiVersion", "kind", "metadata", "spec"})
+"""Keys of which a Kubernetes object has one at least, however wrong it is."""
 
 
 class SourceError(msgspec.Struct, frozen=True, order=True):
@@ -118,6 +122,8 @@ class _DirectoryReader:
             self.errors.append(fault_error(file, text.fault))
 
     def _add_document(self, file: str, source: ParsedDocument) -> None:
+        if isinstance(source.value, dict) and source.value and not source.value.keys() & _OF_OBJECTS:
+            return  # A kustomization or values, which lie beside policies and are none.
         contents = read(all_placed(source.value, self._namespace))
         whole = DocumentOrigin(file, "", source)
         self.errors += [fault_error(file, fault) for fault in source.faults]

@@ -135,6 +135,29 @@ def test_documents_of_other_kinds_are_left_out(tmp_path: Path) -> None:
     assert names(load_directory(tmp_path)) == ["a"]
 
 
+def test_files_of_other_tools_may_lie_beside_policies(tmp_path: Path) -> None:
+    """A kustomization has no kind; what has a part of an object is one that is broken."""
+    write(tmp_path, "a.yaml", quota("a"))
+    write(tmp_path, "kustomization.yaml", "resources: [a.yaml]\n")
+    write(tmp_path, "values.yaml", "8080: open\nreplicas: 3\n")
+    assert names(load_directory(tmp_path)) == ["a"]
+    write(tmp_path, "b.yaml", "spec: {limits: {workflows: 1}}\n")
+    assert errors(tmp_path)[0] == "b.yaml:1: apiVersion: is required, as a string"
+
+
+def test_what_names_no_namespace_is_in_the_given_one(tmp_path: Path) -> None:
+    """Policies are told, since they count there alone; items of a List too."""
+    text = quota("a").replace("metadata: {name: a}", "metadata: {name: a, namespace: own}")
+    item = "".join(f"  {line}\n" for line in quota("c").splitlines())
+    write(tmp_path, "a.yaml", f"{text}---\n{quota('b')}---\napiVersion: v1\nkind: List\nitems:\n-{item[1:]}")
+    found = load_tree(read_tree(tmp_path), "shop")
+    assert [each.metadata.namespace for each in found.documents] == ["own", "shop", "shop"]
+    assert [str(each).partition("/a.yaml:")[2] for each in found.unplaced] == [
+        "7: WorkflowQuota b names no namespace: it counts in shop alone",
+        "16: WorkflowQuota c names no namespace: it counts in shop alone",
+    ]
+
+
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     """An absent mount must not read as "no policies"."""
     with pytest.raises(PolicyErrors) as caught:
