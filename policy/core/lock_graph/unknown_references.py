@@ -86,7 +86,11 @@ def unknown_names(
             yield from _unknown_containers_of(body.template, body.pointer, budget)
     for body in paced(bodies, budget, Part.GRAPH):
         dag = body.template.dag
-        if dag is not None and dag.tasks and (dag.target or any(map(_waits, dag.tasks))):
+        if (
+            dag is not None
+            and dag.tasks
+            and (dag.target or any(task.dependencies or task.depends for task in dag.tasks))
+        ):
             yield from _unknown_tasks_of(dag, f"{body.pointer}/dag", body.template.name or "", budget)
 
 
@@ -115,12 +119,12 @@ class _ReferenceWalk:
         names = self._owner.numbers
         # Argo refuses a Workflow that has templates beside the ones that it refers to.
         written = self._owner if self._owner.spec.workflow_template_ref is None else _OPEN
+        if not _has_other_calls(body.template, names, budget):
+            return
         via = Via.STEP if body.template.dag is None else Via.TASK
         for number, (call, where) in enumerate(calls(body.template, body.pointer), 1):
             if not number % STEPS:
                 budget.check(Part.GRAPH)
-            if _is_plain(call) and call.template in names:
-                continue  # Nearly all calls are of this kind.
             for each in of_call(call, via, where, certain=True):
                 yield from self._unknown(each, written)
 
@@ -157,9 +161,16 @@ class _ReferenceWalk:
         return self._find(ref)
 
 
-def _is_plain(call: Call) -> bool:
-    """Return whether a call names one template of its own object, and nothing else."""
-    return call.template_ref is None and call.inline is None and call.hooks is None and not call.on_exit
+def _has_other_calls(template: Template, names: Mapping[str, int], budget: Budget) -> bool:
+    """Return whether a call is not just of one template that exists, as nearly all are."""
+    tasks: Sequence[Call] = (template.dag.tasks if template.dag is not None else None) or ()
+    for group in (tasks, *(template.steps or ())):
+        for call in paced(group, budget, Part.GRAPH):
+            if call.template not in names or call.template_ref is not None:
+                return True
+            if call.hooks is not None or call.on_exit or call.inline is not None:
+                return True
+    return False
 
 
 def _where_named(reference: Reference) -> str:
@@ -171,25 +182,21 @@ def _where_named(reference: Reference) -> str:
     return f"{reference.pointer}/template"
 
 
-def _waits(task: Call) -> bool:
-    return bool(task.dependencies or task.depends)
-
-
 def _unknown_tasks_of(dag: Dag, pointer: str, template: str, budget: Budget) -> Iterator[UnknownReference]:
     tasks = dag.tasks or ()
-    names: Mapping[str, None] = dict.fromkeys(task.name or "" for task in tasks)
+    names: Mapping[str, None] = dict.fromkeys([task.name or "" for task in tasks])
     known = tuple(names)
     for index, task in enumerate(tasks):
         if not index % STEPS:
             budget.check(Part.GRAPH)
-        where = f"{pointer}/tasks/{index}"
         for number, name in enumerate(task.dependencies or ()):
             if name not in names and not parameterised(name):
-                yield _unknown_task(f"{where}/dependencies/{number}", name, template, known)
+                where = f"{pointer}/tasks/{index}/dependencies/{number}"
+                yield _unknown_task(where, name, template, known)
         if task.depends and not parameterised(task.depends):
             for name in dict.fromkeys(tasks_named_in(task.depends)):
                 if name not in names:
-                    yield _unknown_task(f"{where}/depends", name, template, known)
+                    yield _unknown_task(f"{pointer}/tasks/{index}/depends", name, template, known)
     for name in (dag.target or "").split():
         if name not in names and not parameterised(dag.target):
             yield _unknown_task(f"{pointer}/target", name, template, known)
