@@ -20,7 +20,7 @@ from policy.core.lock_model.block_locks import Lock, locks_in, merged
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.parameters import TagValues, fill_tags, workflow_values
 from policy.core.objects.template_keys import known_key
-from policy.core.objects.workflow import Parameters, Synchronization, Template
+from policy.core.objects.workflow import Call, Parameters, Synchronization, Template
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
 
 _MAX_NODES: Final = 20_000
@@ -197,7 +197,10 @@ class _GraphBuilder:
         given = CallValues(
             called.template, wanted, reference, arguments, caller=caller.template, outer=outer, where=where
         )
-        for item in self._items(called, reference, given, outer):
+        loop = reference.loop
+        if caller.template.dag is not None and reference.via not in (Via.TASK, Via.STEP):
+            loop = None  # Argo runs the hooks of the task as it is written, with `{{item}}` as text.
+        for item in self._items(called, loop, given, outer):
             if item is None:
                 yield reference, given.of(NO_ITEM)
             else:
@@ -205,10 +208,9 @@ class _GraphBuilder:
                 yield named, given.of(item.values)
 
     def _items(
-        self, called: _Called, reference: Reference, given: CallValues, outer: TagValues
+        self, called: _Called, loop: Call | None, given: CallValues, outer: TagValues
     ) -> Iterator[LoopItem | None]:
         """Yield the items that a call is made for, as far as they matter; None for all that are unknown."""
-        loop = reference.loop
         items = items_of(loop, outer) if loop is not None and given.depends_on_item else None
         number = 0
         for number, item in enumerate(items or (), 1):

@@ -70,13 +70,18 @@ def test_items_are_followed_down_several_calls() -> None:
     assert _names(dag("main", top), mid, _by_input()) == {"z0-a", "z0-b", "z1-a", "z1-b"}
 
 
-def test_hooks_of_a_loop_have_its_items() -> None:
-    """And an exit handler without arguments those of the run."""
+def test_hooks_of_steps_have_the_items_of_the_loop() -> None:
+    """Those of DAG tasks have not: Argo runs them as the task is written, with the tag as text."""
     hook: JsonObject = {"exit": {"template": "one", "arguments": arguments(env="{{item}}")}}
     call = calling("plain", withItems=["a", "b"], hooks=hook)
+    assert _names(steps("main", [call]), leaf("plain"), _by_input()) == {"a", "b"}
+    assert _names(dag("main", call), leaf("plain"), _by_input()) == {"{{item}}"}
+
+
+def test_an_exit_handler_without_arguments_has_those_of_the_run() -> None:
+    """Of a task as of the Workflow."""
     bare = calling("plain", "bare", onExit="one")
-    found = _names(dag("main", call, bare), leaf("plain"), _by_input(), arguments=arguments(env="run"))
-    assert found == {"a", "b", "run"}
+    assert _names(dag("main", bare), leaf("plain"), _by_input(), arguments=arguments(env="run")) == {"run"}
 
 
 def test_an_inline_template_is_filled_in_with_the_rest_of_its_task() -> None:
