@@ -87,6 +87,11 @@ _TEXTS: Final[dict[str, RuleText]] = {
         "A map has a key twice. The cluster gets the last one, and Argo's command line reads no such object.",
         "Remove one of the two.",
     ),
+    FileCode.DROPPED: RuleText(
+        "A field or a value that Argo drops: it is as if it were not there.",
+        "Write it where the message says, or leave it out.",
+    ),
+    FileCode.REPEATED_KEY: RuleText("A key stands twice, and the last one counts.", "Leave one of them out."),
     FileCode.WARNING: RuleText("Something that Lockkeeper warns of when the object is created.", _MANUAL),
 }
 

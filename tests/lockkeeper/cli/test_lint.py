@@ -32,6 +32,10 @@ spec:
       - configMapKeyRef: {name: elsewhere, key: any}
 """
 )
+WAITS: Final = (
+    HEADER + "kind: Workflow\nmetadata: {name: a}\n"
+    "spec: {entrypoint: m, templates: [{name: m, container: {image: i}}]}\n"
+)
 LIMITS: Final = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: limits}\ndata: {db: '3'}\n"
 
 
@@ -279,3 +283,67 @@ def test_argos_own_examples_raise_no_alarm(corpus: Path, capsys: pytest.CaptureF
     told, total = capsys.readouterr().out.splitlines()
     assert "k8s-patch-json-workflow.yaml:13: warning: RepeatedKey" in told
     assert "0 errors, 1 warning" in total
+
+
+@pytest.mark.parametrize(
+    "text", ["", "---\n", "a: 1\n", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"]
+)
+def test_nothing_to_check_is_an_error_unless_it_is_meant(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong path and an empty pipe pass for clean files otherwise."""
+    folder = _write(tmp_path, a=text)
+    assert main(["lint", folder]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"lockkeeper: there is nothing to check in {folder}; if that is right, say so with --allow-empty\n"
+    )
+    assert main(["lint", folder, "--allow-empty"]) == 0
+
+
+def test_policies_without_a_policy_are_an_error_unless_it_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In review as in lint."""
+    (tmp_path / "p").mkdir()
+    policies = ["--policies", _write(tmp_path / "p", a=LIMITS)]
+    workflow = f"{_write(tmp_path, a=WAITS)}/a.yaml"
+    for command in ("lint", "review"):
+        assert main([command, workflow, *policies]) == 2
+        assert "there is no policy in" in capsys.readouterr().err
+        assert main([command, workflow, *policies, "--allow-empty"]) == 0
+
+
+def test_a_policy_without_a_namespace_is_told_where_it_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In that of `-n`, as what kubectl would apply there."""
+    quota = "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\nmetadata: {name: q}\n"
+    (tmp_path / "p").mkdir()
+    policies = _write(tmp_path / "p", q=f"{quota}spec: {{limits: {{workflows: 1}}}}\n")
+    workflow = f"{_write(tmp_path, a=WAITS)}/a.yaml"
+    told = f"lockkeeper: {policies}/q.yaml:1: WorkflowQuota q names no namespace: it counts in shop alone\n"
+    assert main(["lint", workflow, "--policies", policies, "-n", "shop"]) == 0
+    assert capsys.readouterr().err == told
+    assert main(["review", workflow, "--policies", policies, "-n", "shop", "-o", "json"]) == 0
+    said = capsys.readouterr()
+    assert (said.err, json.loads(said.out)[0]["policies"]) == (told, ["WorkflowQuota shop/q"])
+
+
+@pytest.mark.parametrize("output", ["github", "sarif", "junit", "json", "yaml", "table"])
+def test_every_format_carries_what_could_not_be_read(
+    output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is wrong with a policy, in review too where it has that format."""
+    quota = "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\nmetadata: {name: q}\n"
+    folder = _write(tmp_path, a=WAITS, b="a: [")
+    (tmp_path / "p").mkdir()
+    policies = _write(tmp_path / "p", q=f"{quota}spec: {{limits: {{workflows: -1}}}}\n")
+    assert main(["lint", f"{folder}/a.yaml", f"{folder}/b.yaml", "--policies", policies, "-o", output]) == 2
+    told = capsys.readouterr().out
+    assert "Unreadable" in told
+    assert "spec.limits.workflows" in told
+    if output in ("github", "sarif", "junit"):
+        assert main(["review", f"{folder}/a.yaml", "--policies", policies, "-o", output]) == 2
+        assert "spec.limits.workflows" in capsys.readouterr().out

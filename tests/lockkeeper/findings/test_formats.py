@@ -56,6 +56,8 @@ def test_each_code_of_a_denial_is_explained() -> None:
     for code in (*Code, *FileCode):
         means, remedy = rule_text(code)
         assert (means[-1], remedy[-1]) == (".", ".")
+    for code in FileCode:
+        assert code.value not in rule_text(code).means
 
 
 def test_annotations_are_a_line_each() -> None:
