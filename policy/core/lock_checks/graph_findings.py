@@ -7,13 +7,14 @@ whole name where that is known, else by what policies allow.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import ref_faults
-from policy.core.lock_checks.reference_messages import broken_references
+from policy.core.lock_checks.reference_messages import MAX_UNKNOWN, broken_references
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_checks.unfilled_names import unfilled_names
 from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
@@ -91,9 +92,13 @@ def _unknown_names(
 ) -> Sequence[UnknownReference]:
     """Return the tasks that DAGs lack; `found` has all DAGs, so that it follows from the templates alone."""
     templates = owner.spec.templates
-    if isinstance(templates, SharedTemplates):
-        return templates.once((unknown_names, owner.at), lambda: tuple(unknown_names(owner, found, budget)))
-    return tuple(unknown_names(owner, found, budget))
+
+    def look() -> tuple[UnknownReference, ...]:
+        return tuple(islice(unknown_names(owner, found, budget), MAX_UNKNOWN))
+
+    return (
+        templates.once((unknown_names, owner.at), look) if isinstance(templates, SharedTemplates) else look()
+    )
 
 
 def graph_findings(

@@ -12,7 +12,7 @@ from policy.core.objects.json_patch import field_path
 from policy.core.objects.read_extent import Extent
 from policy.core.values.problems import MOST_HINTS, nearest
 
-_MAX_UNKNOWN: Final = 100
+MAX_UNKNOWN: Final = 100
 """References to what does not exist that are reported of one object; a message shows ten."""
 _ENDS: Final = "Argo would end the Workflow with an error"
 
@@ -43,7 +43,7 @@ def broken_references(
         for each in found
         if each.missing is not Missing.OBJECT or (library.templates and each.key not in extent.unread)
     )
-    for number, each in enumerate(islice(told, _MAX_UNKNOWN)):
+    for number, each in enumerate(islice(told, MAX_UNKNOWN)):
         near = nearest(each.name, each.known) if number < MOST_HINTS else ""
         yield BrokenReference(field_path(each.pointer), _sentence(each, near, extent), each.missing)
 
