@@ -28,6 +28,7 @@ from policy.service.locks.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.release.controller import Controller
 from policy.service.release.node_watch import NodeWatch
 from policy.service.release.position_messages import WRITE_EVERY
+from policy.service.release.reference_recorder import ReferenceRecorder
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import SendAll
 from policy.service.status.events import EventWriter
@@ -99,6 +100,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         status = policies.status_writer(trouble)
         semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
         siblings = policies.siblings(trouble)
+        references = ReferenceRecorder(
+            cluster=self.cluster, snapshot=snapshots.current, stopwatch=time.monotonic, trouble=trouble
+        )
         ending = ExitStack()
         for subscribe, wake in (
             (nodes.on_change, queues.wake),
@@ -107,6 +111,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             (snapshots.on_policies, locks.wake),
             (snapshots.on_policies, semaphores.wake),
             (snapshots.on_policies, siblings.wake),
+            (snapshots.on_policies, references.wake),
             (snapshots.on_usage, status.wake),
             (policies.on_verdicts, status.wake),
         ):
@@ -122,6 +127,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             "policy-status": status,
             "semaphores": semaphores,
             "siblings": siblings,
+            "references": references,
             "locks": locks,
         }
         return Duties({**works, **upkeep}, ending=ending)

@@ -47,12 +47,29 @@ def references(
     review: Review, metadata: Metadata, spec: WorkflowSpec, before: Metadata | None, snapshot: Snapshot
 ) -> dict[str, str]:
     """Return the annotations that record what a Workflow refers to."""
-    found = {}
-    if text := _template(spec, metadata, review.namespace, snapshot):
-        found[well_known.REFERS_TO] = text
-    if text := _cron(review, metadata, before, snapshot):
-        found[well_known.STARTED_BY] = text
-    return found
+    found = _records(_template(spec, metadata, review.namespace, snapshot), "")
+    if before is not None:
+        cron = (before.annotations or {}).get(well_known.STARTED_BY, "")
+    else:
+        cron = _cron(metadata, review.user, snapshot)
+    return found | _records("", cron)
+
+
+def references_of_stored(metadata: Metadata, spec: WorkflowSpec, snapshot: Snapshot) -> dict[str, str]:
+    """Return the annotations that a stored Workflow lacks, which was created before a quota selected by them.
+
+    It is a run of a CronWorkflow if it counts for one of Argo's accounts.
+    """
+    annotations = metadata.annotations or {}
+    if not annotations.keys().isdisjoint(well_known.REFERENCES):
+        return {}
+    template = _template(spec, metadata, metadata.namespace or "", snapshot)
+    return _records(template, _cron(metadata, annotations.get(well_known.USER, ""), snapshot))
+
+
+def _records(template: str, cron: str) -> dict[str, str]:
+    found = {well_known.REFERS_TO: template, well_known.STARTED_BY: cron}
+    return {key: value for key, value in found.items() if value}
 
 
 def _template(spec: WorkflowSpec, metadata: Metadata, namespace: str, snapshot: Snapshot) -> str:
@@ -63,12 +80,10 @@ def _template(spec: WorkflowSpec, metadata: Metadata, namespace: str, snapshot: 
     return (origin_of(named, metadata, snapshot) or named).text
 
 
-def _cron(review: Review, metadata: Metadata, before: Metadata | None, snapshot: Snapshot) -> str:
-    if before is not None:
-        return (before.annotations or {}).get(well_known.STARTED_BY, "")
+def _cron(metadata: Metadata, user: str, snapshot: Snapshot) -> str:
     owner = owner_of(metadata, ObjectKind.CRON_WORKFLOW)
     identities = snapshot.identities
-    if owner is None or review.user not in identities.argo_controllers | identities.argo_servers:
+    if owner is None or user not in identities.argo_controllers | identities.argo_servers:
         return ""
     return f"{ObjectKind.CRON_WORKFLOW}/{owner.name}"
 
