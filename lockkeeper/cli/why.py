@@ -17,7 +17,7 @@ from lockkeeper.views.terminal import Terminal, age
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other, story_of_waiting
-from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
+from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues, poisoned_text
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.reading.what_if import WorkflowWhatIf
 
@@ -108,4 +108,5 @@ def _lock_sentence(queue: LockQueue, number: int, since: datetime, now: datetime
     holders = sorted({each.workflow.name for each in queue.holders})
     held = f"held by {', '.join(holders)}" if holders else "held by none just now"
     ahead = f"{number} waiters are before it" if number else "it is the next"
-    return f"it waits for {queue.lock} ({limit}) for {age(since, now)}: {held}; {ahead}"
+    waits = f"it waits for {queue.lock} ({limit}) for {age(since, now)}: "
+    return waits + (f"the lock {poisoned_text(queue)}" if queue.poisoned else f"{held}; {ahead}")

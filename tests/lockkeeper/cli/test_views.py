@@ -13,6 +13,7 @@ from lockkeeper.cli import queue, status, why
 from lockkeeper.process.console import UsageError
 from lockkeeper.views.terminal import Terminal
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOWS, Cluster
+from tests.policy.core.lock_graph.running import running, semaphore
 from tests.policy.service.reading.read_cluster import RightsIn, Scene
 from tests.policy.service.world import complete, member, part, pool, quota
 
@@ -150,3 +151,12 @@ def test_commands_change_nothing(show: Show, scene: Scene) -> None:
         show(command, *arguments)
     assert scene.cluster.list(WORKFLOWS).resource_version == before
     assert part(scene.cluster.get(WORKFLOWS, "a3", namespace="a"), "metadata", "name") == "a3"
+
+
+def test_why_says_what_to_do_about_a_poisoned_lock(show: Show, scene: Scene) -> None:
+    """Argo gives it to nobody, and names no way out."""
+    said = f"lock {semaphore('db', 'a')} is in a poisoned state: no limit; manual intervention required"
+    scene.cluster.create(WORKFLOWS, running("lost", phase="Pending", message=said, namespace="a"))
+    told = show(why, "lost", "-n", "a")
+    assert "the lock is poisoned: Argo's controller gives it to nobody" in told
+    assert "restart Argo's workflow-controller" in told
