@@ -41,7 +41,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks worst bench bench-release lock clean
+.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -87,6 +87,12 @@ worst: $(READY) ## Give every part of a review its worst input of 7 MiB; ARGS="-
 
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-guard: $(READY) ## Show that nothing became slower than its limit in bench/guard_limits.toml; below a minute
+	@$(BIN)/python -m bench.guard $(ARGS)
+
+bench-compare: $(READY) ## Measure the webhook against another build; ARGS="FOLDER" is a worktree of it
+	@$(BIN)/python -m bench.compare $(ARGS)
 
 bench-release: $(READY) ## Measure what a leader costs and how fast it lets go; some minutes (ARGS="--only plan")
 	@$(BIN)/python -m bench.release $(ARGS)

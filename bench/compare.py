@@ -13,13 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from bench.load import Measured, Order
 from bench.processes import HOST, OURS, ROOT, Running, children, end_process, generator, pin, wait_for_port
+from bench.recording import commit, record
 from bench.reviews import CASES, body, uids, write_policies
 from bench.run import carry_out, cpus
 from lockkeeper.certificates.loopback import loopback_certificate
@@ -47,13 +47,6 @@ def build(root: Path, name: str, folder: Path, policies: Path, cpu: int) -> Iter
             yield Running(OURS, port, pids)
         finally:
             end_process(process)
-
-
-def commit(root: Path) -> str:
-    """Return the commit of a build, with a sign where files differ from it."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=7"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "no commit"
 
 
 def measure(
@@ -124,13 +117,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="of one measurement (default 1.5)")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--sizes", nargs="+", default=[each.name for each in CASES], metavar="SIZE")
+    parser.add_argument("--record", action="store_true", help="write the table to docs and bench/results")
     given = parser.parse_args()
     base = given.base.resolve()
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {commit(ROOT)} (this) against {commit(base)} (base)")
-    print(
-        f"CREATE of a Workflow, 20 policies, {given.connections} keep-alive TLS connections; "
-        f"{given.rounds} rounds of {given.seconds:g} s in ABBA order; load {os.getloadavg()[0]:.1f}"
-    )
+    lines = [
+        f"{commit(ROOT)} (this) against {commit(base)} (base): CREATE of a Workflow, 20 policies,",
+        f"{given.connections} keep-alive TLS connections, {given.rounds} rounds of {given.seconds:g} s, ABBA",
+    ]
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="lockkeeper-compare-") as folder:
         found = measure(
             base,
@@ -140,8 +134,13 @@ def main() -> int:
             connections=given.connections,
             sizes=given.sizes,
         )
-    print(report(found))
-    print(f"load at the end {os.getloadavg()[0]:.1f}, on {os.cpu_count()} CPUs, our own two included")
+    lines.append(report(found))
+    load = f"{before:.1f} before, {os.getloadavg()[0]:.1f} at the end with our own two processes"
+    lines.append(f"load of the machine: {load}, on {os.cpu_count()} CPUs")
+    text = "\n".join(lines)
+    print(text)
+    if given.record:
+        print(f"written to {record('compare', text).relative_to(ROOT)}")
     return 0
 
 

@@ -28,7 +28,7 @@ from webhook import wire
 from webhook.encode import encode
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.review import Reviewing, review
+from webhook.review import Reviewing, examine_types, review
 
 DECODE: Final = "decode"
 DECIDE: Final = "decide"
@@ -63,18 +63,20 @@ def load_policies(folder: Path) -> Snapshot:
 
 def measure(snapshot: Snapshot, log: Path, *, loops: int, seconds: float) -> list[Part]:
     """Time every part at every size; the log line goes to a file, as in the server."""
+    recorder = recorder_to(log, snapshot)
+    return [
+        Part(case.name, name, best(part, loops, seconds))
+        for case in CASES
+        for name, part in parts_of(body(case, uids(1)[0]), snapshot, recorder).items()
+    ]
+
+
+def recorder_to(log: Path, snapshot: Snapshot) -> ReviewRecorder:
+    """Return a recorder whose lines go to a file; it stays open to the end of the process."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        log_lines = Log(write=write_to(descriptor), clock=utc_now)
-        snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
-        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=snapshots.joined)
-        return [
-            Part(case.name, name, best(part, loops, seconds))
-            for case in CASES
-            for name, part in parts_of(body(case, uids(1)[0]), snapshot, recorder).items()
-        ]
-    finally:
-        os.close(descriptor)
+    lines = Log(write=write_to(descriptor), clock=utc_now)
+    snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
+    return ReviewRecorder(metrics=Metrics(), log=lines, joined=snapshots.joined)
 
 
 def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> dict[str, Callable[[], object]]:
@@ -95,7 +97,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     def decide_new() -> object:
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
-            locks.caches.rules = Memo(most=MOST_KEPT)
+            locks.caches.rules, locks.caches.version = Memo(most=MOST_KEPT), object()
         return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:
@@ -103,11 +105,15 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
         decode_template.cache_clear()
         return examine("Workflow", received.review.raw)
 
+    def types() -> object:
+        """Look at the types as a review does."""
+        return examine_types(received.review)
+
     return {
         DECODE: lambda: wire.decode(content, Side.MUTATE),
         DECIDE: lambda: apply_policies(received.review, snapshot, now),
         DECIDE_NEW: decide_new,
-        TYPES: lambda: examine("Workflow", received.review.raw),
+        TYPES: types,
         TYPES_NEW: examine_new,
         ENCODE: lambda: encode(received, decision),
         RECORD: lambda: recorder.reviewed(received, decision, 1e-4),

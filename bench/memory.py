@@ -45,7 +45,7 @@ def read(number: int, rng: Random, *, held: bool) -> LiveMetadata:
     return msgspec.json.decode(msgspec.json.encode({"metadata": metadata}), type=LiveMetadata)
 
 
-def bytes_of_each(*, held: bool) -> float:
+def bytes_of_each(*, held: bool, known: int = KNOWN) -> float:
     """Return the bytes of each in the tracker and in the states of all namespaces."""
     rng, snapshot = Random(1), policies()  # noqa: S311 - the same Workflows in every run
     for number in range(NAMESPACES):
@@ -54,7 +54,7 @@ def bytes_of_each(*, held: bool) -> float:
     tracemalloc.start()
     tracker = Tracker()
     tracker.keep_labels({"team"})
-    tracker.reset(Listing(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
+    tracker.reset(Listing(tuple([read(number, rng, held=held) for number in range(known)]), "1"))
     tracker.take_changes()
     states = {}
     for namespace in tracker.namespaces():
@@ -73,7 +73,7 @@ def bytes_of_each(*, held: bool) -> float:
     gc.collect()
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return used / KNOWN
+    return used / known
 
 
 def report() -> bool:

@@ -87,7 +87,9 @@ class Log:
             took_us=int(seconds * 1_000_000),
             dry_run=review.dry_run,
             operations=len(decision.patch),
-            codes=tuple(dict.fromkeys(reason.code.value for reason in decision.reasons)),
+            codes=tuple(dict.fromkeys(reason.code.value for reason in decision.reasons))
+            if decision.reasons
+            else (),
             policies=decision.policies[:_MOST_POLICIES],
         )
         self._write(_ENCODER.encode(line) + b"\n")

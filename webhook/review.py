@@ -154,7 +154,7 @@ def _with_types(decision: Decision, review: Review, most: int | None) -> Decisio
     """Return the decision with what Argo cannot decode, and up to `most` warnings of what it drops."""
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
-    examined = _examined(review)
+    examined = examine_types(review)
     by = _lock_policy(decision)
     told = {each.field for each in decision.reasons}
     lost = tuple(each for each in examined.lost_locks if each.path not in told)
@@ -177,7 +177,8 @@ def _with_warnings(
     return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
 
 
-def _examined(review: Review) -> DecodeReport:
+def examine_types(review: Review) -> DecodeReport:
+    """Return what is wrong with the types of an object. Raises BadRequest."""
     spec = review.workflow.spec if review.workflow is not None else None
     shared = spec.templates if spec is not None else None
     if (

@@ -85,7 +85,9 @@ class ConnectionTable(Generic[Key]):
         """Record that a connection is waited for, at the longest until then."""
         entry = self._all[key]
         entry.stage, entry.until = stage, until
-        self._queue(entry)[key] = None
+        queue = self._queue(entry)
+        queue.pop(key, None)  # It is the latest now.
+        queue[key] = None
 
     def stage(self, key: Key) -> Stage | None:
         """Return what a connection is waited for; None where it is busy or closed."""

@@ -120,15 +120,13 @@ class HttpFlow:
         """Do all that has arrived allows."""
         going_on = True
         while going_on:
-            match conn.stage:
-                case Stage.IDLE | Stage.HEAD:
-                    going_on = self._head(conn)
-                case Stage.BODY:
-                    going_on = self._body(conn)
-                case Stage.DRAIN:
-                    going_on = self._drain(conn)
-                case _:
-                    going_on = False
+            stage = conn.stage
+            if stage is Stage.BODY:
+                going_on = self._body(conn)
+            elif stage is Stage.IDLE or stage is Stage.HEAD:
+                going_on = self._head(conn)
+            else:
+                going_on = stage is Stage.DRAIN and self._drain(conn)
 
     def _head(self, conn: ClientConnection) -> bool:
         """Begin a request whose head is there; return whether more can be done."""

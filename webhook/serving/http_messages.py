@@ -143,21 +143,34 @@ class AnswerWriter:
     """Writes answers as bytes; the date is made once a second."""
 
     def __init__(self) -> None:
-        self._date = (0, b"")
+        self._second = 0
+        self._date = b""
+        self._starts: dict[tuple[str, str], bytes] = {}
+        """Of answers without further headers, all up to the length; they last a second."""
 
     def write(self, answer: HttpAnswer, now: float, *, close: bool, without_body: bool = False) -> bytes:
         """Return the bytes of an answer; `without_body` is for the method HEAD."""
         second = int(now)
-        if self._date[0] != second:
-            self._date = second, formatdate(second, usegmt=True).encode()
-        own = [f"{name}: {value}\r\n" for name, value in answer.headers]
+        if self._second != second:
+            self._second, self._date = second, formatdate(second, usegmt=True).encode()
+            self._starts.clear()
+        if answer.headers or close or without_body:
+            return self._unusual(answer, close=close, without_body=without_body)
+        kind = (answer.status, answer.media_type)
+        start = self._starts.get(kind)
+        if start is None:
+            start = self._starts[kind] = self._start(answer) + b"Content-Length: "
+        return b"%s%d\r\n\r\n%s" % (start, len(answer.body), answer.body)
+
+    def _start(self, answer: HttpAnswer) -> bytes:
+        status, media_type = answer.status.encode(), answer.media_type.encode()
+        return b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: %s\r\n" % (status, self._date, media_type)
+
+    def _unusual(self, answer: HttpAnswer, *, close: bool, without_body: bool) -> bytes:
+        lines = [f"{name}: {value}\r\n" for name, value in answer.headers]
         if not any(name.lower() == "content-length" for name, _ in answer.headers):
-            own.append(f"Content-Length: {len(answer.body)}\r\n")
-        head = b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: %s\r\n%s%s\r\n" % (
-            answer.status.encode(),
-            self._date[1],
-            answer.media_type.encode(),
-            "".join(own).encode("latin-1"),
-            b"Connection: close\r\n" if close else b"",
-        )
+            lines.append(f"Content-Length: {len(answer.body)}\r\n")
+        if close:
+            lines.append("Connection: close\r\n")
+        head = self._start(answer) + "".join(lines).encode("latin-1") + b"\r\n"
         return head if without_body else head + answer.body

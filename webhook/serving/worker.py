@@ -91,7 +91,6 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Have the poller wait for a client; of too many slow ones another is closed."""
         if conn.events != events:
             self._watch(conn, events)
-        self.connections.set_busy(conn)
         self.connections.set_silent(conn, stage, until)
         if stage not in SLOW:
             if self.slow:
@@ -157,17 +156,17 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _serve(self, conn: ClientConnection) -> None:
         """Continue with a connection that is ready."""
-        if conn.stage in (Stage.FIRST_BYTE, Stage.HANDSHAKE):
+        if conn.stage is Stage.FIRST_BYTE or conn.stage is Stage.HANDSHAKE:
             self._shake_hands(conn)
         elif conn.stage is Stage.ANSWER:
-            self._guarded(conn, lambda: self.flow.resume(conn))
+            self._guarded(conn, self.flow.resume, conn)
         else:
-            self._guarded(conn, lambda: self.flow.receive(conn))
+            self._guarded(conn, self.flow.receive, conn)
 
-    def _guarded(self, conn: ClientConnection, work: Callable[[], object]) -> None:
+    def _guarded(self, conn: ClientConnection, work: Callable[..., object], *given: object) -> None:
         """Work on a connection: it ends where that fails, and the worker does not."""
         try:
-            work()
+            work(*given)
         except OSError:  # The client is gone, or broke TLS.
             self.drop(conn)
         except Exception:
@@ -250,7 +249,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _give_up(self, conn: ClientConnection, why: str) -> None:
         """Close a connection that has kept us waiting."""
-        self._guarded(conn, lambda: self.flow.give_up(conn, why))
+        self._guarded(conn, self.flow.give_up, conn, why)
 
     def _finish(self) -> None:
         """Finish what has begun, and wait for silent connections only briefly."""

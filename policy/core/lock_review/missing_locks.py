@@ -27,6 +27,7 @@ from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody
 from policy.core.lock_model.template_pods import PLAIN_PODS, PodView
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.json_patch import field_path
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, key_of, known_key
 from policy.core.objects.workflow import Hook, Parameter, Parameters, Template, TemplateRef, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
@@ -51,7 +52,7 @@ def missing_lock_findings(
     """Return the findings about locks that are missing in templates of other objects."""
     locks, active, budget = rulebook.locks, rulebook.policies, rulebook.budget
     ref = spec.workflow_template_ref
-    callers = [place for place in found if place.has_complex_calls or _has_hooks(place.template)]
+    callers = _calling_others(spec, found, reviewed.at)
     if not locks.rules or not (ref or callers or spec.hooks):
         return NO_FINDINGS
     findings: list[Reason | str] = []
@@ -95,6 +96,16 @@ def _refs_of(
 
 def _not_held(missing: Sequence[MissingLock], held: AbstractSet[str]) -> list[MissingLock]:
     return [each for each in missing if held.isdisjoint(each.rule.names)]
+
+
+def _calling_others(spec: WorkflowSpec, found: Sequence[TemplateBody], at: str) -> Sequence[TemplateBody]:
+    """Return the bodies that may call templates of other objects; `found` has all that call any."""
+    templates = spec.templates
+
+    def look() -> Sequence[TemplateBody]:
+        return [place for place in found if place.has_complex_calls or _has_hooks(place.template)]
+
+    return templates.once((_calling_others, at), look) if isinstance(templates, SharedTemplates) else look()
 
 
 def _has_hooks(template: Template) -> bool:
