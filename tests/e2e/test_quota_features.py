@@ -160,6 +160,35 @@ def test_a_quota_governs_those_that_refer_to_its_template(installed: Installed) 
     team.await_held()
 
 
+def test_those_that_were_there_before_the_quota_count_in_it(installed: Installed) -> None:
+    """The controller reads what they refer to, and records it; the one that comes then waits."""
+    team = Team(installed, {"limits": {"workflows": 9}})
+    template = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "etl", "namespace": team.name},
+        "spec": workflow("etl")["spec"],
+    }
+    installed.site.kubectl.said("apply", "-f", "-", text=json.dumps(template))
+    team.create("before", entrypoint=None, templates=None, workflowTemplateRef={"name": "etl"})
+    team.await_held()
+    team.quota({"selector": {"matchReferences": {"workflowTemplates": ["etl"]}}, "limits": {"workflows": 1}})
+    until(lambda: team.figures()["running"] == 1, f"the figures are {team.figures()}")
+    team.create("after", entrypoint=None, templates=None, workflowTemplateRef={"name": "etl"})
+    team.await_held("after")
+
+
+def test_a_quota_above_the_limit_of_argo_says_so(installed: Installed) -> None:
+    """Argo's label of the namespace is lower, and Workflows would wait in Argo after their release."""
+    team = Team(installed, {"limits": {"workflows": 5}}, **{"workflows.argoproj.io/parallelism-limit": "2"})
+    team.kubectl("wait", "--for=condition=LimitedByArgo", "workflowquota/main", AWHILE)
+    team.quota({"limits": {"workflows": 2}})
+    until(
+        lambda: "LimitedByArgo" not in str(team.figures()["conditions"]),
+        f"the conditions are {team.figures()['conditions']}",
+    )
+
+
 def test_a_full_queue_refuses_with_429(installed: Installed) -> None:
     """However fast they come, as soon as the replicas have heard of the figures of a quota that is new."""
     team = Team(installed, {"limits": {"workflows": 0}, "queue": {"maxLength": 2}})
