@@ -15,7 +15,8 @@ from policy.sources.directory import DocumentOrigin
 from policy.sources.documents import ARGO_API_VERSION, join
 from policy.sources.yaml_positions import Json, ParsedDocument, child, item, parse
 
-_TRIGGERS: Final = ("argoWorkflow", "k8s")
+_TRIGGERS: Final = {"argoWorkflow": ("submit",), "k8s": ("create", "update")}
+"""Kinds of triggers with the operations that write a whole object, the usual one first."""
 _CREATING: Final = ("create", "apply")
 """Actions of a resource template whose manifest is a whole object."""
 _TAG: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
@@ -42,8 +43,11 @@ def _of_sensor(manifest: Manifest) -> Iterator[Manifest]:
     """Yield what the triggers create, given as an object or as text."""
     for number, trigger in enumerate(_list(_map(manifest.value.get("spec")).get("triggers"))):
         template = _map(_map(trigger).get("template"))
-        for name in _TRIGGERS:
-            source = _map(_map(template.get(name)).get("source"))
+        for name, operations in _TRIGGERS.items():
+            trigger_of = _map(template.get(name))
+            if trigger_of.get("operation", operations[0]) not in operations:
+                continue  # It names an object that is there already.
+            source = _map(trigger_of.get("source"))
             path = f"{item('spec.triggers', number)}.template.{name}.source"
             resource = source.get("resource")
             if _is_argos(resource):

@@ -10,7 +10,7 @@ import msgspec
 
 from lockkeeper.findings.finding import FileCode, FileFinding, Level
 from lockkeeper.manifests.carriers import carried
-from lockkeeper.manifests.helm_templates import helm_template, may_hold_ours
+from lockkeeper.manifests.helm_templates import HelmTemplate, helm_template
 from lockkeeper.manifests.manifest import Manifest, manifest_of
 from lockkeeper.manifests.object_kinds import is_object, is_policy, misspelt
 from lockkeeper.manifests.path_patterns import is_excluded
@@ -56,10 +56,9 @@ def read_manifests(path: Path) -> list[Manifest]:
         PolicyErrors: something cannot be read; all faults of all files at once.
     """
     inputs = read_inputs([str(path)])
-    if inputs.findings:
-        raise PolicyErrors(
-            SourceError(each.file, each.line, 0, each.field, each.message) for each in inputs.findings
-        )
+    wrong = [each for each in inputs.findings if each.level is Level.ERROR]
+    if wrong:
+        raise PolicyErrors(SourceError(each.file, each.line, 0, each.field, each.message) for each in wrong)
     return [each for each in inputs.manifests if each.carrier is None]
 
 
@@ -73,6 +72,7 @@ class _InputReader:
         self.passed_over = 0
         self._exclude = exclude
         self._read: set[str] = set()
+        self._charts: set[Path] = set()
 
     def add_path(self, path: str) -> None:
         """Read a file, the files below a folder, or standard input."""
@@ -108,13 +108,22 @@ class _InputReader:
         text = parse(content)
         is_yaml = text.fault is None and not any(_faults_of(each) for each in text.documents)
         helm = helm_template(file, content, is_yaml=is_yaml)
-        if helm:
-            level = Level.ERROR if may_hold_ours(content) else Level.WARNING
-            self._tell_unread(SourceError(file, 0, 0, "", helm), level)
+        if helm is not None:
+            self._tell_helm_template(file, helm)
             return
         self._add_documents(file, text)
         if text.fault is not None:
             self._tell_unread(fault_error(file, text.fault))
+
+    def _tell_helm_template(self, file: str, helm: HelmTemplate) -> None:
+        """Tell of each template that would have to be checked, and of the others once for a chart."""
+        if not helm.holds_ours and helm.chart is not None:
+            if helm.chart in self._charts:
+                self.passed_over += 1
+                return
+            self._charts.add(helm.chart)
+        level = Level.ERROR if helm.holds_ours else Level.WARNING
+        self._tell_unread(SourceError(file, 0, 0, "", str(helm)), level)
 
     def _add_documents(self, file: str, text: ParsedText) -> None:
         for source in text.documents:

@@ -47,7 +47,7 @@ spec:
 
 
 SENSOR: Final = _sensor("argoWorkflow", "resource:\n" + _indented(_workflow(), 12))
-K8S_SENSOR: Final = _sensor("k8s", "resource:\n" + _indented(_workflow(), 12))
+K8S_SENSOR: Final = _sensor("k8s", "resource:\n" + _indented(_workflow(), 12)).replace("submit", "create")
 INLINE_SENSOR: Final = _sensor("argoWorkflow", "inline: |\n" + _indented(_workflow(), 12))
 PIPELINE: Final = (
     "apiVersion: kubeflow.org/v1beta1\nkind: ScheduledWorkflow\nmetadata: {name: nightly, namespace: shop}\n"
@@ -136,6 +136,9 @@ def test_what_does_not_rest_on_a_tag_is_said_beside_one(
         _creator("not: [yaml"),
         _creator("apiVersion: v1\nkind: ConfigMap\n"),
         _sensor("argoWorkflow", "configmap: {name: a, key: b}"),
+        SENSOR.replace("operation: submit", "operation: submit-from"),
+        SENSOR.replace("operation: submit", "operation: resubmit"),
+        K8S_SENSOR.replace("operation: create", "operation: patch"),
         SENSOR.partition("spec:")[0] + "spec: {triggers: [x, {template: 1}]}\n",
         PIPELINE.partition("spec:")[0] + "spec: {workflow: {spec: '{'}}\n",
     ],

@@ -201,6 +201,7 @@ def test_templates_of_helm_charts_are_named_as_such(tmp_path: Path) -> None:
         chart__values="a: 1\n",
         chart__templates__a=f"{ARGO}kind: Workflow\n{template}",
         chart__templates__b=f"apiVersion: v1\nkind: Service\n{template}",
+        chart__templates__c=f"apiVersion: v1\nkind: Secret\n{template}",
         chart__templates__quoted=text_in_quotes,
         chart__templates__plain=WORKFLOW,
         loose=f"{ARGO}{template}",
