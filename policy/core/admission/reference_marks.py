@@ -15,7 +15,7 @@ from policy.core.lock_review.redirect import origin_of
 from policy.core.objects import hold, well_known
 from policy.core.objects.owners import owner_of
 from policy.core.objects.template_keys import ObjectKind, key_of
-from policy.core.objects.workflow import EMPTY_METADATA, Metadata, WorkflowSpec
+from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
 from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 
@@ -89,17 +89,14 @@ def _cron(metadata: Metadata, user: str, snapshot: Snapshot) -> str:
 
 
 def moved_by_reference(
-    metadata: Metadata | None,
-    spec: WorkflowSpec,
-    policies: NamespacePolicies,
-    snapshot: Snapshot,
+    old: Workflow, spec: WorkflowSpec, policies: NamespacePolicies, snapshot: Snapshot
 ) -> tuple[tuple[Reason, ...], Mapping[str, str]]:
     """Return why an edited reference is refused, or the annotation that is due by it.
 
     By another template the Workflow would leave the quotas that it was admitted under.
     """
-    present = metadata or EMPTY_METADATA
-    if not policies.by_reference:
+    present, before = old.metadata or EMPTY_METADATA, old.spec or EMPTY_SPEC
+    if not policies.by_reference or before.workflow_template_ref == spec.workflow_template_ref:
         return (), {}
     text = _template(spec, present, policies.namespace, snapshot)
     had = hold.references_of(present)

@@ -135,7 +135,7 @@ def review_edit(
     # The locks before the edit matter only if there is something to report of those after it.
     had = context.locks(before) if has.has_effect else NO_LOCK_PART
     dropped, patch = _injections(had, has)
-    moved, referring = moved_by_reference(old.metadata, new.spec or EMPTY_SPEC, policies, snapshot)
+    moved, referring = moved_by_reference(old, new.spec or EMPTY_SPEC, policies, snapshot)
     due = {**_due_annotations(metadata, had_tasks, has_tasks, had_priority, has_priority), **referring}
     if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
         has_priority = Priority(has_priority.value)  # The edit leaves it alone, whatever is wrong with it.

@@ -194,6 +194,17 @@ def test_an_edit_between_templates_of_one_quota_is_recorded() -> None:
     assert not decided_by(policies, old, new, Side.VALIDATE, user="ann").allowed
 
 
+def test_an_edit_of_something_else_is_not_refused_where_nothing_is_recorded_yet() -> None:
+    """A Workflow from before the quota waits by its new priority, though the quota selects its template."""
+    old = referring("etl")
+    held_before = snapshot(quota("all", limits={"workflows": 1}), template_object("etl", MAIN))
+    old = patched(old, by("ann", old, held_before).patch)
+    policies = selecting(workflowTemplates=["etl"])
+    new = merge(old, {"spec": {"priority": 7}})
+    changed = patched(new, decided_by(policies, old, new, Side.MUTATE, user="ann").patch)
+    assert decided_by(policies, old, changed, Side.VALIDATE, user="ann").allowed
+
+
 def test_nobody_edits_the_record() -> None:
     """It is a mark of ours like the others."""
     policies = selecting(workflowTemplates=["etl"])
