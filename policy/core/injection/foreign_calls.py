@@ -49,7 +49,7 @@ class ForeignCalls:
         outcome: InjectionOutcome,
     ) -> None:
         self._spec, self._rulebook = spec, rulebook
-        self._find, self._view = reviewed.find, reviewed.view
+        self._reviewed, self._find, self._view = reviewed, reviewed.find, reviewed.view
         self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._writer, self._outcome = needs, writer, outcome
         self._layers: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
@@ -115,7 +115,9 @@ class ForeignCalls:
         return [
             rule_on(rule, found.template, self._spec)
             for rule in self._locks.rules_for(found.template, self._view, passed)
-            if rule.policy in self._active and elsewhere == (kind in rule.policy.kinds)
+            if rule.policy in self._active
+            and elsewhere == (kind in rule.policy.kinds)
+            and not self._reviewed.spares(found.template.name or "", rule)
         ]
 
     def _holder(

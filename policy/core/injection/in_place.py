@@ -41,6 +41,8 @@ def inject_in_place(
         if not everyone:
             selecting = tuple(rule for rule in selecting if rule.policy in active)
         rules = effective_rules(selecting, template, spec) if locks.conditional else selecting
+        if reviewed.spared:
+            rules = tuple(rule for rule in rules if not reviewed.spares(template_name(place), rule))
         block = template.synchronization
         own = NO_LOCKS
         if block is not None or defaults is not None:

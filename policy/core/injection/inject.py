@@ -15,6 +15,7 @@ from policy.core.injection.injection_result import NOTHING, Injected
 from policy.core.injection.per_call import inject_per_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.singular_to_lists import any_single, convert, converted_text
+from policy.core.injection.spared_hooks import inject_sparing_hooks
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.template_bodies import TemplateBody, calls
@@ -55,9 +56,15 @@ def inject(
     spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: ReviewedObject
 ) -> Injected:
     """Return how the rules of the active policies change the templates of an object."""
-    locks = rulebook.locks
-    if not locks.rules:
+    if not rulebook.locks.rules:
         return NOTHING
+    return inject_sparing_hooks(lambda each: _put(spec, found, rulebook, each), spec, rulebook, reviewed)
+
+
+def _put(
+    spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: ReviewedObject
+) -> Injected:
+    locks = rulebook.locks
     if locks.structural or _callers_matter(found, rulebook, reviewed):
         return inject_per_call(spec, rulebook, reviewed)
     injected = _inject_in_place(spec, found, rulebook, reviewed)
@@ -82,6 +89,7 @@ def _inject_in_place(
         or len(rulebook.policies) != len(locks.policies)
         or rulebook.discreet
         or rulebook.lenient
+        or reviewed.spared
         # The Pods of such templates may depend on arguments.
         or templates.once((pod_differs, reviewed.at), lambda: _any_pod_differs(found))
     ):

@@ -80,7 +80,12 @@ def template_name(place: TemplateBody) -> str:
 
 def skipped(name: str, rule: CompiledRule, why: str) -> str:
     """Return the warning that a lock is not put on the template of a name."""
-    return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"
+    return skipped_as(name, rule.lock_name, why)
+
+
+def skipped_as(name: str, lock: str, why: str) -> str:
+    """Return the warning that a lock of a name is not put on a template."""
+    return f"lockkeeper: {name}: lock {lock} is not injected, {why}"
 
 
 def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) -> tuple[PatchOp, ...]:

@@ -90,7 +90,10 @@ class _PerCall:
         if not rules:
             return ()
         wanted = []
-        active = tuple(rule for rule in rules if rule.policy in self._active)
+        name = template_name(place)
+        active = tuple(
+            rule for rule in rules if rule.policy in self._active and not self._reviewed.spares(name, rule)
+        )
         for rule in (rule_on(each, place.template, self._spec) for each in active):
             lacks = self._own[number].isdisjoint(rule.names)
             if lacks and (why := why_not_put(rule, place.template, self._whole)):

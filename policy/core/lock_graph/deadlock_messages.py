@@ -173,7 +173,7 @@ def describe_wait(
 ) -> str:
     """Return the sentence about a hook that waits for a lock which is held until the hook is over."""
     holder, edge = next(
-        (path[-1], each) for each in wait.holders if (path := path_to_taker(each, number, held))
+        (path[-1], each) for each in wait.holders() if (path := path_to_taker(each, number, held))
     )
     what = f"{called_as(taker)} takes {as_written(held.names[number])} {_as_hook(wait.edge, taker)}"
     who, fix = called_as(holder), _either(holder, taker)

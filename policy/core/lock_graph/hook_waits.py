@@ -7,17 +7,17 @@ hooks of earlier steps are. The exit hook of a DAG task is run for its items and
 together, and Argo looks no more at the last item's then: its locks stay held until the Workflow ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from itertools import islice
 
 import msgspec
 
 from policy.core.lock_graph.cycles import shortest_path
-from policy.core.lock_graph.held_above import HeldAbove, bits, callees_of
+from policy.core.lock_graph.held_above import HeldAbove, bits, callees_in, callees_of, in_order
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.loop_items import MAX_ITEMS, items_of
-from policy.core.lock_graph.references import Reference, Via
+from policy.core.lock_graph.references import Via
 from policy.core.lock_graph.template_graph import Edge, Graph, TemplateNode, called_as
 from policy.core.lock_model.semaphore_definitions import LimitOf
 from policy.core.objects.workflow import Call
@@ -35,14 +35,21 @@ class Wait(Enum):
 class HookWait(msgspec.Struct, frozen=True):
     """That the hook `edge` of `caller` waits while the locks `held` are not given back.
 
-    `holders` are the calls behind which they are held, the hook's own task first.
+    They are held behind the calls `own` and the first `count` of `others`, which several waits share.
     """
 
     wait: Wait
     caller: TemplateNode
     edge: Edge
     held: int
-    holders: tuple[Edge, ...]
+    own: tuple[Edge, ...]
+    others: Sequence[Edge] = ()
+    count: int = 0
+
+    def holders(self) -> Iterator[Edge]:
+        """Yield the calls behind which the locks are held."""
+        yield from self.own
+        yield from islice(self.others, self.count)
 
 
 class HookWaits:
@@ -55,17 +62,12 @@ class HookWaits:
             for node in paced(graph.nodes, budget, Part.DEADLOCKS)
             if any(edge.reference.beside for edge in node.calls)
         ]
-        self._below: dict[TemplateNode, int] = {}
+        self._below = self._taken_below() if self._callers else {}
         self.waits: Sequence[HookWait] = [wait for node in self._callers for wait in self._of(node)]
 
     def taken(self, edge: Edge) -> int:
         """Return the locks that are taken by what a call runs, and by all below it."""
-        target = edge.target
-        if target is None:
-            return 0
-        if target not in self._below:
-            self._below[target] = self._all_below(target)
-        return self._below[target]
+        return self._below.get(edge.target, 0) if edge.target is not None else 0
 
     def item_hooks(self) -> Iterator[tuple[TemplateNode, Edge]]:
         """Yield the exit hooks of DAG tasks with items, each once, with the DAG."""
@@ -80,42 +82,47 @@ class HookWaits:
         """Yield the pairs of a lock that is held while a hook waits, and one that the hook may wait for."""
         names = self._held.names
         for wait in self.waits:
+            above = frozenset(names[each] for each in bits(self._held.always.get(wait.caller, 0)))
             for inner in bits(self.taken(wait.edge)):
-                taker = taker_below(wait.edge, inner, self._held)
-                for outer in bits(wait.held & ~(1 << inner)):
-                    self._budget.check(Part.DEADLOCKS)
-                    gates = frozenset(names[each] for each in bits(self._held.always.get(wait.caller, 0)))
+                outer = wait.held & ~(1 << inner)
+                self._budget.check(Part.DEADLOCKS)
+                taker = taker_below(wait.edge, inner, self._held) if outer else wait.caller
+                for each in bits(outer):
                     pointer = next(lock.pointer for lock in taker.locks if lock.name == names[inner])
-                    yield Nested(names[outer], names[inner], gates, taker.owner, pointer, called_as(taker))
+                    yield Nested(names[each], names[inner], above, taker.owner, pointer, called_as(taker))
 
-    def _all_below(self, first: TemplateNode) -> int:
-        found, work = {first}, [first]
-        mask = 0
-        while work:
-            node = work.pop()
-            self._budget.check(Part.DEADLOCKS)
-            mask |= self._held.own[node]
-            for other in callees_of(node, certain=False):
-                if other not in found:
-                    found.add(other)
-                    work.append(other)
-        return mask
+    def _taken_below(self) -> Mapping[TemplateNode, int]:
+        """Return the locks that each node takes, with those of all below it."""
+        callees = callees_in(self._held.own, self._budget, certain=False)
+        found: dict[TemplateNode, int] = {}
+        order = in_order(self._graph.root, callees, self._budget)
+        for part in paced(order[::-1], self._budget, Part.DEADLOCKS):
+            mask = 0
+            for node in part:
+                mask |= self._held.own[node]
+                for other in callees[node]:
+                    mask |= found.get(other, 0)
+            found.update(dict.fromkeys(part, mask))
+        return found
 
     def _of(self, node: TemplateNode) -> Iterator[HookWait]:
         calls: dict[str, list[Edge]] = {}
-        for edge in node.calls:
+        hooks: dict[str, list[Edge]] = {}
+        for edge in paced(node.calls, self._budget, Part.DEADLOCKS):
             if edge.reference.via in (Via.TASK, Via.STEP):
                 calls.setdefault(edge.reference.pointer, []).append(edge)
-        hooks = [edge for edge in node.calls if edge.reference.beside and self.taken(edge)]
+            elif edge.reference.beside and self.taken(edge):
+                hooks.setdefault(edge.reference.beside, []).append(edge)
         if node.template.dag is None:
             yield from self._of_steps(node, hooks)
             return
-        for edge in hooks:
-            own = calls.get(edge.reference.beside, [])
-            if edge.reference.via is Via.HOOK:
-                yield from self._of_task(node, edge, own, hooks)
-            elif edge.reference.loop is not None and items_in(edge.reference.loop) != 1:
-                yield from self._of_items(node, edge, own)
+        for beside, those in hooks.items():
+            own = calls.get(beside, [])
+            for edge in those:
+                if edge.reference.via is Via.HOOK:
+                    yield from self._of_task(node, edge, own, those)
+                elif edge.reference.loop is not None and items_in(edge.reference.loop) != 1:
+                    yield from self._of_items(node, edge, own)
 
     def _of_task(
         self, node: TemplateNode, edge: Edge, own: Sequence[Edge], hooks: Sequence[Edge]
@@ -125,7 +132,7 @@ class HookWaits:
         holders = [each for each in own if each.target is not None and not each.target.template.daemon]
         if not reference.late:
             if reference.loop is not None:  # The exit hooks of its items run while it does.
-                holders += [each for each in hooks if _is_exit_beside(each, reference)]
+                holders += [each for each in hooks if each.reference.via is Via.EXIT]
             mask = self._taken_by(holders)
         elif reference.loop is None:
             for each in holders:
@@ -149,24 +156,22 @@ class HookWaits:
                 found |= 1 << number
         return found
 
-    def _of_steps(self, node: TemplateNode, hooks: Sequence[Edge]) -> Iterator[HookWait]:
+    def _of_steps(self, node: TemplateNode, hooks: Mapping[str, list[Edge]]) -> Iterator[HookWait]:
         """Yield the hooks of steps: each is over before Argo looks at those of the steps after it."""
-        steps: dict[str, list[Edge]] = {}
-        for edge in hooks:
-            steps.setdefault(edge.reference.beside, []).append(edge)
-        group, later = "", list[Edge]()
-        for beside, own in reversed(steps.items()):
+        group, later, mask = "", list[Edge](), 0
+        for beside, own in reversed(list(hooks.items())):
             if beside.rpartition("/")[0] != group:
-                group, later = beside.rpartition("/")[0], []
-            loop = own[0].reference.loop
-            holders = [*later, *(own if loop is not None and items_in(loop) != 1 else ())]
-            mask = self._taken_by(holders)
-            if mask:
-                waiting = [edge for edge in own if edge.reference.via is Via.HOOK]
-                yield from (HookWait(Wait.STEPS, node, edge, mask, tuple(holders)) for edge in waiting)
+                group, later, mask = beside.rpartition("/")[0], [], 0
+            loop, taken = own[0].reference.loop, self._taken_by(own)
+            many = loop is not None and items_in(loop) != 1
+            held, same = (mask | taken, tuple(own)) if many else (mask, ())
+            for edge in own if held else ():
+                if edge.reference.via is Via.HOOK:
+                    yield HookWait(Wait.STEPS, node, edge, held, same, later, len(later))
             later += own
+            mask |= taken
 
-    def _taken_by(self, edges: Sequence[Edge]) -> int:
+    def _taken_by(self, edges: Iterable[Edge]) -> int:
         mask = 0
         for edge in edges:
             mask |= self.taken(edge)
@@ -210,10 +215,6 @@ def path_to_taker(edge: Edge, number: int, held: HeldAbove) -> list[TemplateNode
         first, lambda each: bool(held.own[each] & bit), lambda each: callees_of(each, certain=False)
     )
     return path or []
-
-
-def _is_exit_beside(edge: Edge, reference: Reference) -> bool:
-    return edge.reference.via is Via.EXIT and edge.reference.beside == reference.beside
 
 
 def _held_when_over(node: TemplateNode) -> bool:

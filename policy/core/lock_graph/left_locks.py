@@ -78,11 +78,12 @@ class _Left:
         self._hooks = [
             (caller, edge) for caller, edge in hooks if caller in self._sure and edge.reference.certain
         ]
+        self._counted = frozenset(self._hooks)
         self._exceeded: dict[int, bool] = {}
 
     def hangs_surely(self, caller: TemplateNode, edge: Edge, number: int) -> bool:
         """Return whether every run whose work succeeds waits for ever for a lock that a hook keeps."""
-        if (caller, edge) not in self._hooks or not self._surely_takes(edge, number):
+        if (caller, edge) not in self._counted or not self._surely_takes(edge, number):
             return False
         if self._limit_of(self._held.names[number]) == 1:
             return True
