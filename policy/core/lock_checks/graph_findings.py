@@ -114,14 +114,15 @@ def graph_findings(
     the validating side, which sees it, checks it.
     """
     namespace, budget = rulebook.locks.namespace, rulebook.budget
-    unknown = unknown_references(owner, found, library.find(namespace), namespace, budget)
+    find = library.find_beside(owner, namespace)
+    unknown = unknown_references(owner, found, find, namespace, budget)
     shown = list(_broken(unknown, rulebook, library))
     added = added_by(patch, namespace)
     if added is None:
         return shown, []
-    graphs = [build_graph(owner, library.find(namespace), namespace, added=added, budget=budget)]
+    graphs = [build_graph(owner, find, namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
-        whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+        whole = build_graph(owner, find, namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
     shown += _unfilled(owner, rulebook, library)
     severity, policy = _strictest(rulebook, "deadlocks")

@@ -295,6 +295,18 @@ class Library:
         """Return how references are looked up in a namespace."""
         return lambda ref: self.owner(key_of(ref, namespace))
 
+    def find_beside(self, owner: TemplateOwner, namespace: str) -> FindOwner:
+        """Return the same for what an object refers to: it may be itself, as it is about to be stored."""
+        if not owner.is_template:
+            return self.find(namespace)
+        own = owner.key(namespace)
+
+        def find(ref: TemplateRef) -> TemplateOwner | None:
+            key = key_of(ref, namespace)
+            return owner if key == own else self.owner(key)
+
+        return find
+
     def index(self, namespace: str, budget: Budget = UNBOUNDED) -> NamespaceIndex:
         """Return what is known of a namespace's templates together, found out at the first time.
 

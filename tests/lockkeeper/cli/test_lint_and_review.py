@@ -58,6 +58,13 @@ def _ref(name: str, template: str, **more: Any) -> dict[str, Any]:
     return {"templateRef": {"name": name, "template": template, **more}}
 
 
+def _calls_itself(name: str, **more: Any) -> dict[str, Any]:
+    """Return a spec whose template holds a lock around another of the object `name`, which takes it again."""
+    held = {"synchronization": {"mutexes": [{"name": "twice"}]}}
+    outer = {"name": "m", "steps": [[{"name": "s", **_ref(name, "n", **more)}]], **held}
+    return {"entrypoint": "m", "templates": [outer, {"name": "n", "suspend": {}, **held}]}
+
+
 SPECS: Final[dict[str, dict[str, Any]]] = {
     "mian": {"entrypoint": "mian", "onExit": "no", "templates": [{"name": "main", "suspend": {}}]},
     "stored": {"entrypoint": "load", "workflowTemplateRef": {"name": "stored"}},
@@ -71,6 +78,8 @@ SPECS: Final[dict[str, dict[str, Any]]] = {
     "calls-lacking": _calls(**_ref("beside", "lad")),
     "calls-absent": _calls(**_ref("gone", "load", clusterScope=True)),
     "calls-tag": _calls(**_ref("{{workflow.name}}", "load")),
+    "itself": _calls_itself("itself"),
+    "itself-cluster": _calls_itself("itself-cluster", clusterScope=True),
     "hooks": _calls(inline={"suspend": {}}, hooks={"exit": _ref("beside", "no")}),
     "task": {
         "entrypoint": "m",
