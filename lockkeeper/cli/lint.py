@@ -9,7 +9,7 @@ from lockkeeper.findings.table import table
 from lockkeeper.lint.lint import lint
 from lockkeeper.lint.reading import LintObjects, lint_objects
 from lockkeeper.manifests.reading import Inputs, read_inputs
-from lockkeeper.options.command_options import add_argo_version, add_output, print_values
+from lockkeeper.options.command_options import Once, add_argo_version, add_output, print_values
 from lockkeeper.options.file_options import add_file_options, counting_in, existing_policies, nothing_in
 from lockkeeper.process.console import UsageError, print_message
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policies",
         type=Path,
+        action=Once,
         metavar="PATH",
         help="file or folder of policies and what stands beside them, read too",
     )
@@ -63,8 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every object of every file."""
     # Of two objects of one name the one that will be applied counts, which is read last.
     beside = [] if arguments.policies is None else [str(existing_policies(arguments.policies))]
-    paths = [*beside, *arguments.paths]
-    inputs = read_inputs(paths, exclude=arguments.exclude)
+    inputs = read_inputs(arguments.paths, beside=beside, exclude=arguments.exclude)
     objects = lint_objects(inputs, arguments.namespace)
     stored = _files_in(arguments.policies, inputs)
     report = _report(inputs, objects, lint(objects, arguments.argo_version, stored=stored))

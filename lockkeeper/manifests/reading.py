@@ -34,11 +34,13 @@ class Inputs(msgspec.Struct, frozen=True):
     passed_over: int
 
 
-def read_inputs(paths: Sequence[str], *, exclude: Sequence[str] = ()) -> Inputs:
-    """Read everything, each file once, whatever of it is wrong."""
-    reading = _InputReader(exclude)
+def read_inputs(paths: Sequence[str], *, beside: Sequence[str] = (), exclude: Sequence[str] = ()) -> Inputs:
+    """Read everything, each file once, whatever of it is wrong; nothing `beside` the paths is left out."""
+    reading = _InputReader()
+    for path in beside:
+        reading.add_path(path, ())
     for path in paths:
-        reading.add_path(path)
+        reading.add_path(path, exclude)
     return Inputs(tuple(reading.manifests), tuple(reading.findings), reading.files, reading.passed_over)
 
 
@@ -65,17 +67,16 @@ def read_manifests(path: Path) -> list[Manifest]:
 class _InputReader:
     """Collects what the files hold."""
 
-    def __init__(self, exclude: Sequence[str]) -> None:
+    def __init__(self) -> None:
         self.manifests: list[Manifest] = []
         self.findings: list[FileFinding] = []
         self.files = 0
         self.passed_over = 0
-        self._exclude = exclude
         self._read: set[str] = set()
         self._charts: set[Path] = set()
 
-    def add_path(self, path: str) -> None:
-        """Read a file, the files below a folder, or standard input."""
+    def add_path(self, path: str, exclude: Sequence[str]) -> None:
+        """Read a file, the files below a folder that are not left out, or standard input."""
         if path == STANDARD_INPUT:
             self._add_standard_input()
             return
@@ -83,7 +84,7 @@ class _InputReader:
         for entry in sorted(entries(root), key=lambda each: each.name):
             file = root / entry.name
             shown = os.fsencode(file).decode(errors="replace")
-            if is_excluded(shown, entry.name, self._exclude) or not self._is_new(file):
+            if is_excluded(shown, entry.name, exclude) or not self._is_new(file):
                 continue
             content = content_of(file, entry, any_file=not entry.name)
             if isinstance(content, bytes):

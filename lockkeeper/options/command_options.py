@@ -51,11 +51,28 @@ def print_values(values: object, output: str) -> None:
     print(as_yaml(msgspec.to_builtins(values)), end="")
 
 
+class Once(argparse.Action):
+    """An option that may be given once: of two the first would be forgotten."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value, or end with a usage error."""
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice: put the files into one folder")
+        setattr(namespace, self.dest, values)
+
+
 def add_policies(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add `--policies` and `--argo-version`."""
     parser.add_argument(
         "--policies",
         type=Path,
+        action=Once,
         required=required,
         metavar="PATH",
         help="file or folder of YAML with the policies, and ConfigMaps, Namespaces and templates beside them",

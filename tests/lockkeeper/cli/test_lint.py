@@ -315,6 +315,20 @@ def test_policies_without_a_policy_are_an_error_unless_it_is_meant(
         assert main([command, workflow, *policies, "--allow-empty"]) == 0
 
 
+def test_what_is_left_out_are_no_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`lint . --exclude policies --policies policies` judges by them, and a second folder is not forgotten."""
+    policy = "apiVersion: lockkeeper.dev/v1alpha1\nkind: ClusterWorkflowQuota\nmetadata: {name: q}\n"
+    (tmp_path / "p").mkdir()
+    policies = _write(
+        tmp_path / "p", q=f"{policy}spec: {{namespaceSelector: {{}}, limits: {{workflows: 1}}}}\n"
+    )
+    arguments = ["lint", _write(tmp_path, a=WAITS), "--exclude", "p", "--policies", policies]
+    assert main(arguments) == 0
+    with pytest.raises(SystemExit):
+        main([*arguments, "--policies", str(tmp_path)])
+    assert "--policies is given twice" in capsys.readouterr().err
+
+
 def test_a_policy_without_a_namespace_is_told_where_it_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
