@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockkeeper.process.console import UsageError
+from lockkeeper.process.console import UsageError, reason_of
 
 if TYPE_CHECKING:
     from lockkeeper.manifests.manifest import Manifest
@@ -44,8 +44,12 @@ def existing_policies(path: Path) -> Path:
     Raises:
         UsageError: there is none.
     """
-    if not path.exists():
-        raise UsageError(f"--policies {path} does not exist: give a file or a folder")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"--policies {path} does not exist: give a file or a folder") from None
+    except OSError as error:
+        raise UsageError(f"--policies {path} cannot be read: {reason_of(error)}") from error
     return path
 
 

@@ -54,7 +54,7 @@ def cluster_settings(
         return _of_files([kubeconfig], context, str(kubeconfig))
     named = [Path(part).expanduser() for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
     usual = home / ".kube" / "config"
-    files = [file for file in named or [usual] if file.exists()]
+    files = [file for file in named or [usual] if _is_there(file)]
     if files:
         shown = os.pathsep.join(map(str, files))
         return _of_files(files, context, f"KUBECONFIG={shown}" if named else shown)
@@ -65,6 +65,17 @@ def cluster_settings(
     if named:
         raise ClusterSettingsError(f"KUBECONFIG={os.pathsep.join(map(str, named))}", "there is no such file")
     raise ClusterSettingsError(str(usual), "there is no such file; give --kubeconfig FILE or set KUBECONFIG")
+
+
+def _is_there(file: Path) -> bool:
+    """Return whether there is such a file; one that may not be looked at is, and reading it says why not."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _of_files(files: Sequence[Path], context: str, source: str) -> ClusterSettings:

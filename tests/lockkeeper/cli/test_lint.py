@@ -316,7 +316,7 @@ def test_policies_without_a_policy_are_an_error_unless_it_is_meant(
 
 
 def test_what_is_left_out_are_no_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`lint . --exclude policies --policies policies` judges by them, and a second folder is not forgotten."""
+    """`lint . --exclude policies --policies policies` judges by them; a second folder is not forgotten."""
     policy = "apiVersion: lockkeeper.dev/v1alpha1\nkind: ClusterWorkflowQuota\nmetadata: {name: q}\n"
     (tmp_path / "p").mkdir()
     policies = _write(
