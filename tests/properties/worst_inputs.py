@@ -197,6 +197,26 @@ def loops(size: int) -> Json:
     return templates("t0", fill(size, caller), arguments={"parameters": [{"name": "x", "value": "v"}]})
 
 
+def hooked(kind: str) -> Make:
+    """Tasks or steps side by side that have locks, items, and hooks with locks, each with many below it."""
+
+    def one(n: int) -> Json:
+        hooks = {"told": {"template": f"t{n}", "expression": "x"}, "exit": {"template": f"t{n + 1}"}}
+        return {"name": f"a{n}", "template": f"t{n}", "withItems": [1, 2], "hooks": hooks}
+
+    def rung(n: int) -> Json:
+        below = [{"name": "x", "template": f"t{n + 2}"}, {"name": "y", "template": f"t{n + 3}", "when": "z"}]
+        return {"name": f"t{n}", "steps": [below], "synchronization": mutex(f"m{n % 50}")}
+
+    def made(size: int) -> Json:
+        calls, rungs = fill(size // 2, one), fill(size // 2, rung)
+        main = {"dag": {"tasks": calls}} if kind == "dag" else {"steps": [calls]}
+        return templates("main", [{"name": "main", **main}, *rungs])
+
+    made.__name__ = f"hooked_{kind}"
+    return made
+
+
 def waiting_parents(size: int) -> Json:
     """Templates that create Workflows with many locks and wait for them, below locks of their own."""
     locks = "".join(f"  - {{name: m{n}}}\\n" for n in range(20))
@@ -454,6 +474,8 @@ SPECS: Final[dict[str, Make]] = {
         parameterised,
         loops,
         waiting_parents,
+        hooked("dag"),
+        hooked("steps"),
         tags,
         open_tags,
         used_texts,
