@@ -29,6 +29,7 @@ from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
 from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
 from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_review.missing_locks import missing_lock_findings, template_finder
+from policy.core.lock_review.workflow_locks import generated_starts
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
@@ -206,7 +207,8 @@ def _of_owner(
     for unheld in unheld_locks(spec, owner.at, found, governed.library, subject.namespace, ruled=ruled):
         yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, unheld.path, unheld.message)
     missing = missing_lock_findings(spec, found, rulebook, reviewed, governed)
-    for reason in missing.reasons:
+    started = generated_starts(spec, owner.at) if spec.workflow_template_ref is not None else ()
+    for reason in (*missing.reasons, *started):
         yield _finding(subject, Level.ERROR, reason.code, reason.field, reason.message, policy=reason.policy)
     warnings = (
         *lock_warnings(spec, found, rulebook),

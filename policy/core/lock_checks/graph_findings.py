@@ -110,16 +110,15 @@ def graph_findings(
 ) -> tuple[list[GraphFinding], list[Reason]]:
     """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
-    References are looked at as they are written. A patch that changes more than locks makes another graph;
-    the validating side, which sees it, checks it.
+    References are looked at as they are written. A patch that changes more than locks makes another graph: of
+    such an object the locks that it has itself are looked at here, and all by the validating side, which sees
+    what the patch made.
     """
     namespace, budget = rulebook.locks.namespace, rulebook.budget
     find = library.find_beside(owner, namespace)
     unknown = unknown_references(owner, found, find, namespace, budget)
     shown = list(_broken(unknown, rulebook, library))
-    added = added_by(patch, namespace)
-    if added is None:
-        return shown, []
+    added = added_by(patch, namespace) or {}
     graphs = [build_graph(owner, find, namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
         whole = build_graph(owner, find, namespace, added=added, whole=True, budget=budget)

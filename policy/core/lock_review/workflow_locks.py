@@ -118,7 +118,7 @@ def review_spec_locks(
         owner = template_owner(reviewed.kind, reviewed.name, spec, reviewed.at)
         graph = review_graph(owner, found, rulebook, reviewed.library, injected.patch)
     missing = missing_lock_findings(spec, found, rulebook, reviewed, snapshot)
-    started = () if spec.workflow_template_ref is None else tuple(_generated_starts(spec, reviewed))
+    started = () if spec.workflow_template_ref is None else tuple(generated_starts(spec, reviewed.at))
     unheld = unheld_locks(
         spec,
         reviewed.at,
@@ -145,8 +145,8 @@ def review_spec_locks(
     )
 
 
-def _generated_starts(spec: WorkflowSpec, reviewed: ReviewedObject) -> Iterator[Reason]:
-    """Yield the fields that start a generated template of another object, made for calls that hold a lock."""
+def generated_starts(spec: WorkflowSpec, at: str) -> Iterator[Reason]:
+    """Yield what starts a generated template of the object that a spec refers to, made for calls in that."""
     hooks = (spec.hooks or {}).items()
     hooked = ((f"/hooks{pointer(event)}/template", hook.template) for event, hook in hooks)
     for where, name in (("/entrypoint", spec.entrypoint), ("/onExit", spec.on_exit), *hooked):
@@ -155,4 +155,4 @@ def _generated_starts(spec: WorkflowSpec, reviewed: ReviewedObject) -> Iterator[
                 f'"{name}" is generated from "{base_name(name)}" for calls in its own object, with the locks '
                 f'that these calls need. Write "{base_name(name)}"'
             )
-            yield Reason(Code.LOCK_CONFLICT, field_path(reviewed.at + where), message)
+            yield Reason(Code.LOCK_CONFLICT, field_path(at + where), message)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from lockkeeper.__main__ import main
+from policy.core.lock_model.generated_names import generated_name
 from tests.policy.core.builders import NAMESPACE
 from tests.policy.core.lock_graph.random_graphs import random_workflow
 
@@ -65,6 +66,13 @@ def _calls_itself(name: str, **more: Any) -> dict[str, Any]:
     return {"entrypoint": "m", "templates": [outer, {"name": "n", "suspend": {}, **held}]}
 
 
+def _task(template: str) -> dict[str, Any]:
+    return {"name": template, "template": template}
+
+
+A: Final = {"mutexes": [{"name": "a"}]}
+OWN: Final = {"mutexes": [{"name": "own"}]}
+GENERATED: Final = generated_name("load", "copy")
 SPECS: Final[dict[str, dict[str, Any]]] = {
     "mian": {"entrypoint": "mian", "onExit": "no", "templates": [{"name": "main", "suspend": {}}]},
     "stored": {"entrypoint": "load", "workflowTemplateRef": {"name": "stored"}},
@@ -88,6 +96,17 @@ SPECS: Final[dict[str, dict[str, Any]]] = {
         ],
     },
     "held": {**_calls(**_ref("beside", "load")), "synchronization": {"mutexes": [{"name": "a"}]}},
+    "generated": {"entrypoint": GENERATED, "onExit": "load", "workflowTemplateRef": {"name": "beside"}},
+    "apart": {
+        "entrypoint": "m",
+        "templates": [
+            {"name": "m", "steps": [[{"name": "s", "template": "one"}], [{"name": "t", "template": "two"}]]},
+            {"name": "one", "synchronization": A, "steps": [[{"name": "s", "template": "load"}]]},
+            {"name": "two", "synchronization": OWN, "dag": {"tasks": [_task("load"), _task("p")]}},
+            {"name": "p", "synchronization": OWN, "container": {"image": "a"}},
+            {"name": "load", "container": {"image": "a"}},
+        ],
+    },
     "types": {
         "entrypoint": "m",
         "parallelism": "4",
@@ -172,6 +191,8 @@ def test_both_say_the_same_of_every_kind_of_reference(
     assert judged.review == judged.lint
     assert {judged.levels[each] for each in judged.denied} == {"error"}
     assert judged.lint_code == judged.review_code == 1
+    assert any(f'"{GENERATED}" is generated from "load"' in line for line in judged.denied)
+    assert any("p takes team-a/Mutex/own, which two above it holds" in line for line in judged.denied)
     absent = [line for line in judged.lint if "is not among the files" in line]
     assert bool(absent) == (severity != "Ignore")
     assert {judged.levels[each] for each in absent} <= {"warning"}

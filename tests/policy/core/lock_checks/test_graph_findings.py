@@ -366,3 +366,14 @@ def test_locks_that_a_patch_adds_are_read_from_it() -> None:
     assert added_by([PatchOp(Op.ADD, f"{at}/mutexes/-", name)], "n") == {"/spec/templates/0": ("n/Mutex/a",)}
     assert added_by([PatchOp(Op.ADD, "/spec/templates/1", {})], "n") is None
     assert added_by([PatchOp(Op.REMOVE, at)], "n") is None
+
+
+def test_the_locks_that_an_object_has_are_looked_at_beside_templates_that_are_added() -> None:
+    """Whoever asks one side alone, as lint and review do, is told of the deadlock in his file."""
+    main = steps("main", [calling("load")], [calling("own")], synchronization=mutexes("own"))
+    templates: list[JsonValue] = [main, leaf("load"), leaf("own", "own")]
+    obj = workflow({"entrypoint": "main", "templates": templates})
+    wanted: JsonObject = {"name": "r", "templates": {"names": ["load"]}, "lock": {"mutex": "db"}}
+    for strategy in ("Auto", "Wrapper"):
+        decision = mutate(obj, snapshot(lock_policy(inject=[{**wanted, "strategy": strategy}])))
+        assert [each.code for each in decision.reasons] == [Code.DEADLOCK]
