@@ -192,7 +192,7 @@ def test_both_say_the_same_of_every_kind_of_reference(
     assert {judged.levels[each] for each in judged.denied} == {"error"}
     assert judged.lint_code == judged.review_code == 1
     assert any(f'"{GENERATED}" is generated from "load"' in line for line in judged.denied)
-    assert any("p takes team-a/Mutex/own, which two above it holds" in line for line in judged.denied)
+    assert any("/Mutex/own, which two above it holds" in line for line in judged.denied)
     absent = [line for line in judged.lint if "is not among the files" in line]
     assert bool(absent) == (severity != "Ignore")
     assert {judged.levels[each] for each in absent} <= {"warning"}
