@@ -216,7 +216,8 @@ def _as_hook(edge: Edge, taker: TemplateNode) -> str:
 
 def _hook_of(edge: Edge) -> str:
     kind = "exit hook" if edge.reference.via is Via.EXIT else f'hook "{edge.reference.name}"'
-    return f'{kind} of the {"step" if "/steps/" in edge.reference.beside else "task"} "{edge.reference.of}"'
+    owner = "task" if edge.reference.beside.rsplit("/", 2)[-2] == "tasks" else "step"
+    return f'{kind} of the {owner} "{edge.reference.of}"'
 
 
 def _exit_instead(edge: Edge) -> str:

@@ -380,3 +380,10 @@ def test_the_old_field_takes_the_place_of_the_exit_hook() -> None:
     ):
         assert _truth(spec) == NEVER
         assert not _found(spec)
+
+
+def test_a_task_in_an_inline_dag_of_a_step_is_called_a_task() -> None:
+    """Its pointer leads through the steps."""
+    inline = dag("", calling("plain", "a", withItems=ITEMS, hooks=_ends()))
+    (found,) = _found(_spec(steps("main", [{"name": "s", "inline": inline}]), PLAIN, TELL))
+    assert 'as the exit hook of the task "a", which has items' in found.message
