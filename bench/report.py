@@ -42,8 +42,8 @@ class Goal(msgspec.Struct, frozen=True):
 
 GOAL_CASE: Final = "20 kB"
 GOALS: Final = (
-    Goal(">= 12x kopf's throughput", OURS, "throughput_vs_kopf", 12, at_least=True),
-    Goal(">= 12x kopf's reviews per CPU second", OURS, "cpu_vs_kopf", 12, at_least=True),
+    Goal(">= 15x kopf's throughput", OURS, "throughput_vs_kopf", 15, at_least=True),
+    Goal(">= 15x kopf's reviews per CPU second", OURS, "cpu_vs_kopf", 15, at_least=True),
     Goal("<= 120 us of CPU above the null app", OURS, "cpu_above_null", 120, at_least=False),
     Goal("decide <= 60 us", PARTS_VARIANT, DECIDE, 60, at_least=False),
 )

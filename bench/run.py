@@ -13,7 +13,8 @@ import msgspec
 
 from bench.inprocess import Part, answer_bytes, load_policies, measure
 from bench.load import Measured, Order
-from bench.processes import HOST, VARIANTS, Running, generator, running
+from bench.processes import HOST, ROOT, VARIANTS, Running, generator, running
+from bench.recording import record
 from bench.report import Results, Row, goals, rows, table
 from bench.reviews import CASES, Case, body, uids, write_policies
 from lockkeeper.certificates.loopback import loopback_certificate
@@ -44,11 +45,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, help=f"rounds in ABBA order (default {USUAL.rounds})")
     parser.add_argument(
-        "--seconds", type=float, help=f"of one measurement; there are 15 a round (default {USUAL.seconds:g})"
+        "--seconds", type=float, help=f"of one measurement; there are 12 a round (default {USUAL.seconds:g})"
     )
     parser.add_argument(
         "--quick", action="store_true", help="only see whether it works; the figures mean little"
     )
+    parser.add_argument("--record", action="store_true", help="write the table to docs and bench/results")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     return parser.parse_args()
 
@@ -132,8 +134,9 @@ def describe(plan: Plan) -> str:
     if server == load:
         where = f"THERE IS ONE CPU ONLY ({server}): server and load share it, so requests/s say little"
     return (
-        f"CREATE of a Workflow, 20 policies, {plan.connections} keep-alive TLS connections; {where}; "
-        f"medians of {plan.rounds} rounds of {plan.seconds:g} s in ABBA order"
+        f"CREATE of a Workflow, 20 policies, {plan.connections} keep-alive TLS connections; {where};\n"
+        f"medians of {plan.rounds} rounds of {plan.seconds:g} s in ABBA order; load of the machine "
+        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs, our own two processes included"
     )
 
 
@@ -148,9 +151,10 @@ def main() -> int:
     if given.output == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")
         return 0
-    print(describe(plan))
-    print(table(results, parts))
-    print(goals(found))
+    text = "\n".join((describe(plan), table(results, parts), goals(found)))
+    print(text)
+    if given.record:
+        print(f"written to {record('bench', text).relative_to(ROOT)}")
     return 0
 
 

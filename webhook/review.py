@@ -155,6 +155,8 @@ def _with_types(decision: Decision, review: Review, most: int | None) -> Decisio
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = examine_types(review)
+    if examined is NOTHING_WRONG:
+        return decision  # As nearly always.
     by = _lock_policy(decision)
     told = {each.field for each in decision.reasons}
     lost = tuple(each for each in examined.lost_locks if each.path not in told)
