@@ -11,7 +11,8 @@ import argparse
 import gc
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
@@ -151,8 +152,13 @@ class Root:
             self.running.append(uid)
 
 
-def measure(queued: int, rounds: int) -> Figures:
-    """Fill the queues, let the pools fill up, then let one end and one go, `rounds` times."""
+def measure(
+    queued: int, rounds: int, around: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> Figures:
+    """Fill the queues, let the pools fill up, then let one end and one go, `rounds` times.
+
+    Each of these runs in the context `around`.
+    """
     rng, arrivals, snapshot = Random(1), count(), policies()  # noqa: S311 - the same queue in every run
     roots = [Root(number, snapshot, rng, arrivals) for number in range(POOLS)]
     waiting = [(root, root.held()) for _ in range(queued // POOLS + RUNNING) for root in roots]
@@ -172,12 +178,13 @@ def measure(queued: int, rounds: int) -> Figures:
         root = roots[number % POOLS]
         now = START + timedelta(milliseconds=10 * number)
         ended = root.running.pop(rng.randrange(len(root.running)))
-        since = time.thread_time()
-        root.end(ended, now)
         before = len(root.running)
-        for release in root.settle(now):
-            root.start(release, now)
-        spent += time.thread_time() - since
+        with around():
+            since = time.thread_time()
+            root.end(ended, now)
+            for release in root.settle(now):
+                root.start(release, now)
+            spent += time.thread_time() - since
         for _ in range(len(root.running) - before):
             released += 1
             root.add(root.held())  # The queue keeps its length.
