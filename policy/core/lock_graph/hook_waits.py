@@ -83,10 +83,11 @@ class HookWaits:
         names = self._held.names
         for wait in self.waits:
             above = frozenset(names[each] for each in bits(self._held.always.get(wait.caller, 0)))
-            for inner in bits(self.taken(wait.edge)):
-                outer = wait.held & ~(1 << inner)
+            taken = self.taken(wait.edge)
+            outer = wait.held & ~taken  # The hook waits for those themselves.
+            for inner in bits(taken if outer else 0):
                 self._budget.check(Part.DEADLOCKS)
-                taker = taker_below(wait.edge, inner, self._held) if outer else wait.caller
+                taker = taker_below(wait.edge, inner, self._held)
                 for each in bits(outer):
                     pointer = next(lock.pointer for lock in taker.locks if lock.name == names[inner])
                     yield Nested(names[each], names[inner], above, taker.owner, pointer, called_as(taker))

@@ -387,3 +387,11 @@ def test_a_task_in_an_inline_dag_of_a_step_is_called_a_task() -> None:
     inline = dag("", calling("plain", "a", withItems=ITEMS, hooks=_ends()))
     (found,) = _found(_spec(steps("main", [{"name": "s", "inline": inline}]), PLAIN, TELL))
     assert 'as the exit hook of the task "a", which has items' in found.message
+
+
+def test_two_locks_of_one_hook_are_no_circle() -> None:
+    """Each is told by itself."""
+    both = leaf("tell", "m", "k")
+    found = _found(_spec(dag("main", calling("plain", "a", withItems=ITEMS, hooks=_ends())), PLAIN, both))
+    assert [each.certain for each in found] == [True, True]
+    assert not any("circle" in each.message for each in found)
