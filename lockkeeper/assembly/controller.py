@@ -73,7 +73,10 @@ def build_controller(
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """Begins a term each time that this process comes to lead; `leading` returns whether it does."""
+    """Begins a term each time that this process comes to lead; `leading` returns whether it does.
+
+    `write_every` is how often at most positions in a queue are written.
+    """
 
     cluster: WatchedCluster
     policies: ClusterPolicies
@@ -82,6 +85,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lock_metrics: LockMetrics
     leading: Callable[[], bool]
     me: str
+    write_every: timedelta = WRITE_EVERY
 
     def begin(self, upkeep: Mapping[str, Work]) -> Work:
         """Return what is to do in one term; `upkeep` is done beside it."""
@@ -96,6 +100,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             reporter=self.reporter,
             capacity=nodes.capacity,
             send_all=several_at_once(),
+            write_every=self.write_every,
         )
         status = policies.status_writer(trouble)
         semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)

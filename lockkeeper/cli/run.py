@@ -23,6 +23,7 @@ EXAMPLES = """examples:
 
 The webhook, the controller, an in-memory cluster and a small simulated Argo run in one process tree. The
 Workflows of --workflows are created one after another through the HTTPS webhook, as the API server would.
+Without --once it is a cluster to try: kubectl and lockkeeper reach it by the kubeconfig that it writes.
 Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
 
 
@@ -45,6 +46,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=timedelta(seconds=0.5),
         metavar="SECONDS",
         help="how long each task of the simulated Argo takes (default 0.5)",
+    )
+    parser.add_argument(
+        "--kubeconfig-out",
+        type=Path,
+        default=Path(".lockkeeper/kubeconfig"),
+        metavar="FILE",
+        help="where the kubeconfig for kubectl is written (default %(default)s)",
     )
     parser.add_argument(
         "--log",
@@ -82,12 +90,30 @@ def run(arguments: argparse.Namespace) -> int:
         argo=arguments.argo_version,
         namespace=arguments.namespace,
         log=log,
+        kubeconfig=None if arguments.once else _prepared(arguments.kubeconfig_out),
     )
     try:
         return Embedded(settings=settings, listener=listener).run()
     finally:
+        if settings.kubeconfig is not None:
+            settings.kubeconfig.unlink(missing_ok=True)  # It would lead to nothing.
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prepared(kubeconfig: Path) -> Path:
+    """Return the absolute path of the kubeconfig that the worker writes.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    path = kubeconfig.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise UsageError(f"the kubeconfig {kubeconfig} cannot be written: {reason_of(error)}") from error
+    return path
 
 
 def _check_workflows(arguments: argparse.Namespace) -> None:

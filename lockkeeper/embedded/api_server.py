@@ -14,7 +14,7 @@ from typing import Any, Final
 import jsonpatch
 import msgspec
 
-from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.cluster.protocol import WORKFLOWS, Cluster, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
@@ -29,10 +29,16 @@ class AdmissionFailed(Exception):  # noqa: N818 - the API server's own words: "f
     """A webhook did not answer as it must; the object is not stored (failurePolicy Fail)."""
 
 
-class _RefusalStatus(Read, frozen=True):
-    """The text of a denial."""
+class RefusalStatus(Read, frozen=True):
+    """A denial (meta/v1 Status): its text, its HTTP code, its reason in one word, and the details."""
 
     message: str = ""
+    code: int = 403
+    reason: str = "Forbidden"
+    details: dict[str, Any] | None = None
+
+
+NO_REFUSAL: Final = RefusalStatus()
 
 
 class _AnsweredResponse(Read, frozen=True):
@@ -40,7 +46,7 @@ class _AnsweredResponse(Read, frozen=True):
 
     uid: str
     allowed: bool | None = None
-    status: _RefusalStatus | None = None
+    status: RefusalStatus | None = None
     patch: str | None = None
     patch_type: str | None = None
     warnings: tuple[str, ...] = ()
@@ -64,6 +70,7 @@ class AdmissionAnswer(msgspec.Struct, frozen=True):
     message: str = ""
     warnings: tuple[str, ...] = ()
     patch: tuple[JsonObject, ...] = ()
+    status: RefusalStatus = NO_REFUSAL
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -73,6 +80,46 @@ class Admitted(msgspec.Struct, frozen=True):
     patch: tuple[JsonObject, ...]
     warnings: tuple[str, ...]
     denial: str = ""
+    status: RefusalStatus = NO_REFUSAL
+
+
+class AdmissionCall(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a webhook: which object is created or changed, in which namespace, by whom."""
+
+    obj: JsonObject
+    namespace: str
+    user: str = USER
+    resource: Resource = WORKFLOWS
+    old: JsonObject | None = None
+    dry_run: bool = False
+
+    def review(self, uid: str) -> JsonObject:
+        """Return the AdmissionReview."""
+        review = admission_review(self.obj, namespace=self.namespace, uid=uid, user=self.user)
+        resource = self.resource
+        kind: JsonObject = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        named: JsonObject = {
+            "group": resource.group,
+            "version": resource.version,
+            "resource": resource.plural,
+        }
+        request: JsonObject = {
+            **_part(review, "request"),
+            "kind": kind,
+            "requestKind": kind,
+            "resource": named,
+            "requestResource": named,
+            "dryRun": self.dry_run,
+        }
+        if self.old is not None:
+            options: JsonObject = {"apiVersion": "meta.k8s.io/v1", "kind": "UpdateOptions"}
+            request |= {"operation": "UPDATE", "oldObject": self.old, "options": options}
+        return {**review, "request": request}
+
+
+def _part(obj: JsonObject, key: str) -> JsonObject:
+    found = obj.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 class ApiServer:
@@ -96,24 +143,31 @@ class ApiServer:
             AdmissionFailed: a webhook could not be reached or gave no answer.
         ClusterError: the object cannot be stored: its name is taken, or it has none.
         """
-        mutated = self._call("/mutate", obj, namespace, user)
+        admitted = self.admit(AdmissionCall(obj=obj, namespace=namespace, user=user))
+        if admitted.stored is None:
+            return admitted
+        stored = self._cluster.create(WORKFLOWS, admitted.stored, namespace=namespace)
+        return msgspec.structs.replace(admitted, stored=stored)
+
+    def admit(self, call: AdmissionCall) -> Admitted:
+        """Send what a user writes through both webhooks; `stored` is what to store. Raises as `create`."""
+        mutated = self.ask("/mutate", call)
         if not mutated.allowed:
-            return Admitted(None, (), mutated.warnings, mutated.message)
+            return Admitted(None, (), mutated.warnings, mutated.message, mutated.status)
         try:
-            changed: JsonObject = jsonpatch.apply_patch(obj, list(mutated.patch))
+            changed: JsonObject = jsonpatch.apply_patch(call.obj, list(mutated.patch))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             raise AdmissionFailed(f"the patch does not apply: {error}") from error
-        validated = self._call("/validate", changed, namespace, user)
+        validated = self.ask("/validate", msgspec.structs.replace(call, obj=changed))
         warnings = mutated.warnings + validated.warnings
         if not validated.allowed:
-            return Admitted(None, mutated.patch, warnings, validated.message)
-        return Admitted(
-            self._cluster.create(WORKFLOWS, changed, namespace=namespace), mutated.patch, warnings
-        )
+            return Admitted(None, mutated.patch, warnings, validated.message, validated.status)
+        return Admitted(changed, mutated.patch, warnings)
 
-    def _call(self, path: str, obj: JsonObject, namespace: str, user: str) -> AdmissionAnswer:
+    def ask(self, path: str, call: AdmissionCall) -> AdmissionAnswer:
+        """Return what one webhook answers. Raises AdmissionFailed."""
         uid = self._new_uid()
-        body = json.dumps(admission_review(obj, namespace=namespace, uid=uid, user=user)).encode()
+        body = json.dumps(call.review(uid)).encode()
         try:
             self._connection.request(
                 "POST", f"{path}?timeout={_TIMEOUT_SECONDS}s", body, {"Content-Type": "application/json"}
@@ -154,4 +208,5 @@ def read_answer(body: bytes, uid: str) -> AdmissionAnswer:
         message=response.status.message if response.status else "",
         warnings=response.warnings,
         patch=operations,
+        status=response.status or NO_REFUSAL,
     )

@@ -9,7 +9,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from socket import socket
@@ -19,15 +19,22 @@ from uuid import uuid4
 
 import msgspec
 
-from lockkeeper.assembly.controller import build_controller
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.assembly.controller import Terms
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies
 from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
+from lockkeeper.embedded.admitted_writes import AdmittedWrites
 from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
+from lockkeeper.embedded.folder_objects import FolderObjects
 from lockkeeper.embedded.play import create_child, play
 from lockkeeper.embedded.trying_out import trying_out
+from lockkeeper.kube_api.http_server import KubeApi
+from lockkeeper.kube_api.kubeconfig import write_kubeconfig
+from lockkeeper.kube_api.object_requests import ObjectRequests
+from lockkeeper.manifests.reading import read_manifests
 from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
@@ -39,11 +46,14 @@ from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from policy.service.locks.lock_metrics import LockMetrics
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.serving.application import Application
 from webhook.serving.server import Server, ServerSettings
 
+_SYNC_SECONDS: Final = 10.0
+"""Until the policies are read from the cluster in this process, at the longest."""
 _EVERY_CHANGE: Final = timedelta(0)
 """A person watches: every change of a position is written."""
 _DONE: Final = b"d"
@@ -55,7 +65,8 @@ _STOPPED: Final = b"s"
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `lockkeeper run`; `once` ends after the play.
 
-    `log` is a file descriptor; without one only errors are written, to standard error.
+    `kubeconfig` is where that of the API for kubectl is written; without it there is none. `log` is a file
+    descriptor; without one only errors are written, to standard error.
     """
 
     policies: Path
@@ -68,6 +79,8 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     argo: ArgoVersion
     log: int | None
     namespace: str = DEFAULT_NAMESPACE
+    kubeconfig: Path | None = None
+    api_port: int = 0
 
 
 class Embedded:
@@ -118,7 +131,8 @@ class Embedded:
         metrics = Metrics()
         write = write_errors if settings.log is None else write_to(settings.log)
         log = Log(write=write, clock=utc_now)
-        policies = FolderPolicies(
+        cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
+        folder = FolderPolicies(
             folder=settings.policies,
             argo=settings.argo,
             log=log,
@@ -127,59 +141,97 @@ class Embedded:
             alone=True,
             namespace=settings.namespace,
         )
-        snapshots = policies.load()
-        cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
-        # Namespaces are not listed here, so a leader could not count those without objects.
-        ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
+        files = folder.load()
+        objects = FolderObjects(folder=settings.policies, cluster=cluster, namespace=settings.namespace)
+        objects.put()
+        objects.ensure_namespaces((settings.namespace, *_namespaces_of(settings)))
+        files.on_policies(objects.put)
+        policies = ClusterPolicies(cluster=cluster, argo=settings.argo, log=log)
+        policies.start()
+        policies.wait(_SYNC_SECONDS)
         printer = EventPrinter(cluster=cluster, stopwatch=time.monotonic, on_closed=self._output_closed)
-        reporter = ControllerLog(log=log, on_wait=printer.waits)
-        controller = build_controller(
+        ledgers = Ledgers(cluster=cluster, clock=utc_now)
+        terms = Terms(
             cluster=cluster,
-            snapshots=snapshots,
+            policies=policies,
             ledgers=ledgers,
-            reporter=reporter,
+            reporter=ControllerLog(log=log, on_wait=printer.waits),
+            lock_metrics=LockMetrics(registry=metrics.registry, clock=utc_now),
+            leading=lambda: True,
+            me="lockkeeper-run",
             write_every=_EVERY_CHANGE,
         )
-        snapshots.on_policies(controller.wake)
-        tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
-        api_server, api_server_of_argo = (
-            ApiServer(
-                cluster=cluster,
-                host=settings.host,
-                port=settings.port,
-                tls=tls,
-                new_uid=lambda: str(uuid4()),
-            )
-            for _ in range(2)
-        )  # Each keeps a connection, and serves one thread.
-        argo = SimulatedArgo(
-            cluster=cluster,
-            clock=utc_now,
-            stopwatch=time.monotonic,
-            limit_of=lambda name: limit_of(name, snapshots.current(), utc_now()),
-            task_time=settings.task_time,
-            create=lambda obj, namespace, user: create_child(
-                obj, namespace, user, api_server_of_argo, printer
-            ),
-        )
+        snapshots = policies.snapshots
+        argo = self._argo(cluster, printer, snapshots.current)
         application = build_admission(
             snapshots=snapshots,
             ledgers=ledgers,
             log=log,
             metrics=metrics,
             draining=self._server.draining,
+            current=policies.current,
             relatives=ClusterRelatives(cluster=cluster),
         )
+        self._serve_kube_api(cluster, log)
         begin = cluster.list(WORKFLOWS).resource_version
         for name, body in (
             ("printer", lambda: printer.follow(begin)),
             ("argo", argo.run),
-            ("controller", controller.run),
-            ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(api_server, printer, argo, snapshots.current)),
+            ("controller", terms.begin({}).run),
+            ("policies", lambda: folder.source.watch(self._stop, RELOAD_SECONDS)),
+            ("play", lambda: self._play(self._api_server(cluster), printer, argo, snapshots.current)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application
+
+    def _api_server(self, cluster: MemoryCluster) -> ApiServer:
+        """Return an ApiServer; each keeps a connection, and serves one thread."""
+        return ApiServer(
+            cluster=cluster,
+            host=self._settings.host,
+            port=self._settings.port,
+            tls=ssl.create_default_context(cafile=str(self._paths.authority_cert)),
+            new_uid=lambda: str(uuid4()),
+        )
+
+    def _argo(
+        self, cluster: MemoryCluster, printer: EventPrinter, snapshot: Callable[[], Snapshot]
+    ) -> SimulatedArgo:
+        api_server = self._api_server(cluster)
+        return SimulatedArgo(
+            cluster=cluster,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            limit_of=lambda name: limit_of(name, snapshot(), utc_now()),
+            task_time=self._settings.task_time,
+            create=lambda obj, namespace, user: create_child(obj, namespace, user, api_server, printer),
+        )
+
+    def _serve_kube_api(self, cluster: MemoryCluster, log: Log) -> None:
+        """Serve the API for kubectl, and write the kubeconfig for it; not in a run that ends by itself."""
+        settings = self._settings
+        if settings.once or settings.kubeconfig is None:
+            return
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self._paths.cert, self._paths.key)
+        api = KubeApi(
+            host=settings.host,
+            port=settings.api_port,
+            tls=tls,
+            requests=ObjectRequests(
+                cluster=cluster,
+                writes=AdmittedWrites(cluster=cluster, new_api_server=lambda: self._api_server(cluster)),
+                clock=utc_now,
+            ),
+            bug=lambda error: log.bug("", error),
+        )
+        write_kubeconfig(
+            settings.kubeconfig,
+            url=url_of(settings.host, api.port),
+            authority=self._paths.authority_cert.read_bytes(),
+            namespace=settings.namespace,
+        )
+        api.start()
 
     def _play(
         self,
@@ -213,8 +265,15 @@ class Embedded:
                 url=url,
                 workflows=settings.workflows,
                 namespace=settings.namespace,
+                kubeconfig=settings.kubeconfig,
             )
         )
+
+
+def _namespaces_of(settings: EmbeddedSettings) -> Iterator[str]:
+    """Yield the namespaces of the Workflows that are played."""
+    if settings.workflows is not None:
+        yield from (each.namespace for each in read_manifests(settings.workflows) if each.namespace)
 
 
 def closing(failures: Sequence[str], printer: EventPrinter, argo: SimulatedArgo, snapshot: Snapshot) -> str:

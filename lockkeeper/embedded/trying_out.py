@@ -23,7 +23,15 @@ _HELLO: Final[JsonObject] = {
 """What is reviewed where there is no Workflow to play."""
 
 
-def trying_out(*, folder: Path, authority: Path, url: str, workflows: Path | None, namespace: str) -> str:
+def trying_out(
+    *,
+    folder: Path,
+    authority: Path,
+    url: str,
+    workflows: Path | None,
+    namespace: str,
+    kubeconfig: Path | None = None,
+) -> str:
     """Write a review of the first Workflow into the folder; return commands that work from everywhere."""
     first = next(_workflows(workflows), None)
     obj = _HELLO if first is None else first.value
@@ -33,12 +41,28 @@ def trying_out(*, folder: Path, authority: Path, url: str, workflows: Path | Non
     file.write_bytes(msgspec.json.format(msgspec.json.encode(review), indent=2))
     curl = f"curl -sS --cacert {quote(str(authority.absolute()))}"
     return (
+        f"{_as_a_cluster(kubeconfig, workflows)}"
         f"\nServing on {url} until Ctrl-C. Try in another terminal:\n"
         f"  {curl} {url}/metrics\n"
         f"  {curl} -H 'Content-Type: application/json' -d @{quote(str(file))} {url}/mutate\n"
         "In the answer response.allowed is the decision, response.status.message says why not, and\n"
         "response.patch holds the changes in base64; to read them add\n"
         "  | jq -r .response.patch | base64 -d"
+    )
+
+
+def _as_a_cluster(kubeconfig: Path | None, workflows: Path | None) -> str:
+    """Return what to try with kubectl and our own commands, where there is a kubeconfig."""
+    if kubeconfig is None:
+        return ""
+    file = quote(str(kubeconfig))
+    first = "FILE" if workflows is None else quote(str(workflows))
+    return (
+        "\nThis is a cluster to try, with an API of its own:\n"
+        f"  export KUBECONFIG={file}\n"
+        f"  kubectl create -f {first}\n"
+        "  kubectl get wf,wfq,cwfq -A\n"
+        "  lockkeeper status; lockkeeper queue; lockkeeper why NAME -n NAMESPACE\n"
     )
 
 

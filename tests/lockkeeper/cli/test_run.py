@@ -204,6 +204,33 @@ def test_an_interrupt_ends_a_run_with_0_and_leaves_nothing(
     assert lockkeeper.leftovers() == []
 
 
+def test_a_run_is_a_cluster_that_our_own_commands_show(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """The commands reach it by its kubeconfig, as any other cluster; that is gone when it ends."""
+    kubeconfig = tmp_path / "made" / "kubeconfig"
+    with lockkeeper.started("run", *PLAY[:2], "--port", "0", "--kubeconfig-out", kubeconfig) as running:
+        serving(running)
+        shown = lockkeeper("status", "--kubeconfig", kubeconfig)
+        assert (shown.code, shown.err) == (0, "")
+        assert re.search(r"^pool data +0/\d+ ", shown.out, re.MULTILINE)
+        assert lockkeeper("queue", "--kubeconfig", kubeconfig).out == "nothing waits\n"
+        assert "there is no Workflow none" in lockkeeper("why", "none", "--kubeconfig", kubeconfig).err
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0
+    assert not kubeconfig.exists()
+
+
+def test_a_kubeconfig_that_cannot_be_written_is_one_clear_line(
+    lockkeeper: Lockkeeper, tmp_path: Path
+) -> None:
+    """It is told before anything starts."""
+    (tmp_path / "file").touch()
+    finished = lockkeeper(
+        "run", *PLAY[:2], "--port", "0", "--kubeconfig-out", tmp_path / "file" / "kubeconfig"
+    )
+    assert (finished.code, finished.err.count("\n")) == (2, 1)
+    assert "cannot be written: " in finished.err
+
+
 @pytest.mark.parametrize("once", [("--once",), ()], ids=["a play", "without end"])
 def test_a_run_whose_output_nobody_reads_ends_with_0(lockkeeper: Lockkeeper, once: tuple[str, ...]) -> None:
     """As `| head` leaves it; it neither hangs nor shows an error."""

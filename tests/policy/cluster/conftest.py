@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
+from typing import Final
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e import switch
+from tests.lockkeeper.kube_api.served_api import client
 from tests.patience import PATIENCE
 
 
@@ -122,11 +124,25 @@ def pytest_configure(config: pytest.Config) -> None:
     switch.configure(config)
 
 
-@pytest.fixture(params=["memory", *([pytest.param("kube", marks=pytest.mark.e2e)] if switch.ENABLED else [])])
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Give each implementation of the protocol in turn."""
+_CLUSTERS: Final = [
+    "memory",
+    "embedded API",
+    *([pytest.param("kube", marks=pytest.mark.e2e)] if switch.ENABLED else []),
+]
+
+
+@pytest.fixture(params=_CLUSTERS)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give each implementation of the protocol in turn.
+
+    The API of `lockkeeper run` is met by the same client as a real one, and answers by the same contracts.
+    """
     if request.param == "kube":
         yield request.getfixturevalue("kube_cluster")
+        return
+    if request.param == "embedded API":
+        with client(tmp_path_factory.mktemp("api")) as reached:
+            yield reached
         return
     memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7))
     yield memory

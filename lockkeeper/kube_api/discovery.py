@@ -1,0 +1,118 @@
+"""How the API describes itself to kubectl: version, groups, kinds, and that it checks fields by itself."""
+
+from typing import Final
+
+from lockkeeper.kube_api.served_kinds import SERVED, ServedKind
+from policy.core.objects.json_patch import JsonObject, JsonValue
+
+_VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
+VERSION: Final[JsonObject] = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.0-lockkeeper",
+    "platform": "python",
+}
+_FIELD_VALIDATION: Final[JsonValue] = [
+    {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
+]
+
+
+def described(path: str) -> JsonObject | None:
+    """Return the description at a path, None where there is none."""
+    parts = [each for each in path.split("/") if each]
+    match parts:
+        case ["version"]:
+            return VERSION
+        case ["openapi", "v3", *root]:
+            return _schema("/".join(root)) if root else _schemas()
+        case ["api"]:
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        case ["apis"]:
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": list(map(_group, _groups()))}
+        case ["api", version] | ["apis", _, version]:
+            return _resources("" if parts[0] == "api" else parts[1], version)
+    return None
+
+
+def _schemas() -> JsonObject:
+    """Return where the OpenAPI document of each group is."""
+    return {"paths": {_root(each): {"serverRelativeURL": f"/openapi/v3/{_root(each)}"} for each in SERVED}}
+
+
+def _groups() -> list[tuple[str, str]]:
+    """Return the groups besides the core, each with its version."""
+    return sorted({(each.resource.group, each.resource.version) for each in SERVED if each.resource.group})
+
+
+def _group(named: tuple[str, str]) -> JsonObject:
+    group, version = named
+    served: JsonObject = {"groupVersion": f"{group}/{version}", "version": version}
+    return {"name": group, "versions": [served], "preferredVersion": served}
+
+
+def _resources(group: str, version: str) -> JsonObject | None:
+    """Return the kinds of a group."""
+    found = [each for each in SERVED if (each.resource.group, each.resource.version) == (group, version)]
+    if not found:
+        return None
+    listed: list[JsonValue] = [_resource(each) for each in found]
+    listed += [
+        {
+            "name": f"{each.resource.plural}/status",
+            "kind": each.resource.kind,
+            "namespaced": each.resource.namespaced,
+            "singularName": "",
+            "verbs": ["get", "patch", "update"],
+        }
+        for each in found
+        if each.status_apart
+    ]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": found[0].resource.api_version,
+        "resources": listed,
+    }
+
+
+def _resource(kind: ServedKind) -> JsonObject:
+    return {
+        "name": kind.resource.plural,
+        "singularName": kind.singular,
+        "shortNames": [kind.short],
+        "namespaced": kind.resource.namespaced,
+        "kind": kind.resource.kind,
+        "verbs": list(_VERBS),
+        "categories": ["lockkeeper"] if kind.resource.group == "lockkeeper.dev" else [],
+    }
+
+
+def _root(kind: ServedKind) -> str:
+    """Return where the group of a kind begins."""
+    group = kind.resource.group
+    return f"apis/{group}/{kind.resource.version}" if group else f"api/{kind.resource.version}"
+
+
+def _schema(root: str) -> JsonObject | None:
+    """Return an OpenAPI document that says that the server checks fields, so kubectl leaves it to that."""
+    found = [each for each in SERVED if _root(each) == root]
+    if not found:
+        return None
+    paths: JsonObject = {}
+    for each in found:
+        resource = each.resource
+        inner = f"namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else resource.plural
+        kind: JsonValue = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        patch: JsonValue = {
+            "parameters": _FIELD_VALIDATION,
+            "responses": {},
+            "x-kubernetes-action": "patch",
+            "x-kubernetes-group-version-kind": kind,
+        }
+        paths[f"/{root}/{inner}/{{name}}"] = {"patch": patch}
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Lockkeeper", "version": "v1"},
+        "paths": paths,
+        "components": {"schemas": {}},
+    }
