@@ -11,7 +11,7 @@ import msgspec
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused, refusal
 from lockkeeper.kube_api.discovery import described
-from lockkeeper.kube_api.object_requests import ObjectRequests, Request, require_json
+from lockkeeper.kube_api.object_requests import ApiRequest, ObjectRequests, require_json
 from lockkeeper.kube_api.request_paths import object_path
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -33,17 +33,17 @@ class KubeApi:
         requests: ObjectRequests,
         bug: Callable[[BaseException], object],
     ) -> None:
-        def answer(request: Request) -> Answer:
+        def answer(request: ApiRequest) -> Answer:
             try:
                 return answered(request, requests)
             except Exception as error:  # noqa: BLE001 - the user gets an answer, and we hear of it
                 bug(error)
                 return refusal(RequestRefused(500, f"a fault of lockkeeper run: {type(error).__name__}"))
 
-        class Handler(_Handler):
+        class Handler(_ApiHandler):
             """Handles the requests of one connection."""
 
-            def reply_to(self, request: Request) -> Answer:
+            def reply_to(self, request: ApiRequest) -> Answer:
                 """Return the answer."""
                 return answer(request)
 
@@ -65,7 +65,7 @@ class KubeApi:
         self._server.server_close()
 
 
-def answered(request: Request, requests: ObjectRequests) -> Answer:
+def answered(request: ApiRequest, requests: ObjectRequests) -> Answer:
     """Return the answer to any request."""
     path = object_path(request.path)
     try:
@@ -74,7 +74,7 @@ def answered(request: Request, requests: ObjectRequests) -> Answer:
         return refusal(error, None if path is None else path.kind, "" if path is None else path.name)
 
 
-def _described(request: Request) -> Answer:
+def _described(request: ApiRequest) -> Answer:
     """Return the answer about the API itself.
 
     Raises:
@@ -88,7 +88,7 @@ def _described(request: Request) -> Answer:
     raise RequestRefused(404, "the server could not find the requested resource")
 
 
-def _may_do_all(request: Request) -> Answer:
+def _may_do_all(request: ApiRequest) -> Answer:
     """Return that the user may do what he asks about: there is no access control here."""
     require_json(request)
     review = msgspec.json.decode(request.body, type=dict)
@@ -97,13 +97,13 @@ def _may_do_all(request: Request) -> Answer:
     )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ApiHandler(BaseHTTPRequestHandler):
     """Reads requests and writes answers."""
 
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
 
-    def reply_to(self, request: Request) -> Answer:
+    def reply_to(self, request: ApiRequest) -> Answer:
         """Return the answer to a request."""
         raise NotImplementedError
 
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         url = urlsplit(self.path)
-        request = Request(
+        request = ApiRequest(
             method=self.command,
             path=url.path,
             query=dict(parse_qsl(url.query, keep_blank_values=True)),

@@ -35,7 +35,7 @@ _PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _WATCH_SECONDS: Final = 3600.0
 
 
-class Request(msgspec.Struct, frozen=True):
+class ApiRequest(msgspec.Struct, frozen=True):
     """One request: what is sent in headers, query and body."""
 
     method: str
@@ -99,7 +99,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
     writes: Writes
     clock: Callable[[], datetime]
 
-    def answer(self, request: Request, path: ObjectPath) -> Answer:
+    def answer(self, request: ApiRequest, path: ObjectPath) -> Answer:
         """Return the answer.
 
         Raises:
@@ -110,7 +110,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
         except ClusterError as error:
             raise of_cluster(error, path.kind, path.name) from error
 
-    def _answer(self, request: Request, path: ObjectPath) -> Answer:
+    def _answer(self, request: ApiRequest, path: ObjectPath) -> Answer:
         require_json(request)
         match request.method, bool(path.name):
             case "GET", False:
@@ -134,7 +134,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
 
     # Reads.
 
-    def _listed(self, request: Request, path: ObjectPath) -> Answer:
+    def _listed(self, request: ApiRequest, path: ObjectPath) -> Answer:
         name, namespace = _field_selector(request, path)
         listing = self.cluster.list(
             path.kind.resource, namespace=namespace, name=name, labels=request.query.get("labelSelector", "")
@@ -148,13 +148,13 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
         metadata: JsonObject = {"resourceVersion": listing.resource_version}
         return Answer(200, {"apiVersion": api_version, "kind": kind, "metadata": metadata, "items": [*items]})
 
-    def _got(self, request: Request, path: ObjectPath) -> Answer:
+    def _got(self, request: ApiRequest, path: ObjectPath) -> Answer:
         obj = self.cluster.get(path.kind.resource, path.name, namespace=path.namespace)
         if _TABLE in request.accept:
             return Answer(200, table(path.kind, [obj], _version(obj), self.clock()))
         return Answer(200, _partial(obj) if _METADATA in request.accept else obj)
 
-    def _watched(self, request: Request, path: ObjectPath) -> Answer:
+    def _watched(self, request: ApiRequest, path: ObjectPath) -> Answer:
         """Return a watch; one that asks for what there is gets that first (KEP-3157, streaming lists)."""
         name, namespace = _field_selector(request, path)
         resource, labels = path.kind.resource, request.query.get("labelSelector", "")
@@ -184,7 +184,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
 
         return Answer(200, {}, events=events())
 
-    def _shown(self, request: Request, path: ObjectPath, obj: JsonObject) -> JsonObject:
+    def _shown(self, request: ApiRequest, path: ObjectPath, obj: JsonObject) -> JsonObject:
         """Return an object of a watch in the form that was asked for."""
         if _TABLE in request.accept:
             return table(path.kind, [obj], _version(obj), self.clock())
@@ -192,7 +192,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
 
     # Writes.
 
-    def _created(self, request: Request, path: ObjectPath) -> Answer:
+    def _created(self, request: ApiRequest, path: ObjectPath) -> Answer:
         obj = _object(request.body)
         self._require_namespace(path)
         stored, warnings = self.writes.create(
@@ -214,7 +214,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
             path.kind.resource, path.name, patch, namespace=path.namespace, subresource=path.subresource
         )
 
-    def _patched(self, request: Request, path: ObjectPath) -> Answer:
+    def _patched(self, request: ApiRequest, path: ObjectPath) -> Answer:
         kind = request.content_type.partition(";")[0].strip()
         if kind == _APPLY:
             return self._applied(request, path)
@@ -231,7 +231,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
         _require_same(before, after, path)
         return self._replaced(path, after, dry_run=request.dry_run)
 
-    def _applied(self, request: Request, path: ObjectPath) -> Answer:
+    def _applied(self, request: ApiRequest, path: ObjectPath) -> Answer:
         """Apply by the server: fields that are given are set and owned."""
         obj = yaml.safe_load(request.body)
         if not isinstance(obj, dict):
@@ -246,7 +246,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
         )
         return Answer(200, stored, warnings)
 
-    def _deleted(self, request: Request, path: ObjectPath) -> Answer:
+    def _deleted(self, request: ApiRequest, path: ObjectPath) -> Answer:
         resource = path.kind.resource
         obj = self.cluster.get(resource, path.name, namespace=path.namespace)
         if not request.dry_run:
@@ -275,7 +275,7 @@ class ObjectRequests(msgspec.Struct, frozen=True, kw_only=True):
                 raise RequestRefused(404, f'namespaces "{path.namespace}" not found') from None
 
 
-def require_json(request: Request) -> None:
+def require_json(request: ApiRequest) -> None:
     """Refuse a body that is no JSON or YAML, such as that of `kubectl create namespace`."""
     if request.content_type.startswith(_PROTOBUF):
         raise RequestRefused(
@@ -315,7 +315,7 @@ def _operations(body: bytes) -> tuple[PatchOp, ...]:
         raise RequestRefused(400, f"error decoding patch: {error}") from error
 
 
-def _field_selector(request: Request, path: ObjectPath) -> tuple[str, str]:
+def _field_selector(request: ApiRequest, path: ObjectPath) -> tuple[str, str]:
     """Return the name and the namespace that a list or a watch is bound to."""
     name, namespace = "", path.namespace
     for term in filter(None, request.query.get("fieldSelector", "").split(",")):

@@ -15,7 +15,13 @@ import msgspec
 import pytest
 
 from certs.files import ensure
-from lockkeeper.embedded.api_server import AdmissionAnswer, AdmissionFailed, ApiServer, read_answer
+from lockkeeper.embedded.api_server import (
+    AdmissionAnswer,
+    AdmissionFailed,
+    ApiServer,
+    RefusalStatus,
+    read_answer,
+)
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -51,10 +57,14 @@ def test_patch_warnings_and_message_are_read() -> None:
         "patch": encoded(list(PATCH)),
         "patchType": "JSONPatch",
         "warnings": ["one", "two"],
-        "status": {"message": "why"},
+        "status": {"message": "why", "code": 429, "reason": "TooManyRequests", "details": {"name": "a"}},
     }
     assert read_answer(answer(response), UID) == AdmissionAnswer(
-        allowed=True, message="why", warnings=("one", "two"), patch=tuple(PATCH)
+        allowed=True,
+        message="why",
+        warnings=("one", "two"),
+        patch=tuple(PATCH),
+        status=RefusalStatus("why", 429, "TooManyRequests", {"name": "a"}),
     )
 
 
