@@ -9,7 +9,7 @@ from policy.core.injection.in_place import holds_one
 from policy.core.injection.needs_per_call import CallSite, Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
 from policy.core.injection.wrapper_templates import choice
-from policy.core.lock_model.generated_names import can_name, generated_name
+from policy.core.lock_model.generated_names import can_name, generated_name, is_generated
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.objects.workflow import RawTemplate
 from policy.core.policy_kinds.kinds import Strategy
@@ -90,7 +90,9 @@ class _Variants:
         self._place = writer.outline.bodies[number]
         self._number = number
         self._name = self._place.template.name or ""
-        self._bottom = generated_name(self._name, "base") if base.layered else self._name
+        # A template that was generated before, by other rules, is not to be named as its base.
+        before = [self._name] if is_generated(self._name) else []
+        self._bottom = generated_name(self._name, "base", *before) if base.layered else self._name
 
     def named(self, placement: LockPlacement) -> str:
         """Return the name of the template with these locks, which is added where it is missing."""

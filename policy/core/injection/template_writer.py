@@ -209,8 +209,9 @@ class TemplateWriter:
 
     def rename(self, index: int, name: str) -> None:
         """Give a template another name."""
-        if name in self._present:
+        if name in self._present or name in self._added:
             raise Refused(f'the name "{name}" that it would get is taken: rename that one')
+        self._added.add(name)
         self._calls.append(PatchOp(Op.REPLACE, f"{self._reviewed.at}/templates/{index}/name", name))
 
     def put(self, pointer: str, template: Template, rules: Rules) -> None:

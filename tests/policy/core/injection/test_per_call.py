@@ -294,3 +294,22 @@ def test_callers_that_hold_the_lock_beside_a_call_by_a_tag_are_refused() -> None
         "needs the lock team-a/ConfigMap/limits/db, but some of its callers hold it, and another call in "
         "this object names its template by a tag. Write out that name"
     )
+
+
+def test_what_was_generated_before_gets_what_a_new_rule_wants() -> None:
+    """The template behind a wrapper is wrapped once more, under a name that no other has."""
+    first = _put(_workflow(_task("a")), _policy(more={"strategy": "Wrapper"}))
+    spec: JsonObject = {"entrypoint": "main", "templates": [*first]}
+    rules: list[JsonValue] = [
+        {**rule("r", DB), "strategy": "Wrapper"},
+        {**rule("s", {"mutex": "m"}), "strategy": "Wrapper"},
+    ]
+    second = _put(workflow(spec), lock_policy(semaphores=[definition("db")], inject=rules))
+    names = [str(each["name"]) for each in second]
+    assert len(set(names)) == len(names) == len(first) + 1
+    assert [each.get("synchronization") for each in second] == [
+        None,
+        None,
+        HELD,
+        {"mutexes": [{"name": "m"}]},
+    ]
