@@ -45,10 +45,13 @@ COMMANDS: Final = (
     ),
     _Command("resume", "End a hold of a quota, a pool or one Workflow that waits.", "holding"),
     _Command("priority", "Give a Workflow that waits another priority, and say what that leads to."),
-    _Command("cancel", "End a Workflow that waits; nothing of it runs."),
+    _Command("cancel", "End a Workflow that waits; nothing of it runs.", "holding"),
     _Command(
         "locks",
         "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",
+    ),
+    _Command(
+        "web", "Serve a page that shows quotas, queue, locks and policies of a cluster to your browser."
     ),
     _Command(
         "check", "Check whether an installation on a cluster is healthy, and what to do where it is not."

@@ -1,11 +1,12 @@
-"""`lockkeeper hold` and `lockkeeper resume`: a quota, a pool, or one Workflow that waits."""
+"""`lockkeeper hold`, `resume` and `cancel`: a quota, a pool, or one Workflow that waits."""
 
 import argparse
 from contextlib import closing
 
-from lockkeeper.actions.changes import pause, queued_workflow, set_stop_policy, unpause
+from lockkeeper.actions.changes import cancel, pause, queued_workflow, set_stop_policy, unpause
 from lockkeeper.actions.targets import ActionTarget, TargetKind
 from lockkeeper.options.command_options import add_kubeconfig, option_type, reach
+from lockkeeper.process.console import UsageError
 from policy.cluster.protocol import Cluster
 from policy.core.policy_kinds.quota_parts import StopPolicy
 
@@ -15,23 +16,25 @@ EXAMPLES = """examples:
   lockkeeper hold nightly-7xk2p -n team-etl         this one waits until it is resumed, and blocks no other
   lockkeeper resume quota/main -n team-etl
   lockkeeper resume nightly-7xk2p -n team-etl
+  lockkeeper cancel nightly-7xk2p -n team-etl       it ends within seconds, and nothing of it runs
 
-A quota is held by its spec.stopPolicy, a Workflow that waits by its spec.suspend; both with your own rights.
+A quota is held by its spec.stopPolicy, a Workflow that waits by its spec.suspend; it is
+cancelled by spec.shutdown: Terminate, whatever waits before it. All with your own rights. A Workflow that
+runs already is stopped by argo stop or argo terminate.
 Exit codes: 0 done, 2 there is no such object, it does not wait, or you may not."""
-_RESUME = "resume"
+_HOLD, _RESUME, _CANCEL = "hold", "resume", "cancel"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    resumes = parser.prog.endswith(_RESUME)
-    parser.add_argument(
-        "target", type=option_type(ActionTarget.parse), metavar="TARGET", help="NAME, quota/NAME or pool/NAME"
-    )
+    """Add the options of the command that the parser is for."""
+    command = next((each for each in (_RESUME, _CANCEL) if parser.prog.endswith(each)), _HOLD)
+    targets = "NAME of a Workflow" if command == _CANCEL else "NAME, quota/NAME or pool/NAME"
+    parser.add_argument("target", type=option_type(ActionTarget.parse), metavar="TARGET", help=targets)
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
-    if not resumes:
+    if command == _HOLD:
         parser.add_argument("--drain", action="store_true", help="nothing new may queue in it, either")
-    parser.set_defaults(resumes=resumes)
+    parser.set_defaults(command=command)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,14 +44,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def act(cluster: Cluster, arguments: argparse.Namespace) -> int:
-    """Hold or resume; return the exit code."""
+    """Hold, resume or cancel; return the exit code."""
     target: ActionTarget = arguments.target
     if target.kind is TargetKind.WORKFLOW:
-        workflow = queued_workflow(cluster, arguments.namespace, target.name)
-        (unpause if arguments.resumes else pause)(cluster, workflow)
+        change = {_HOLD: pause, _RESUME: unpause, _CANCEL: cancel}[arguments.command]
+        change(cluster, queued_workflow(cluster, arguments.namespace, target.name))
     else:
-        held = StopPolicy.HOLD_AND_DRAIN if getattr(arguments, "drain", False) else StopPolicy.HOLD
-        policy = StopPolicy.NONE if arguments.resumes else held
-        set_stop_policy(cluster, target, arguments.namespace, policy)
-    print(f"{target} {'resumed' if arguments.resumes else 'is on hold'}")
+        set_stop_policy(cluster, target, arguments.namespace, _stop_policy(arguments))
+    done = {
+        _HOLD: "is on hold",
+        _RESUME: "resumed",
+        _CANCEL: "is cancelled: it ends within seconds, and nothing of it runs",
+    }
+    print(f"{target} {done[arguments.command]}")
     return 0
+
+
+def _stop_policy(arguments: argparse.Namespace) -> StopPolicy:
+    """Return what a quota gets.
+
+    Raises:
+        UsageError: a quota cannot be cancelled.
+    """
+    if arguments.command == _CANCEL:
+        raise UsageError(f"{arguments.target} is no Workflow, and only one that waits can be cancelled")
+    if arguments.command == _RESUME:
+        return StopPolicy.NONE
+    return StopPolicy.HOLD_AND_DRAIN if arguments.drain else StopPolicy.HOLD

@@ -1,25 +1,23 @@
 """`lockkeeper why`: the story of one Workflow, and what would let it start."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
 import msgspec
 
 from lockkeeper.actions.changes import not_found
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
+from lockkeeper.locks.lock_sentences import lock_sentences
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.options.view_options import printed, read_roots
 from lockkeeper.process.console import UsageError, utc_now
 from lockkeeper.views.story_text import story_text
-from lockkeeper.views.terminal import Terminal, age
+from lockkeeper.views.terminal import Terminal
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
-from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other, story_of_waiting
-from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues, poisoned_text
-from policy.service.reading.live_roots import LiveRoots
-from policy.service.reading.what_if import WorkflowWhatIf
+from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
+from policy.service.reading.queued_story import story_of_queued
 
 EXAMPLES = """examples:
   lockkeeper why nightly-7xk2p -n team-etl
@@ -63,21 +61,9 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
     except NotFound:
         raise UsageError(_not_found(cluster, namespace, name)) from None
     if not seen.held:
-        return story_of_other(seen, clock(), locks=tuple(_locks(cluster, seen, clock)))
+        return story_of_other(seen, clock(), locks=tuple(lock_sentences(cluster, seen, clock)))
     roots = read_roots(cluster, namespace, clock)
-    return _of_waiting(roots, seen) or story_of_other(seen, roots.reading.at)
-
-
-def _of_waiting(roots: LiveRoots, seen: SeenWorkflow) -> Story | None:
-    """Return the story of one that waits; None of one that is being released."""
-    tracked = roots.reading.tracker.get(seen.metadata.uid)
-    if tracked is None:
-        return None
-    live = roots.of_namespace(tracked.namespace)
-    position = live.position(tracked.namespace, tracked.uid)
-    if position is None:
-        return None
-    return story_of_waiting(live, position, WorkflowWhatIf(roots, tracked), roots.reading.at)
+    return story_of_queued(roots, seen.metadata.uid) or story_of_other(seen, roots.reading.at)
 
 
 def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
@@ -86,27 +72,3 @@ def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
         f"{not_found(cluster, namespace, name)}. One that was refused was never stored: the answer to its "
         "create has the reasons, and lockkeeper review FILE tells them again"
     )
-
-
-def _locks(cluster: Cluster, seen: SeenWorkflow, clock: Callable[[], datetime]) -> Iterator[str]:
-    """Yield a sentence for each lock that a Workflow waits for."""
-    if not seen.may_wait_for_lock:
-        return
-    now = clock()
-    found = lock_queues(live_traces(cluster, seen.metadata.namespace, clock), SemaphoreLimits(cluster))
-    for queue in found:
-        for number, waiter in enumerate(queue.waiters):
-            if waiter.workflow.uid == seen.metadata.uid:
-                yield _lock_sentence(queue, number, waiter.waits.since, now)
-    for each in live_deadlocks(found):
-        if each.workflow.uid == seen.metadata.uid:
-            yield f"it {each.text}"
-
-
-def _lock_sentence(queue: LockQueue, number: int, since: datetime, now: datetime) -> str:
-    limit = "of unknown limit" if queue.limit is None else f"with a limit of {queue.limit}"
-    holders = sorted({each.workflow.name for each in queue.holders})
-    held = f"held by {', '.join(holders)}" if holders else "held by none just now"
-    ahead = f"{number} waiters are before it" if number else "it is the next"
-    waits = f"it waits for {queue.lock} ({limit}) for {age(since, now)}: "
-    return waits + (f"the lock {poisoned_text(queue)}" if queue.poisoned else f"{held}; {ahead}")

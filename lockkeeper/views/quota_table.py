@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from lockkeeper.views.terminal import Terminal, lines
+from policy.core.cluster_view.quota_tree import quota_tree
 from policy.core.cluster_view.view import ClusterView, QuotaRow
 from policy.core.policies.status_figures import MemberFigures, ShownLimits
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
@@ -24,20 +25,12 @@ def quota_table(view: ClusterView, terminal: Terminal) -> str:
 
 
 def _rows(view: ClusterView, terminal: Terminal) -> Iterator[tuple[str, ...]]:
-    pools = [each for each in view.quotas if not each.namespace]
-    in_pools = {each.name for each in pools}
-    for pool in pools:
-        yield _row(f"pool {pool.name}", pool, view.at, terminal)
-        own = {each.namespace for each in view.quotas if each.pool == pool.name}
-        for member in pool.figures.namespaces:
-            if member.name not in own:
-                yield _member(member, terminal)
-        for each in view.quotas:
-            if each.pool == pool.name:
-                yield _row(f"{_MEMBER}{each.namespace}/{each.name}", each, view.at, terminal)
-    for each in view.quotas:
-        if each.namespace and each.pool not in in_pools:
-            yield _row(f"{each.namespace}/{each.name}", each, view.at, terminal)
+    for each in quota_tree(view):
+        label = f"{_MEMBER}{each.label}" if each.in_pool else each.label
+        if isinstance(each.figures, MemberFigures):
+            yield _member(label, each.figures, terminal)
+        elif each.quota is not None:
+            yield _row(label, each.quota, view.at, terminal)
 
 
 def _row(label: str, row: QuotaRow, now: datetime, terminal: Terminal) -> tuple[str, ...]:
@@ -54,10 +47,10 @@ def _row(label: str, row: QuotaRow, now: datetime, terminal: Terminal) -> tuple[
     )
 
 
-def _member(member: MemberFigures, terminal: Terminal) -> tuple[str, ...]:
+def _member(label: str, member: MemberFigures, terminal: Terminal) -> tuple[str, ...]:
     """Return a member that has no quota of its own."""
     return (
-        f"{_MEMBER}{member.name}",
+        label,
         terminal.bar(member.running, None),
         terminal.bar(member.tasks, None),
         str(member.queued),

@@ -2,11 +2,10 @@
 
 import argparse
 from collections.abc import Callable
-from types import ModuleType
 
 import pytest
 
-from lockkeeper.cli import cancel, holding, priority
+from lockkeeper.cli import holding, priority
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, Resource
@@ -16,7 +15,7 @@ from tests.policy.service.reading.read_cluster import Admitting, Scene
 from tests.policy.service.world import complete, part, quota
 
 Act = Callable[..., int]
-NAMES = {holding: "hold", priority: "priority", cancel: "cancel"}
+MODULES = {"hold": holding, "resume": holding, "cancel": holding, "priority": priority}
 
 
 @pytest.fixture
@@ -34,20 +33,18 @@ def act(scene: Scene) -> Act:
     """Return what runs a command with its arguments."""
 
     def acted(
-        module: ModuleType,
+        command: str,
         *arguments: str,
-        name: str = "",
         cluster: Admitting | None = None,
         yes: bool = False,
     ) -> int:
-        parser = argparse.ArgumentParser(prog=f"lockkeeper {name or NAMES[module]}")
-        module.configure(parser)
+        parser = argparse.ArgumentParser(prog=f"lockkeeper {command}")
+        MODULES[command].configure(parser)
         parsed = parser.parse_args([*arguments, "-n", "a"])
         reached = cluster or Admitting(scene)
-        if module is priority:
+        if command == "priority":
             return priority.act(reached, parsed, scene.clock, lambda _: yes)
-        code: int = module.act(reached, parsed)
-        return code
+        return holding.act(reached, parsed)
 
     return acted
 
@@ -60,14 +57,14 @@ def end_and_release(scene: Scene, name: str) -> None:
 
 def test_a_workflow_on_hold_waits_and_blocks_no_other(scene: Scene, act: Act) -> None:
     """It is released in its turn when it is resumed."""
-    act(holding, "w1")
+    act("hold", "w1")
     end_and_release(scene, "r")
     assert scene.waits("w1")
     assert not scene.waits("w2")
     rows = {each.name: each for each in cluster_view(scene.roots()).waiting}
     assert rows["w1"].reason is WaitReason.ON_HOLD
     assert "lockkeeper resume w1 -n a" in rows["w1"].message
-    act(holding, "workflow/w1", name="resume")
+    act("resume", "workflow/w1")
     end_and_release(scene, "w2")
     assert not scene.waits("w1")
 
@@ -75,15 +72,15 @@ def test_a_workflow_on_hold_waits_and_blocks_no_other(scene: Scene, act: Act) ->
 @pytest.mark.parametrize(("options", "policy"), [((), "Hold"), (("--drain",), "HoldAndDrain")])
 def test_a_quota_is_held_and_resumed(scene: Scene, act: Act, options: tuple[str, ...], policy: str) -> None:
     """By the field that its author would write."""
-    assert act(holding, "quota/main", *options) == 0
+    assert act("hold", "quota/main", *options) == 0
     assert part(scene.cluster.get(WORKFLOW_QUOTAS, "main", namespace="a"), "spec", "stopPolicy") == policy
-    assert act(holding, "quota/main", name="resume") == 0
+    assert act("resume", "quota/main") == 0
     assert part(scene.cluster.get(WORKFLOW_QUOTAS, "main", namespace="a"), "spec", "stopPolicy") == "None"
 
 
 def test_one_that_is_cancelled_ends_without_a_slot(scene: Scene, act: Act) -> None:
     """Nothing of it runs, though nothing is free."""
-    assert act(cancel, "w2") == 0
+    assert act("cancel", "w2") == 0
     scene.leader.work()
     found = scene.cluster.get(WORKFLOWS, "w2", namespace="a")
     assert part(found, "status", "phase") == "Failed"
@@ -95,7 +92,7 @@ def test_a_priority_leads_to_the_position_that_was_said(
     scene: Scene, act: Act, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is said before anybody is asked."""
-    assert act(priority, "w3", "5", yes=True) == 0
+    assert act("priority", "w3", "5", yes=True) == 0
     assert capsys.readouterr().out.splitlines() == [
         "with priority 5: position 1 of 3 in a, 0 before it",
         "workflow w3 has priority 5",
@@ -106,27 +103,28 @@ def test_a_priority_leads_to_the_position_that_was_said(
 
 def test_no_is_an_answer(scene: Scene, act: Act) -> None:
     """Then nothing is changed."""
-    assert act(priority, "w3", "5") == 1
+    assert act("priority", "w3", "5") == 1
     end_and_release(scene, "r")
     assert scene.waits("w3")
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "text"),
+    ("command", "arguments", "text"),
     [
-        (cancel, ("r",), "r does not wait"),
-        (holding, ("r",), "r does not wait"),
-        (priority, ("r", "5"), "r does not wait"),
-        (cancel, ("w22",), "there is no Workflow w22 in a"),
-        (holding, ("quota/other",), "there is no quota other in a"),
+        ("cancel", ("r",), "r does not wait"),
+        ("hold", ("r",), "r does not wait"),
+        ("priority", ("r", "5"), "r does not wait"),
+        ("cancel", ("w22",), "there is no Workflow w22 in a"),
+        ("hold", ("quota/other",), "there is no quota other in a"),
+        ("cancel", ("quota/main",), "quota main is no Workflow"),
     ],
 )
 def test_what_can_not_be_done_is_told_in_one_line(
-    act: Act, module: ModuleType, arguments: tuple[str, ...], text: str
+    act: Act, command: str, arguments: tuple[str, ...], text: str
 ) -> None:
     """The line names the object, and what to do."""
     with pytest.raises(UsageError, match=text) as error:
-        act(module, *arguments)
+        act(command, *arguments)
     assert "\n" not in str(error.value)
 
 
@@ -139,15 +137,15 @@ class Refusing(Admitting):
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"),
-    [(cancel, ("w1",)), (holding, ("w1",)), (holding, ("quota/main",)), (priority, ("w1", "5", "--yes"))],
+    ("command", "arguments"),
+    [("cancel", ("w1",)), ("hold", ("w1",)), ("hold", ("quota/main",)), ("priority", ("w1", "5", "--yes"))],
 )
 def test_a_missing_right_is_told_with_the_object(
-    scene: Scene, act: Act, module: ModuleType, arguments: tuple[str, ...]
+    scene: Scene, act: Act, command: str, arguments: tuple[str, ...]
 ) -> None:
     """The user knows then whom to ask for what."""
     with pytest.raises(UsageError, match="cannot patch resource"):
-        act(module, *arguments, cluster=Refusing(scene))
+        act(command, *arguments, cluster=Refusing(scene))
 
 
 class Vanishing(Admitting):
@@ -161,4 +159,4 @@ class Vanishing(Admitting):
 def test_one_that_was_deleted_meanwhile_is_told(scene: Scene, act: Act) -> None:
     """Nothing else was changed in its place."""
     with pytest.raises(UsageError, match="there is no workflow w1 in a"):
-        act(cancel, "w1", cluster=Vanishing(scene))
+        act("cancel", "w1", cluster=Vanishing(scene))

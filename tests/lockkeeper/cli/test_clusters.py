@@ -22,6 +22,7 @@ COMMANDS: Final = [
     ("resume", "a"),
     ("priority", "a", "5"),
     ("cancel", "a"),
+    ("web", "--port", "0"),
 ]
 
 

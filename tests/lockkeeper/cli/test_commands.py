@@ -35,6 +35,7 @@ FORBIDDEN: Final[dict[str, tuple[list[str], frozenset[str]]]] = {
         SERVERS | CLUSTER | CRYPTOGRAPHY,
     ),
     "locks": (["locks", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES | {"webhook"}),
+    "web": (["web", "--help"], CLUSTER | {"flask", "jinja2"}),
     "check": (["check", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES),
     "certs": (["certs", "--help"], SERVERS | CLUSTER | FILES | {"webhook"}),
     "serve": (["serve", "--help"], CLUSTER),

@@ -1,0 +1,17 @@
+"""The story of one Workflow of a reading that waits for quota."""
+
+from policy.core.cluster_view.story import Story, story_of_waiting
+from policy.service.reading.live_roots import LiveRoots
+from policy.service.reading.what_if import WorkflowWhatIf
+
+
+def story_of_queued(roots: LiveRoots, uid: str) -> Story | None:
+    """Return the story of one that waits; None of one that does not, or that is being released."""
+    tracked = roots.reading.tracker.get(uid)
+    if tracked is None:
+        return None
+    live = roots.of_namespace(tracked.namespace)
+    position = live.position(tracked.namespace, tracked.uid)
+    if position is None:
+        return None
+    return story_of_waiting(live, position, WorkflowWhatIf(roots, tracked), roots.reading.at)
