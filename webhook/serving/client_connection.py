@@ -15,8 +15,8 @@ from webhook.serving.http_messages import ChunkedBody, Head
 
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""
-_READ: Final = 64 * 1024
-"""Bytes of one read: more than a TLS record has, so that nothing stays where the poller does not see it."""
+_READ: Final = 16 * 1024
+"""Bytes of one read: as many as a TLS record has at most, so nothing stays where the poller cannot see it."""
 
 
 class Request:

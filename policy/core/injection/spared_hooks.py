@@ -25,6 +25,7 @@ from policy.core.lock_model.generated_names import base_name
 from policy.core.lock_model.semaphore_definitions import LimitOf, limit_lookup
 from policy.core.lock_model.when_conditions import without_condition
 from policy.core.objects.json_patch import PatchOp, field_path, patched
+from policy.core.objects.shared_templates import SharedTemplates
 from policy.core.objects.workflow import Call, Template, WorkflowSpec
 from policy.core.values.budget import STEPS, Budget, Part
 
@@ -55,7 +56,14 @@ def inject_sparing_hooks(
 
 def _any_hook_waits(spec: WorkflowSpec, budget: Budget) -> bool:
     """Return whether a DAG has a hook, or an exit hook of items: nearly none has."""
-    for number, template in enumerate(spec.templates or ()):
+    templates = spec.templates or ()
+    if isinstance(templates, SharedTemplates):
+        return templates.once(_any_of, lambda: _any_of(templates, budget))
+    return _any_of(templates, budget)
+
+
+def _any_of(templates: Iterable[Template], budget: Budget) -> bool:
+    for number, template in enumerate(templates):
         if not number % STEPS:
             budget.check(Part.INJECTION)
         if _hook_waits(template):

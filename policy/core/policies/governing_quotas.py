@@ -33,7 +33,19 @@ WEBHOOK_DELAY: Final = timedelta(seconds=10)
 
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
     """Return the quotas whose selector matches a Workflow with these labels."""
-    return tuple([quota for quota in quotas if quota.selects_all or quota.selector.matches(labels)])
+    get = labels.get
+    return tuple(
+        [
+            quota
+            for quota in quotas
+            if quota.selects_all
+            # Most quotas of a namespace are passed over by their first label.
+            or (
+                (quota.first is None or get(quota.first[0]) == quota.first[1])
+                and quota.selector.matches(labels)
+            )
+        ]
+    )
 
 
 def label_keys(snapshot: Snapshot) -> frozenset[str]:

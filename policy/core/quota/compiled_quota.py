@@ -49,6 +49,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     time, also by windows or nodes, or for one user. `highest` are the highest limits at any time, and
     `highest_when` has in words when they apply, empty where limits never change. `constant` are the limits
     where no window, node or stop ever changes them, so that a review need not compute them for its time.
+    `first` is a label without which a Workflow is not selected, if there is one.
     """
 
     source: str
@@ -70,6 +71,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     highest_when: str
     constant: Limits | None = None
     is_share: bool = False
+    first: tuple[str, str] | None = None
 
     def limits_at(self, now: datetime) -> Limits:
         """Return the limits at `now`: those of open windows replace those that always hold.
@@ -123,6 +125,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         account=account,
         selector=spec.selector,
         selects_all=spec.selector.selects_all,
+        first=next(iter(spec.selector.match_labels.items()), None),
         elastic=elastic,
         per_user=per_user,
         bounds_users=per_user != Limits(),
