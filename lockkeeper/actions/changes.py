@@ -17,7 +17,7 @@ from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.sources.schema_check import did_you_mean
 
 _UID: Final = pointer("metadata", "uid")
-_SUSPEND: Final = pointer("spec", "suspend")
+_ON_HOLD: Final = hold.ANNOTATIONS + pointer(well_known.ON_HOLD)
 _SHUTDOWN: Final = pointer("spec", "shutdown")
 _PRIORITY: Final = pointer("spec", "priority")
 _STOP_POLICY: Final = pointer("spec", "stopPolicy")
@@ -51,12 +51,12 @@ def not_found(cluster: Cluster, namespace: str, name: str) -> str:
 
 def pause(cluster: Cluster, workflow: SeenWorkflow) -> None:
     """Let a Workflow that waits wait until it is resumed."""
-    _change(cluster, workflow, PatchOp(Op.ADD, _SUSPEND, value=True))
+    _change(cluster, workflow, PatchOp(Op.ADD, _ON_HOLD, "true"))
 
 
 def unpause(cluster: Cluster, workflow: SeenWorkflow) -> None:
     """Let a paused Workflow wait for its turn again."""
-    _change(cluster, workflow, PatchOp(Op.ADD, _SUSPEND, value=False))
+    _change(cluster, workflow, PatchOp(Op.ADD, _ON_HOLD, "false"))
 
 
 def cancel(cluster: Cluster, workflow: SeenWorkflow) -> None:

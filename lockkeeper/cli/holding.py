@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   lockkeeper resume nightly-7xk2p -n team-etl
   lockkeeper cancel nightly-7xk2p -n team-etl       it ends within seconds, and nothing of it runs
 
-A quota is held by its spec.stopPolicy, a Workflow that waits by its spec.suspend; it is
+A quota is held by its spec.stopPolicy, a Workflow that waits by the annotation lockkeeper.dev/on-hold; it is
 cancelled by spec.shutdown: Terminate, whatever waits before it. All with your own rights. A Workflow that
 runs already is stopped by argo stop or argo terminate.
 Exit codes: 0 done, 2 there is no such object, it does not wait, or you may not."""

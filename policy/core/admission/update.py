@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.held_pause import pause_due
 from policy.core.admission.update_metadata import (
     TERMINAL,
     differing,
@@ -93,16 +92,15 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
     edit = UNCHANGED
     if not over and spec_changes(review):
         edit = review_edit(old, new, policies, snapshot, now, budget=budget)
-    due = edit.due if over else {**edit.due, **pause_due(review)}
     server = user in snapshot.identities.argo_servers
     reasons = (
-        *mark_faults(before, after, due),
+        *mark_faults(before, after, edit.due),
         *visibility_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
         *status_faults(old.status, new.status, user, server=server, budget=budget),
         *edit.reasons,
     )
-    patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, due.items()))
+    patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, edit.due.items()))
     if not reasons and not patch and not edit.warnings:
         return IGNORED
     decision = Decision(

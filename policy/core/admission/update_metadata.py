@@ -16,19 +16,24 @@ TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
 _LABELS: Final = "metadata.labels"
 _ANNOTATIONS: Final = "metadata.annotations"
 _FIELD: Final = "spec.workflowMetadata"
+_ON_HOLD_VALUES: Final = (None, "true", "false")
 _ARGOS_LABELS: Final = frozenset({well_known.INSTANCE_ID, well_known.COMPLETED, well_known.PHASE})
 
 
 def mark_faults(old: Metadata, new: Metadata, due: Mapping[str, str]) -> Iterator[Reason]:
     """Yield the marks of ours that an update removes, changes or adds.
 
-    `due` are the annotations that we write ourselves because of this update.
+    `due` are the annotations that we write ourselves because of this update. Whoever may edit a Workflow that
+    waits may put it on hold: it only waits longer by that.
     """
+    free = {well_known.ON_HOLD} if hold.is_held(old.labels) else frozenset()
     for field, before, after in (
         (_LABELS, old.labels or {}, new.labels or {}),
         (_ANNOTATIONS, old.annotations or {}, new.annotations or {}),
     ):
         for key in sorted(differing(before, after)):
+            if key in free and after.get(key) in _ON_HOLD_VALUES:
+                continue
             if key.startswith(well_known.PREFIX) and (key not in due or after.get(key) != due[key]):
                 verb = "removes" if key not in after else "changes" if key in before else "adds"
                 message = f"is written by Lockkeeper alone, and this update {verb} it: leave it as it is"

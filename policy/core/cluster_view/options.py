@@ -16,7 +16,7 @@ from policy.core.cluster_view.live_root import LiveRoot
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.queue.positions import Position, WaitReason
 from policy.core.quota.demands import Shortfall
-from policy.core.values.amounts import Amount
+from policy.core.values.amounts import ZERO, Amount, Usage
 from policy.core.values.durations import written
 
 _MOST_ENDS: Final = 20_000
@@ -72,8 +72,11 @@ class WhatIf(Protocol):
         """Return the root if it needed so many tasks."""
         ...
 
-    def with_room_for(self, short: tuple[Shortfall, ...]) -> Raised | None:
-        """Return the root with limits raised by what is short; None where no limit can be raised for it."""
+    def with_room_for(self, short: tuple[Shortfall, ...], beside: Usage) -> Raised | None:
+        """Return the root with limits raised by what is short, and by what others need `beside` it.
+
+        None where no limit can be raised for it.
+        """
         ...
 
     def later(self, at: datetime) -> LiveRoot:
@@ -89,7 +92,7 @@ def options(live: LiveRoot, position: Position, what_if: WhatIf, now: datetime) 
     """Return all that helps a Workflow that waits for quota, for its priority, or for higher limits."""
     if position.reason in (WaitReason.MISCONFIGURED, WaitReason.ON_HOLD, WaitReason.RELEASING):
         return []
-    found = [*_fewer_tasks(position, what_if), *_higher_limit(position, what_if)]
+    found = [*_fewer_tasks(position, what_if), *_higher_limit(live, position, what_if)]
     if position.reason is not WaitReason.EXCEEDS_MAX_QUOTA:
         found = [
             *_higher_priority(live, position, what_if),
@@ -146,10 +149,18 @@ def _tasks_left(short: Shortfall) -> int | None:
     return None if limit is None else limit - short.used.tasks
 
 
-def _higher_limit(position: Position, what_if: WhatIf) -> Iterator[Option]:
-    raised = what_if.with_room_for(position.short) if position.short else None
-    if raised is not None and _starts(raised.live, position):
-        yield Option(OptionKind.RAISE_LIMIT, f"{raised.text}: it starts now", starts=True)
+def _higher_limit(live: LiveRoot, position: Position, what_if: WhatIf) -> Iterator[Option]:
+    """Yield limits that let it start: raised for it alone, or where others take that, for these as well."""
+    if not position.short:
+        return
+    before = live.order.before(position.waiter.uid)
+    others = sum((each.waiter.needs.requested for each in before), ZERO)
+    for beside, count in ((ZERO, 0), (others, len(before))):
+        raised = what_if.with_room_for(position.short, beside)
+        if raised is not None and _starts(raised.live, position):
+            for_whom = f" (room for it and the {count} before it)" if count else ""
+            yield Option(OptionKind.RAISE_LIMIT, f"{raised.text}{for_whom}: it starts now", starts=True)
+            return
 
 
 def _later(position: Position, what_if: WhatIf, now: datetime) -> Iterator[Option]:

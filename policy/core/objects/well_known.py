@@ -62,7 +62,7 @@ STARTED_BY: Final = "lockkeeper.dev/started-by"
 """Annotation: the same of the CronWorkflow that a Workflow is a run of."""
 REFERENCES: Final = (REFERS_TO, STARTED_BY)
 ON_HOLD: Final = "lockkeeper.dev/on-hold"
-"""Annotation of a Workflow that waits: `true` while its user has paused it (`spec.suspend`)."""
+"""Annotation that users set on a Workflow that waits: while `true` it keeps waiting, and blocks no other."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 

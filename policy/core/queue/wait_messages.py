@@ -24,7 +24,7 @@ def reason(position: Position, rules: QueueRules) -> str:
             text = f"it is not released: {waiter.fault}"
         case WaitReason.ON_HOLD if waiter.on_hold:
             resume = f"lockkeeper resume {waiter.name} -n {waiter.namespace}"
-            text = f"it is on hold (spec.suspend); {resume} ends that"
+            text = f"it is on hold (annotation lockkeeper.dev/on-hold); {resume} ends that"
         case WaitReason.ON_HOLD:
             text = on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:

@@ -18,7 +18,7 @@ from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Shortfall
 from policy.core.quota.windows import NEVER
-from policy.core.values.amounts import Amount
+from policy.core.values.amounts import Amount, Usage
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.tracking.tracked import MarkedUsage, Tracked
 
@@ -73,14 +73,14 @@ class WorkflowWhatIf:
         soonest = min(times, default=NEVER)
         return soonest if soonest < NEVER else None
 
-    def with_room_for(self, short: tuple[Shortfall, ...]) -> Raised | None:
-        """Return its root with every short limit raised by just what is missing."""
+    def with_room_for(self, short: tuple[Shortfall, ...], beside: Usage) -> Raised | None:
+        """Return its root with every short limit raised by just what is missing, and what others need."""
         snapshot, texts = self._snapshot, []
         for each in short:
             quota = _policy_of(snapshot, each.demand.account)
             if quota is None:
                 return None
-            for name, missing in _missing(each):
+            for name, missing in _missing(each, beside):
                 field = self._field(quota, each.demand.account, name)
                 if field is None:
                     return None
@@ -135,10 +135,10 @@ def _policy_of(snapshot: Snapshot, account: Account) -> _Quota | None:
     return next((each for each in snapshot.pools if each.metadata.name == pool), None)
 
 
-def _missing(short: Shortfall) -> Iterator[tuple[str, int]]:
+def _missing(short: Shortfall, beside: Usage) -> Iterator[tuple[str, int]]:
     """Yield each resource that is short, and by how much; nothing for tasks that nothing bounds."""
     for row in short_resources(short.demand.limits, short.used, short.requested):
-        total = short.used + short.requested
+        total = short.used + short.requested + beside
         needed = total.workflows if row.name == "workflows" else total.task_amount.value
         if needed is not None and row.limit.value is not None:
             yield row.name, needed - row.limit.value

@@ -111,13 +111,32 @@ def test_the_limit_that_was_said_is_enough(scene: Scene) -> None:
     assert not scene.waits("w1")
 
 
-def test_a_limit_that_others_would_use_first_is_not_offered(scene: Scene) -> None:
-    """With one more task the last would fit, and it would start: but w2 needs two more and comes first."""
+def test_a_limit_that_lets_it_pass_others_is_raised_for_it_alone(scene: Scene) -> None:
+    """With one more task the last of three fits, and those before it still do not."""
     found = offered(scene, "w3")[OptionKind.RAISE_LIMIT]
-    assert found.text.startswith("spec.limits.tasks of WorkflowQuota a/main 11 instead of 10")
+    assert found.text.startswith("spec.limits.tasks of WorkflowQuota a/main 11 instead of 10: ")
     scene.set_policies(quota("a", "main", tasks=11))
     scene.leader.work()
     assert not scene.waits("w3")
+
+
+def test_a_limit_that_others_would_use_first_is_raised_for_these_too() -> None:
+    """One slot more is for the first that waits, so the second needs two."""
+    scene = Scene(quota("a", "main", workflows=1))
+    for name in ("r1", "w1", "w2"):
+        scene.submit(name)
+    scene.leader.work()
+    found = offered(scene, "w2")[OptionKind.RAISE_LIMIT]
+    assert found.text == (
+        "spec.limits.workflows of WorkflowQuota a/main 3 instead of 1 (room for it and the 1 before it): "
+        "it starts now"
+    )
+    scene.set_policies(quota("a", "main", workflows=2))
+    scene.leader.work()
+    assert scene.waits("w2")
+    scene.set_policies(quota("a", "main", workflows=3))
+    scene.leader.work()
+    assert not scene.waits("w2")
 
 
 def test_what_has_to_end_is_counted_with_the_oldest_first(scene: Scene) -> None:
