@@ -88,3 +88,13 @@ class LedgerUnavailable(ReviewError):  # noqa: N818 - as above
     """Nothing is known to be reserved, so nothing may be promised."""
 
     status = "503 Service Unavailable"
+
+
+def statuses() -> tuple[str, ...]:
+    """Return every HTTP status of an error by its three digits."""
+    found, todo = {ReviewError.status}, list(ReviewError.__subclasses__())
+    while todo:
+        error = todo.pop()
+        found.add(error.status)
+        todo += error.__subclasses__()
+    return tuple(sorted(status[:3] for status in found))

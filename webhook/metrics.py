@@ -1,7 +1,11 @@
-"""Metrics of the webhook, named in docs/metrics.md. Label sets of the hot path are bound once."""
+"""What the webhook counts, named in docs/metrics.md.
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+Label sets are bound once, and so are there from the start: an increase from nothing to one is none to
+Prometheus. What a namespace had decided is counted for the namespaces that asked last. What runs and waits is
+not here: only the leader says it, or every sum would count it several times.
+"""
+
+from threading import Lock
 from typing import Final
 
 from prometheus_client import (
@@ -11,13 +15,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from policy.core.decision.decision import Decision, Outcome, Side
-from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.usage_view import EMPTY_QUEUE
+from policy.core.decision.decision import Code, Decision, Operation, Outcome, Review, Side
+from policy.core.objects.template_keys import ObjectKind
 from policy.core.values.budget import Part
+from webhook.http_errors import statuses
 from webhook.wire import Received
 
 DURATION_BUCKETS: Final = (
@@ -31,92 +33,22 @@ DURATION_BUCKETS: Final = (
     0.025,
     0.05,
     0.1,
+    0.25,
     0.5,
     1.0,
+    2.0,
     5.0,
 )
-"""Seconds; a review takes tens of microseconds, a reservation a few milliseconds."""
-
-
-class SnapshotState(Collector):
-    """Gauges read from the current snapshot when they are scraped: policy age, usage, queues and limits."""
-
-    def __init__(
-        self,
-        *,
-        snapshot: Callable[[], Snapshot],
-        loaded_at: Callable[[], datetime],
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._snapshot = snapshot
-        self._loaded_at = loaded_at
-        self._clock = clock
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: the names are known only with a snapshot, and registering must not read one."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the gauges of the current snapshot."""
-        snapshot = self._snapshot()
-        age = GaugeMetricFamily(
-            "lockkeeper_snapshot_age_seconds", "Time since the policies in force were loaded."
-        )
-        age.add_metric([], (self._clock() - self._loaded_at()).total_seconds())
-        yield age
-        yield from self._namespaces(snapshot)
-        yield from self._quotas(snapshot)
-
-    def _namespaces(self, snapshot: Snapshot) -> Iterable[Metric]:
-        running = GaugeMetricFamily(
-            "lockkeeper_running_workflows", "Workflows that run, by namespace.", labels=["namespace"]
-        )
-        queued = GaugeMetricFamily(
-            "lockkeeper_queued_workflows",
-            "Workflows that wait in the queue, by namespace.",
-            labels=["namespace"],
-        )
-        view = snapshot.usage
-        for namespace in sorted({*view.queues, *view.running, *snapshot.quotas}):
-            usage = view.running.get(namespace)
-            running.add_metric([namespace], usage.workflows if usage else 0)
-            queued.add_metric([namespace], view.queues.get(namespace, EMPTY_QUEUE).depth)
-        passed = GaugeMetricFamily(
-            "lockkeeper_not_admitted_workflows",
-            "Workflows that bypassed admission and are not completed, by namespace.",
-            labels=["namespace"],
-        )
-        for namespace, count in sorted(view.not_admitted.items()):
-            passed.add_metric([namespace], count)
-        yield running
-        yield queued
-        yield passed
-
-    def _quotas(self, snapshot: Snapshot) -> Iterable[Metric]:
-        labels = ["namespace", "quota", "resource"]
-        used = GaugeMetricFamily(
-            "lockkeeper_quota_used", "What a quota counts as used or reserved.", labels=labels
-        )
-        limit = GaugeMetricFamily(
-            "lockkeeper_quota_limit", "The limit of a quota; +Inf is unlimited.", labels=labels
-        )
-        for account, usage in sorted(snapshot.usage.used.items()):
-            if account.user:
-                continue
-            used.add_metric([account.namespace, account.quota, "workflows"], usage.workflows)
-            used.add_metric([account.namespace, account.quota, "tasks"], usage.tasks)
-        now = self._clock()
-        seen = {
-            quota.account: quota.limits_at(now)
-            for namespace in snapshot.quotas
-            for quota in snapshot.policies(namespace).quotas
-        }
-        for account, limits in sorted(seen.items(), key=lambda each: each[0]):
-            for resource, amount in (("workflows", limits.workflows), ("tasks", limits.tasks)):
-                value = float("inf") if amount.value is None else amount.value
-                limit.add_metric([account.namespace, account.quota, resource], value)
-        yield used
-        yield limit
+"""Seconds; a review takes tens of microseconds. The chart's timeouts are 2 and 5 seconds."""
+MOST_NAMESPACES: Final = 300
+"""Namespaces whose decisions are counted apart, in the process that answers reviews."""
+_RESULTS: Final = (Outcome.ALLOWED, Outcome.QUEUED, Outcome.DENIED)
+_DECIDED: Final = {
+    Side.MUTATE: frozenset({Outcome.DENIED}),
+    Side.VALIDATE: frozenset(_RESULTS),
+    Side.POLICIES: frozenset[Outcome](),
+}
+"""Which outcomes of a side decide about a create: what the first lets pass, the second sees again."""
 
 
 class Metrics:
@@ -130,7 +62,7 @@ class Metrics:
             return Counter(name, documentation, labels, registry=self.registry)
 
         reviews = counter(
-            "lockkeeper_reviews", "Answered admission reviews by outcome.", "webhook", "outcome", "dry_run"
+            "lockkeeper_reviews", "Answered admission reviews by result.", "webhook", "result", "dry_run"
         )
         self._reviews = {
             (side, outcome, dry_run): reviews.labels(side.value, outcome.value, str(dry_run).lower())
@@ -146,10 +78,18 @@ class Metrics:
             registry=self.registry,
         )
         self._durations = {side: durations.labels(side.value) for side in Side}
-        self._denials = counter("lockkeeper_denials", "Reasons of denials, by code.", "code")
-        self._errors = counter(
-            "lockkeeper_errors", "Requests answered with an HTTP error, by status.", "status"
+        denials = counter("lockkeeper_denials", "Reasons of denials, by their code.", "reason")
+        self._denials = {code: denials.labels(code.value) for code in Code}
+        self._decisions = counter(
+            "lockkeeper_decisions",
+            "Creates of Workflows that were decided, without dry runs, by namespace and result.",
+            "workflow_namespace",
+            "result",
         )
+        self._making_room = Lock()
+        self._recent: dict[str, dict[Outcome, Counter]] = {}
+        errors = counter("lockkeeper_errors", "Requests answered with an HTTP error, by status.", "status")
+        self._errors = {status: errors.labels(status) for status in statuses()}
         unknown_callers = counter(
             "lockkeeper_unknown_callers",
             "Calls that were refused unread, because their path is not in the webhook configurations.",
@@ -162,7 +102,6 @@ class Metrics:
             "part",
         )
         self._late = {part: late.labels(part.value) for part in Part}
-        self._loads = counter("lockkeeper_policy_loads", "Loads of the policies, by result.", "result")
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Count an answered review."""
@@ -170,11 +109,13 @@ class Metrics:
         self._reviews[review.side, decision.outcome, review.dry_run].inc()
         self._durations[review.side].observe(seconds)
         for reason in decision.reasons:
-            self._denials.labels(reason.code.value).inc()
+            self._denials[reason.code].inc()
+        if decision.outcome in _DECIDED[review.side] and _is_create(review):
+            self._decided(review.namespace, decision.outcome)
 
     def failed(self, status: str) -> None:
         """Count a request that got an HTTP error; `status` is the status line."""
-        self._errors.labels(status[:3]).inc()
+        self._errors[status[:3]].inc()
 
     def unknown_caller(self, side: Side) -> None:
         """Count a call of a caller that is not known."""
@@ -184,10 +125,29 @@ class Metrics:
         """Count a review that was not answered in time."""
         self._late[part].inc()
 
-    def loaded(self, *, good: bool) -> None:
-        """Count a load of the policies."""
-        self._loads.labels("good" if good else "refused").inc()
-
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+    def _decided(self, namespace: str, outcome: Outcome) -> None:
+        """Count a create that was decided; beyond so many namespaces the first of them makes room."""
+        found = self._recent.get(namespace)
+        if found is None:
+            with self._making_room:
+                while len(self._recent) >= MOST_NAMESPACES:
+                    first = next(iter(self._recent))
+                    for each in self._recent.pop(first):
+                        self._decisions.remove(first, each.value)
+                found = {each: self._decisions.labels(namespace, each.value) for each in _RESULTS}
+                self._recent[namespace] = found
+        found[outcome].inc()
+
+
+def _is_create(review: Review) -> bool:
+    """Return whether it stores a new Workflow, if it is allowed."""
+    return (
+        review.kind is ObjectKind.WORKFLOW
+        and review.operation is Operation.CREATE
+        and not review.dry_run
+        and not review.sub_resource
+    )

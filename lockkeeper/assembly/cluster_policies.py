@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.assembly.argo_installed import InstalledArgo
+from lockkeeper.assembly.policy_folder import LoadCounter
 from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.kubernetes_objects import NamespacedName
@@ -69,6 +70,7 @@ class ClusterPolicies:
         argo: ArgoVersion,
         log: Log,
         recorder: ControllerMetrics | None = None,
+        loads: LoadCounter | None = None,
         identities: Identities = UPSTREAM,
         deployment: NamespacedName | None = None,
     ) -> None:
@@ -90,6 +92,7 @@ class ClusterPolicies:
         self._gathered = GatheredDocuments((), WHOLE)
         self._identities = identities
         self._log = log
+        self._loads = loads
         self._versions = count(1)
         self._of_verdicts = Listeners()
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
@@ -159,6 +162,10 @@ class ClusterPolicies:
     def missing(self) -> list[str]:
         """Return why nothing can be decided yet, or nothing."""
         return [] if self._source.synced.is_set() else [_NOT_READ]
+
+    def allowed_by_nodes(self, pool: str) -> Limits | None:
+        """Return what nodes allow a pool, as the term of a leader measures it; None outside of one."""
+        return self.capacity(pool)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the latest verdict on each policy, leader or not: a new leader takes them over."""
@@ -287,13 +294,19 @@ class ClusterPolicies:
         with self._compiling:
             self._gathered = gathered
             self.snapshots.put_policies(self._compile(gathered))
+        self._count_load(good=True)
         self._moved()
+
+    def _count_load(self, *, good: bool) -> None:
+        if self._loads is not None:
+            self._loads.loaded(good=good)
 
     def _moved(self) -> None:
         self._of_verdicts.call()
 
     def _log_problems(self, verdict: Verdict) -> None:
         if verdict.problems:
+            self._count_load(good=False)
             self._log.event("policies", f"{verdict}: {ready(verdict).message}", level="warning")
 
 

@@ -29,7 +29,7 @@ RELOAD_SECONDS: Final = 1.0
 
 
 class LoadCounter(Protocol):
-    """Counts the loads; the metrics of the webhook do."""
+    """Counts changes of the policies, for metrics."""
 
     def loaded(self, *, good: bool) -> None:
         """Policies were loaded, or refused."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from lockkeeper.process.console import utc_now
+from lockkeeper.process.controller_log import expose_process
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects.workflow import EMPTY_SPEC
@@ -15,7 +16,7 @@ from policy.core.policies.snapshot import Snapshot
 from policy.sources.snapshot_store import SnapshotStore
 from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
-from webhook.metrics import Metrics, SnapshotState
+from webhook.metrics import Metrics
 from webhook.owner_reads import NoOwners, OwnerReader
 from webhook.probes import create_app
 from webhook.reservations import NothingStored, StoredReservations
@@ -56,15 +57,15 @@ def build_admission(
     stored: StoredReservations | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,
+    further: Callable[[], bytes] = bytes,
 ) -> Application:
     """Return the webhook's application.
 
     `current` gives reviews their snapshot where that is not simply the store's; `missing` returns what is
     not ready yet for reviews. `callers` knows who may call. `probed` is given the probes and metrics, which
-    are then served elsewhere and not here.
+    are then served elsewhere and not here. `further` returns the text of further metrics.
     """
-    state = SnapshotState(snapshot=snapshots.current, loaded_at=snapshots.loaded_at, clock=utc_now)
-    metrics.registry.register(state)
+    expose_process(metrics.registry, snapshots)
     parts = Reviewing(
         snapshot=current or snapshots.current,
         reservations=ledgers,
@@ -78,7 +79,10 @@ def build_admission(
     def not_ready() -> list[str]:
         return ["shutting down"] if draining() else missing()
 
-    probes: WSGIApplication = create_app(render=metrics.render, not_ready=not_ready)
+    def render() -> bytes:
+        return metrics.render() + further()
+
+    probes: WSGIApplication = create_app(render=render, not_ready=not_ready)
     if probed is not None:
         probed(probes)
     return Admission(

@@ -36,7 +36,7 @@ from lockkeeper.options.serving_options import (
     secret_name,
 )
 from lockkeeper.process.console import UsageError, print_message, utc_now, write_to
-from lockkeeper.process.controller_log import ControllerLog, expose_board
+from lockkeeper.process.controller_log import ControllerLog, expose_board, expose_process
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import CachedReadiness, Liveness, ending_at_sigterm
 from lockkeeper.secret_paths.path_upkeep import PathLog, PathUpkeep, missing_paths
@@ -44,7 +44,9 @@ from policy.cluster.ledgers import Ledgers
 from policy.service.leading.leader_election import Elector
 from policy.service.leading.term_works import Work
 from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.status.api_metrics import LedgerMetrics
 from policy.service.status.metrics import ControllerMetrics
+from policy.service.status.policy_metrics import PolicyLoads
 from webhook.logs import Log
 from webhook.probes import create_app
 
@@ -120,7 +122,8 @@ class _ControllerProcess:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
         self._liveness = Liveness(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
-        self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
+        self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now, pool_of=self._pool_of)
+        ledger_metrics = LedgerMetrics(registry=self._metrics.registry)
         self._reporter = ControllerLog(log=self._log, recorder=self._metrics)
         self._cluster = reach(arguments, observer=self._metrics.api)
         me = f"{socket.gethostname()}-{os.getpid()}"
@@ -130,15 +133,16 @@ class _ControllerProcess:
             argo=arguments.argo_version,
             log=self._log,
             recorder=self._metrics,
+            loads=PolicyLoads(registry=self._metrics.registry),
             deployment=arguments.argo_deployment,
             identities=identities_of(arguments),
         )
         self._terms = Terms(
             cluster=self._cluster,
             policies=self._policies,
-            ledgers=Ledgers(cluster=self._cluster, clock=utc_now),
+            ledgers=Ledgers(cluster=self._cluster, clock=utc_now, observer=ledger_metrics),
             reporter=self._reporter,
-            lock_metrics=LockMetrics(registry=self._metrics.registry, clock=utc_now),
+            lock_metrics=LockMetrics(registry=self._metrics.registry),
             leading=self._leading,
             me=me,
         )
@@ -164,12 +168,14 @@ class _ControllerProcess:
             listener=self._listener,
             bug=lambda error: self._log.bug("", error),
         )
+        expose_process(self._metrics.registry, self._policies.snapshots)
         expose_board(
-            self._metrics.registry,
+            self._metrics,
             snapshots=self._policies.snapshots,
             verdicts=self._policies.verdicts,
             leading=self._leading,
-            argo=arguments.argo_version,
+            capacity=self._policies.allowed_by_nodes,
+            ledgers=ledger_metrics,
         )
 
     def run(self) -> int:
@@ -205,6 +211,9 @@ class _ControllerProcess:
 
     def _leading(self) -> bool:
         return self._elector.leading
+
+    def _pool_of(self, namespace: str) -> str:
+        return self._policies.snapshots.current().policies(namespace).pool
 
     def _not_ready(self) -> list[str]:
         if self._elector.stopping:

@@ -50,6 +50,8 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.cluster.workflow_reads import ClusterRelatives, StoredWorkflows
+from policy.service.status.api_metrics import ApiMetrics, LedgerMetrics
+from policy.service.status.policy_metrics import PolicyLoads
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.serving.application import Application
@@ -116,7 +118,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    cluster = reach(arguments) if arguments.cluster else None
+    metrics = Metrics()
+    api = ApiMetrics(registry=metrics.registry)
+    cluster = reach(arguments, observer=api) if arguments.cluster else None
     if cluster is None:
         load_once(
             existing_policies(arguments.policies),
@@ -133,7 +137,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         certificate = _certificate_of(arguments, Path(temporary))
         certificate.establish()
         process = _WebhookProcess(
-            arguments=arguments, cluster=cluster, certificate=certificate, health=health
+            arguments=arguments, cluster=cluster, certificate=certificate, health=health, metrics=metrics
         )
         server = Server(
             settings=ServerSettings(certificate=certificate.paths.cert, key=certificate.paths.key),
@@ -158,16 +162,18 @@ class _WebhookProcess:
         cluster: Cluster | None,
         certificate: _Certificate,
         health: socket | None,
+        metrics: Metrics,
     ) -> None:
         self._arguments = arguments
         self._cluster = cluster
         self._certificate = certificate
         self._health = health
+        self._metrics = metrics
         self._writer: LineWriter | None = None
 
     def build(self, draining: Callable[[], bool]) -> Application:
         """Build everything, in the worker: a fork has none of the threads of its parent."""
-        metrics = Metrics()
+        metrics = self._metrics  # Of the parent, which counted nothing: a worker has a copy of its own.
         self._writer = LineWriter(descriptor=sys.stdout.fileno())
         log = Log(write=self._writer, clock=utc_now)
         self._certificate.attend(log, metrics.registry)
@@ -186,7 +192,7 @@ class _WebhookProcess:
             folder=arguments.policies,
             argo=arguments.argo_version,
             log=log,
-            metrics=metrics,
+            metrics=PolicyLoads(registry=metrics.registry),
             identities=identities_of(arguments),
         )
         snapshots = policies.load()
@@ -211,6 +217,7 @@ class _WebhookProcess:
             cluster=cluster,
             argo=self._arguments.argo_version,
             log=log,
+            loads=PolicyLoads(registry=metrics.registry),
             identities=identities_of(self._arguments),
             deployment=self._arguments.argo_deployment,
         )
@@ -224,7 +231,9 @@ class _WebhookProcess:
             callers.wait(_SYNC_SECONDS)
         return build_admission(
             snapshots=policies.snapshots,
-            ledgers=Ledgers(cluster=cluster, clock=utc_now),
+            ledgers=Ledgers(
+                cluster=cluster, clock=utc_now, observer=LedgerMetrics(registry=metrics.registry)
+            ),
             log=log,
             metrics=metrics,
             draining=draining,

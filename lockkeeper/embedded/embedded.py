@@ -36,7 +36,7 @@ from lockkeeper.kube_api.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.object_requests import ObjectRequests
 from lockkeeper.manifests.reading import read_manifests
 from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to
-from lockkeeper.process.controller_log import ControllerLog
+from lockkeeper.process.controller_log import ControllerLog, expose_board
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
@@ -47,6 +47,9 @@ from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.status.api_metrics import LedgerMetrics
+from policy.service.status.metrics import ControllerMetrics
+from policy.service.status.policy_metrics import PolicyLoads
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.serving.application import Application
@@ -129,6 +132,7 @@ class Embedded:
         """Build everything inside the worker and start its threads."""
         settings = self._settings
         metrics = Metrics()
+        counted = ControllerMetrics(leading=lambda: True, clock=utc_now)
         write = write_errors if settings.log is None else write_to(settings.log)
         log = Log(write=write, clock=utc_now)
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
@@ -136,7 +140,7 @@ class Embedded:
             folder=settings.policies,
             argo=settings.argo,
             log=log,
-            metrics=metrics,
+            metrics=PolicyLoads(registry=metrics.registry),
             report=print_message,
             alone=True,
             namespace=settings.namespace,
@@ -150,18 +154,27 @@ class Embedded:
         policies.start()
         policies.wait(_SYNC_SECONDS)
         printer = EventPrinter(cluster=cluster, stopwatch=time.monotonic, on_closed=self._output_closed)
-        ledgers = Ledgers(cluster=cluster, clock=utc_now)
+        ledger_metrics = LedgerMetrics(registry=counted.registry)
+        ledgers = Ledgers(cluster=cluster, clock=utc_now, observer=ledger_metrics)
         terms = Terms(
             cluster=cluster,
             policies=policies,
             ledgers=ledgers,
-            reporter=ControllerLog(log=log, on_wait=printer.waits),
-            lock_metrics=LockMetrics(registry=metrics.registry, clock=utc_now),
+            reporter=ControllerLog(log=log, recorder=counted, on_wait=printer.waits),
+            lock_metrics=LockMetrics(registry=counted.registry),
             leading=lambda: True,
             me="lockkeeper-run",
             write_every=_EVERY_CHANGE,
         )
         snapshots = policies.snapshots
+        expose_board(
+            counted,
+            snapshots=snapshots,
+            verdicts=policies.verdicts,
+            leading=lambda: True,
+            capacity=policies.allowed_by_nodes,
+            ledgers=ledger_metrics,
+        )
         argo = self._argo(cluster, printer, snapshots.current)
         application = build_admission(
             snapshots=snapshots,
@@ -171,6 +184,7 @@ class Embedded:
             draining=self._server.draining,
             current=policies.current,
             relatives=ClusterRelatives(cluster=cluster),
+            further=counted.render,
         )
         self._serve_kube_api(cluster, log)
         begin = cluster.list(WORKFLOWS).resource_version

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from lockkeeper import __version__
 from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.queue.positions import WaitReason
+from policy.core.values.amounts import Limits
+from policy.service.status.api_metrics import LedgerMetrics
 from policy.service.status.events import EventSeverity, EventWriter
-from policy.service.status.metrics import ControllerMetrics, PolicyCounts
+from policy.service.status.gauge_text import rendered
+from policy.service.status.metrics import ControllerMetrics
+from policy.service.status.policy_metrics import PolicyCounts, PolicyState
+from policy.service.status.usage_metrics import UsageMetrics
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
-from webhook.metrics import SnapshotState
 
 
 class ControllerLog:
@@ -52,6 +58,8 @@ class ControllerLog:
 
     def waits(self, workflow: Tracked, message: str) -> None:
         """A Workflow waits."""
+        if self._recorder is not None:
+            self._recorder.waits(workflow)
         self._log.event("waits", f"{workflow.namespace}/{workflow.name}: {message}")
         if self._on_wait is not None:
             self._on_wait(workflow, message)
@@ -68,6 +76,8 @@ class ControllerLog:
         """A Workflow waited for too long."""
         if self.event_writer is not None:
             self.event_writer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
+        if self._recorder is not None:
+            self._recorder.gave_up(workflow)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def ended(self, workflow: Tracked, message: str) -> None:
@@ -97,25 +107,51 @@ class ControllerLog:
 
 
 def expose_board(
-    registry: CollectorRegistry,
+    metrics: ControllerMetrics,
     *,
     snapshots: SnapshotStore,
     verdicts: Callable[[], Iterable[Verdict]],
     leading: Callable[[], bool],
-    argo: ArgoVersion,
+    capacity: Callable[[str], Limits | None],
+    ledgers: LedgerMetrics,
 ) -> None:
-    """Register the gauges of policies, and those of usage, queues and limits.
+    """Show policies, and of the leader alone usage, queues and limits.
 
-    The latter are shown by the leader alone. A controller that lost the lead still has its last view of
-    usage, which would be added to the leader's in every sum over both.
+    A controller that lost the lead still has its last view of usage, which would be added to the leader's in
+    every sum over both. `capacity` is what nodes allow a pool, by its name.
     """
-    nothing = take_snapshot((), version="", argo=argo)
-
-    def shown() -> Snapshot:
-        return snapshots.current() if leading() else nothing
 
     def wrong() -> list[str]:
         return [verdict.resource.kind for verdict in verdicts() if verdict.problems]
 
-    registry.register(SnapshotState(snapshot=shown, loaded_at=snapshots.loaded_at, clock=utc_now))
-    registry.register(PolicyCounts(snapshot=snapshots.current, wrong=wrong))
+    usage = UsageMetrics(snapshot=snapshots.current, leading=leading, capacity=capacity, clock=utc_now)
+    metrics.texts += [usage.render, lambda: rendered(ledgers.gauges()) if leading() else b""]
+    metrics.registry.register(PolicyCounts(snapshot=snapshots.current, wrong=wrong))
+
+
+def expose_process(registry: CollectorRegistry, snapshots: SnapshotStore) -> None:
+    """Show which build this process is, what it takes, and which policies it has."""
+    ProcessCollector(registry=registry)
+    registry.register(PolicyState(snapshot=snapshots.current, loaded_at=snapshots.loaded_at))
+    registry.register(_Build(lambda: snapshots.current().argo))
+
+
+class _Build(Collector):
+    """Which version this is, and for which version of Argo it works."""
+
+    def __init__(self, argo: Callable[[], ArgoVersion]) -> None:
+        self._argo = argo
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not read a snapshot."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one series with the value 1."""
+        build = GaugeMetricFamily(
+            "lockkeeper_build_info",
+            "1, with the version of Lockkeeper and the one of Argo that it works for.",
+            labels=["version", "argo_version"],
+        )
+        build.add_metric([__version__, str(self._argo())], 1)
+        yield build

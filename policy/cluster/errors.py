@@ -83,3 +83,13 @@ class Trouble(Protocol):
     def __call__(self, doing: str, error: ClusterError) -> None:
         """Take note that `doing` failed and will be tried again."""
         ...
+
+
+def error_names() -> list[str]:
+    """Return the name of every class of error that a cluster may raise, for counters that begin at 0."""
+    found, todo = [], [ClusterError]
+    while todo:
+        error = todo.pop()
+        found.append(error.__name__)
+        todo += error.__subclasses__()
+    return sorted(found)

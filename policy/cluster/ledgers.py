@@ -6,8 +6,9 @@ these. All threads of a process write a root one after the other, so they confli
 
 from collections.abc import Callable, Container, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from threading import Event, Lock
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -34,6 +35,37 @@ _COUNTED_SOON: Final = timedelta(milliseconds=100)
 """Between two reads whether the leader has counted a quota that is new."""
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
+
+
+class WriteResult(StrEnum):
+    """What became of an attempt to write a ledger; the value is that of the metric's label."""
+
+    OK = "ok"
+    CONFLICT = "conflict"
+    EXHAUSTED = "exhausted"
+
+
+class LedgerObserver(Protocol):
+    """What is told of writes and of lists; from several threads."""
+
+    def wrote(self, result: WriteResult) -> None:
+        """Take note of an attempt; EXHAUSTED comes after the last of too many, or when time is over."""
+
+    def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
+        """Take note of all ledgers; `size` returns that of one, in bytes of JSON."""
+
+
+class _Unobserved:
+    """Takes note of nothing."""
+
+    def wrote(self, result: WriteResult) -> None:
+        """Ignore an attempt."""
+
+    def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
+        """Ignore a list."""
+
+
+_UNOBSERVED: Final = _Unobserved()
 
 
 class _NotCounted(Unavailable):
@@ -93,12 +125,19 @@ class Ledgers:
     """Reads and writes of ledgers by root; safe to use from several threads."""
 
     def __init__(
-        self, *, cluster: Cluster, clock: Callable[[], datetime], led: bool = True, bounded: bool = True
+        self,
+        *,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        led: bool = True,
+        bounded: bool = True,
+        observer: LedgerObserver = _UNOBSERVED,
     ) -> None:
         """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
 
         `bounded`: the number of pending creates is limited; not where none is ever counted.
         """
+        self._observer = observer
         self._cluster = cluster
         self._clock = clock
         self._led = led
@@ -114,7 +153,9 @@ class Ledgers:
     def all(self) -> dict[Root, Ledger]:
         """Return every ledger that there is, by its root."""
         found = [_decode(item)[0] for item in self._cluster.list(QUOTA_LEDGERS).items]
-        return {ledger.root: ledger for ledger in found}
+        ledgers = {ledger.root: ledger for ledger in found}
+        self._observer.listed(ledgers, _size)
+        return ledgers
 
     def update_all(
         self, change: Callable[[Ledger], Ledger], *, but: Container[Root] = ()
@@ -137,7 +178,10 @@ class Ledgers:
             try:
                 self._write(wanted, version)
             except (Conflict, NotFound):
+                self._observer.wrote(WriteResult.CONFLICT)
                 wanted = self.update(current.root, change)
+            else:
+                self._observer.wrote(WriteResult.OK)
             written[current.root] = wanted
         return written
 
@@ -163,8 +207,11 @@ class Ledgers:
                 try:
                     self._write(wanted, version)
                 except (Conflict, AlreadyExists, NotFound):
+                    self._observer.wrote(WriteResult.CONFLICT)
                     continue
+                self._observer.wrote(WriteResult.OK)
                 return wanted
+        self._observer.wrote(WriteResult.EXHAUSTED)
         raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
@@ -257,6 +304,10 @@ class Ledgers:
     def _lock_of(self, root: Root) -> Lock:
         with self._locks_guard:
             return self._locks.setdefault(root, Lock())
+
+
+def _size(ledger: Ledger) -> int:
+    return len(msgspec.json.encode(_encode(ledger, "")))
 
 
 def _reserved(

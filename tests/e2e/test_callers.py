@@ -103,7 +103,7 @@ def test_probes_and_metrics_are_not_on_that_port(installed: Installed) -> None:
     """Nor is admission on theirs."""
     for path in ("/readyz", "/livez", "/metrics"):
         assert statuses(installed, path) == {HTTPStatus.NOT_FOUND}
-    assert metric(installed, WEBHOOK, "lockkeeper_snapshot_age_seconds") > 0
+    assert metric(installed, WEBHOOK, "lockkeeper_policies_loaded_timestamp_seconds") > 0
 
 
 def test_a_secret_of_one_side_opens_no_other(installed: Installed) -> None:

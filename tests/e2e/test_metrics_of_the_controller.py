@@ -105,15 +105,22 @@ def test_the_leaders_metrics_follow_the_queue(running: Product, kube_cluster: Ku
 
     def figures() -> tuple[float | None, ...]:
         names = ("lockkeeper_queued_workflows", "lockkeeper_running_workflows")
-        return tuple(shown(name, namespace=TEAM) for name in names)
+        return tuple(shown(name, workflow_namespace=TEAM) for name in names)
 
     until(lambda: figures() == (2, 1), "the queue is not shown")
-    labels = {"namespace": TEAM, "quota": "one", "resource": "workflows"}
+    labels = {
+        "kind": "WorkflowQuota",
+        "workflow_namespace": TEAM,
+        "quota": "one",
+        "resource": "workflows",
+    }
     assert shown("lockkeeper_quota_limit", **labels) == 1
     patch = MergePatch({"metadata": {"labels": {well_known.COMPLETED: "true"}}})
     kube_cluster.patch(WORKFLOWS, "a", patch, namespace=TEAM)
-    until(lambda: shown("lockkeeper_releases_total", namespace=TEAM) == 2, "the release is not counted")
+    until(
+        lambda: shown("lockkeeper_releases_total", workflow_namespace=TEAM) == 2, "the release is not counted"
+    )
     asked_for = {"verb": "update", "resource": "quotaledgers", "result": "ok"}
     assert (shown("lockkeeper_api_requests_total", **asked_for) or 0) > 0
     (other,) = {*running.controllers} - {leads}
-    assert value(running, other, "lockkeeper_queued_workflows", namespace=TEAM) is None
+    assert value(running, other, "lockkeeper_queued_workflows", workflow_namespace=TEAM) is None

@@ -236,7 +236,7 @@ def test_without_events_a_deadlock_is_told_by_log_and_metric(installed: Installe
     with denied(installed, lambda grant: is_of(grant, "create", "events")) as told:
         tangle(installed, "knot", GOVERNED)
         told()
-        series = f'lockkeeper_lock_deadlocked_workflows{{namespace="{GOVERNED}"}}'
+        series = f'lockkeeper_lock_deadlocked_workflows{{workflow_namespace="{GOVERNED}"}}'
         assert metric(installed, CONTROLLER, series) == 1
     until(lambda: tells_of(installed, "knot", "LockDeadlock"), "nobody tells of a deadlock")
     installed.cluster.delete(WORKFLOWS, "knot", namespace=GOVERNED)

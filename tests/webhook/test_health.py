@@ -43,7 +43,7 @@ def test_probes_and_metrics_are_on_the_health_port(served: Served) -> None:
     assert health(served, "/readyz") == (200, "ok\n")
     with served.connected() as connection:
         assert connection.review(admission_review(workflow(), uid="counted"))["allowed"]
-    counted = 'lockkeeper_reviews_total{dry_run="false",outcome="allowed",webhook="mutate"} 1.0'
+    counted = 'lockkeeper_reviews_total{dry_run="false",result="allowed",webhook="mutate"} 1.0'
     assert counted in health(served, "/metrics")[1]
 
 

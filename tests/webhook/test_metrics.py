@@ -1,14 +1,11 @@
-"""What is counted, and what the gauges read from the snapshot."""
+"""What the webhook counts."""
 
-from datetime import timedelta
 from itertools import pairwise
 
-from policy.core.quota.accounts import Account
-from policy.core.quota.usage_view import NamespaceQueue, UsageView
-from policy.core.values.amounts import Usage
-from tests.webhook.calling import START, Clock, Webhook
-from tests.webhook.reviews import admission_review, encoded, named, quota, snapshot_of, workflow
-from webhook.metrics import DURATION_BUCKETS, Metrics, SnapshotState
+from policy.core.decision.decision import Code, Outcome
+from tests.webhook.calling import Webhook
+from tests.webhook.reviews import admission_review, encoded, named, quota, workflow
+from webhook.metrics import DURATION_BUCKETS, MOST_NAMESPACES, Metrics
 
 
 def test_every_answered_review_is_counted_by_its_outcome() -> None:
@@ -21,7 +18,7 @@ def test_every_answered_review_is_counted_by_its_outcome() -> None:
     webhook.mutate(workflow(), namespace="free")
 
     def reviews(side: str, outcome: str, dry_run: str) -> float:
-        return webhook.metric("lockkeeper_reviews_total", webhook=side, outcome=outcome, dry_run=dry_run)
+        return webhook.metric("lockkeeper_reviews_total", webhook=side, result=outcome, dry_run=dry_run)
 
     assert reviews("mutate", "allowed", "true") == 1
     assert reviews("mutate", "allowed", "false") == 1
@@ -37,7 +34,7 @@ def test_reasons_of_denials_are_counted_by_their_code() -> None:
     webhook.mutate({**workflow(), "status": {"phase": "Running"}})
     webhook.mutate({"spec": 5})
     codes = ("ExceededQuota", "ForeignStatus", "WrongType")
-    assert [webhook.metric("lockkeeper_denials_total", code=code) for code in codes] == [1, 1, 1]
+    assert [webhook.metric("lockkeeper_denials_total", reason=code) for code in codes] == [1, 1, 1]
 
 
 def test_the_time_of_a_review_is_observed_for_each_side(webhook: Webhook) -> None:
@@ -58,7 +55,7 @@ def test_http_errors_are_counted_by_status_and_not_as_reviews(webhook: Webhook) 
     webhook.post(b"{")
     assert webhook.metric("lockkeeper_errors_total", status="405") == 1
     assert webhook.metric("lockkeeper_errors_total", status="400") == 2
-    assert b'lockkeeper_reviews_total{dry_run="false",outcome="allowed",webhook="mutate"} 0.0' in (
+    assert b'lockkeeper_reviews_total{dry_run="false",result="allowed",webhook="mutate"} 0.0' in (
         webhook.metrics.render()
     )
 
@@ -74,61 +71,57 @@ def test_our_bugs_are_counted_as_500() -> None:
     assert webhook.metric("lockkeeper_errors_total", status="500") == 1
 
 
-def test_loads_of_policies_are_counted_by_result() -> None:
-    """Refused loads show before anybody misses a policy."""
-    metrics = Metrics()
-    metrics.loaded(good=True)
-    metrics.loaded(good=False)
-    metrics.loaded(good=False)
-    values = [
-        metrics.registry.get_sample_value("lockkeeper_policy_loads_total", {"result": result})
-        for result in ("good", "refused")
-    ]
-    assert values == [1, 2]
-
-
 def test_the_buckets_grow() -> None:
     """Prometheus needs buckets in order, and a review of 0.1 ms has to show."""
     assert all(low < high for low, high in pairwise(DURATION_BUCKETS))
     assert DURATION_BUCKETS[0] <= 0.0001
 
 
-def test_gauges_show_the_current_snapshot() -> None:
-    """Usage, limits, queues and the age of the policies are read at the scrape, users left out."""
-    view = UsageView(
-        used={Account("team", "builds"): Usage(3, 12, 0), Account("team", "builds", "ada"): Usage(1, 1, 0)},
-        queues={"team": NamespaceQueue({0: 2, 5: 1}), "idle": NamespaceQueue({})},
-        running={"team": Usage(3, 12, 0)},
-        not_admitted={"team": 2},
-    )
-    clock = Clock()
-    metrics = Metrics()
-    current = [snapshot_of(quota("Queue", limits={"workflows": 4, "tasks": "Unlimited"}))]
-    metrics.registry.register(
-        SnapshotState(snapshot=lambda: current[-1], loaded_at=lambda: START, clock=clock)
-    )
-    value = metrics.registry.get_sample_value
-    labels = {"namespace": "team", "quota": "builds"}
-    assert value("lockkeeper_queued_workflows", {"namespace": "team"}) == 0
-    current.append(current[0].with_usage(view))
-    clock.move(timedelta(seconds=90))
-    assert value("lockkeeper_snapshot_age_seconds") == 90
-    assert value("lockkeeper_running_workflows", {"namespace": "team"}) == 3
-    assert value("lockkeeper_queued_workflows", {"namespace": "team"}) == 3
-    assert value("lockkeeper_running_workflows", {"namespace": "idle"}) == 0
-    assert value("lockkeeper_not_admitted_workflows", {"namespace": "team"}) == 2
-    assert value("lockkeeper_quota_used", {**labels, "resource": "tasks"}) == 12
-    assert value("lockkeeper_quota_limit", {**labels, "resource": "workflows"}) == 4
-    assert value("lockkeeper_quota_limit", {**labels, "resource": "tasks"}) == float("inf")
-    assert metrics.render().count(b"lockkeeper_quota_used{") == 2
+def test_all_reasons_results_and_statuses_are_there_before_the_first() -> None:
+    """An increase from nothing to one is none to Prometheus: the first of each would be lost."""
+    text = Metrics().render().decode()
+    for code in Code:
+        assert f'lockkeeper_denials_total{{reason="{code}"}} 0.0' in text
+    for status in ("400", "403", "405", "413", "415", "500", "503", "504"):
+        assert f'lockkeeper_errors_total{{status="{status}"}} 0.0' in text
+    for outcome in Outcome:
+        assert f'result="{outcome}",webhook="mutate"}} 0.0' in text
 
 
-def test_registering_the_gauges_asks_for_no_snapshot() -> None:
-    """Metrics can be set up before policies are loaded."""
+def test_every_create_is_one_decision_of_its_namespace() -> None:
+    """Denied by the first side or let through by the second; dry runs and other kinds are none."""
+    webhook = Webhook(quota("Deny", limits={"workflows": 0}))
+    webhook.mutate(workflow(), uid="1")
+    webhook.mutate(workflow(), uid="2", dryRun=True)
+    webhook.mutate(workflow(), namespace="free")
+    webhook.validate(workflow(), namespace="free")
 
-    def none_yet() -> None:
-        raise LookupError
+    def decided(namespace: str, result: str) -> float:
+        return webhook.metric("lockkeeper_decisions_total", workflow_namespace=namespace, result=result)
 
-    state = SnapshotState(snapshot=none_yet, loaded_at=lambda: START, clock=Clock())  # type: ignore[arg-type]  # it never returns
-    Metrics().registry.register(state)
-    assert list(state.describe()) == []
+    assert [decided("team", each) for each in ("denied", "queued", "allowed")] == [1, 0, 0]
+    text = webhook.metrics.render()
+    assert b'workflow_namespace="free"' not in text, "no policy decides there"
+
+
+def test_decisions_are_counted_for_the_newest_namespaces() -> None:
+    """A new team is counted, however many there were before; nothing piles up."""
+    webhook = Webhook("")
+    for index in range(MOST_NAMESPACES + 1):
+        webhook.validate({"spec": 5}, namespace=f"n{index}", uid=str(index))
+    text = webhook.metrics.render()
+    assert text.count(b"lockkeeper_decisions_total{") == 3 * MOST_NAMESPACES
+    assert b'workflow_namespace="n0"' not in text
+    assert f'workflow_namespace="n{MOST_NAMESPACES}"'.encode() in text
+
+
+def test_timeouts_of_the_chart_are_bounds_of_buckets() -> None:
+    """How many reviews came near them can be asked."""
+    assert {0.25, 2.0, 5.0} <= {*DURATION_BUCKETS}
+
+
+def test_the_webhook_does_not_say_what_runs_and_waits(webhook: Webhook) -> None:
+    """Each replica would, and every sum would count it several times."""
+    webhook.mutate(workflow())
+    assert b"running_workflows" not in webhook.metrics.render()
+    assert b"quota_used" not in webhook.metrics.render()

@@ -253,13 +253,12 @@ def test_reviews_of_policies_are_counted_and_logged_apart(webhook: Webhook) -> N
     asked(webhook, policy(QUOTA, {}))
     asked(webhook, policy(QUOTA, WRONG, "etl"), dryRun=True)
     assert (
-        webhook.metric("lockkeeper_reviews_total", webhook="policies", outcome="allowed", dry_run="false")
-        == 1
+        webhook.metric("lockkeeper_reviews_total", webhook="policies", result="allowed", dry_run="false") == 1
     )
     assert (
-        webhook.metric("lockkeeper_reviews_total", webhook="policies", outcome="denied", dry_run="true") == 1
+        webhook.metric("lockkeeper_reviews_total", webhook="policies", result="denied", dry_run="true") == 1
     )
-    assert webhook.metric("lockkeeper_denials_total", code="WrongPolicy") == 3
+    assert webhook.metric("lockkeeper_denials_total", reason="WrongPolicy") == 3
     assert webhook.metric("lockkeeper_review_duration_seconds_count", webhook="policies") == 2
     line = webhook.logged()[-1]
     assert (line["event"], line["webhook"], line["kind"], line["namespace"], line["name"]) == (

@@ -1,5 +1,7 @@
 """The routes for probes and people."""
 
+from gzip import decompress
+
 import pytest
 from werkzeug.test import Client
 
@@ -66,3 +68,29 @@ def test_both_applications_answer_under_one_door(webhook: Webhook) -> None:
     webhook.not_ready.append("shutting down")
     assert webhook.call("GET", "/readyz").status == 503
     assert b"lockkeeper_reviews_total" in webhook.call("GET", "/metrics").body
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "text/plain;version=0.0.4",
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.2",
+    ],
+)
+def test_every_scraper_gets_the_one_form_that_all_read(accept: str) -> None:
+    """The client library answers a wish for OpenMetrics 2 with what Prometheus then refuses."""
+    answer = client().get("/metrics", headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == PROMETHEUS
+    assert "# EOF" not in answer.text
+
+
+@pytest.mark.parametrize(("wanted", "is_packed"), [("gzip", True), ("gzip;q=0", False), ("identity", False)])
+def test_metrics_are_compressed_for_who_takes_that(wanted: str, *, is_packed: bool) -> None:
+    """Of many namespaces they are megabytes of lines that are much alike."""
+    answer = client().get("/metrics", headers={"Accept-Encoding": wanted})
+    assert (answer.headers.get("Content-Encoding") == "gzip") == is_packed
+    text = decompress(answer.data) if is_packed else answer.data
+    assert text.startswith(b"# HELP lockkeeper_")
+    assert not is_packed or len(answer.data) < len(text) / 4

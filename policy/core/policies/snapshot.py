@@ -115,14 +115,19 @@ class Snapshot(msgspec.Struct, frozen=True):
         policies = self.policies(namespace)
         if not policies.pool:
             return None
-        found = self.compiled.pools.get(policies.pool)
-        if found is None:
-            pool = next(each for each in self.pools if each.metadata.name == policies.pool)
-            found = self.compiled.pools.keep(policies.pool, _compile_pool(self, pool))
+        found = self.compiled_pool(policies.pool)
         if namespace in found.shares:
             return found
         shares = {**found.shares, namespace: _shares(policies.quotas)}
         return msgspec.structs.replace(found, shares=shares, trees=Memo())
+
+    def compiled_pool(self, name: str) -> CompiledPool:
+        """Return a pool that there is by its name, with the members that are known."""
+        found = self.compiled.pools.get(name)
+        if found is None:
+            pool = next(each for each in self.pools if each.metadata.name == name)
+            found = self.compiled.pools.keep(name, _compile_pool(self, pool))
+        return found
 
     def labels_of(self, namespace: str) -> Mapping[str, str]:
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""

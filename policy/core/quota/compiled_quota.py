@@ -104,6 +104,11 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         return self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue
 
     @property
+    def of_pool(self) -> bool:
+        """Whether a pool brings it: for all members together, or as the default of each."""
+        return self.source.startswith("ClusterWorkflowQuota ")
+
+    @property
     def counts_tasks(self) -> bool:
         """Whether it depends on the tasks of a Workflow: it limits, caps or sets them."""
         return self.bounds_tasks or self.max_tasks is not None or self.default_tasks is not None

@@ -4,6 +4,7 @@ Only the ledger admits; a view may be some seconds old. The controller publishes
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -26,6 +27,16 @@ class NamespaceQueue(msgspec.Struct, frozen=True):
 EMPTY_QUEUE: Final = NamespaceQueue()
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """Since when the oldest of each queue waits, and how many wait for each reason.
+
+    The leader works them out once in a while, so they may be older than the rest of a view.
+    """
+
+    oldest: Mapping[str, datetime] = {}
+    reasons: Mapping[str, int] = {}
+
+
 class UsageView(msgspec.Struct, frozen=True):
     """The usage by account, and by namespace what waits, what runs, and how many bypassed admission.
 
@@ -42,6 +53,7 @@ class UsageView(msgspec.Struct, frozen=True):
     partial: bool = False
     not_admitted: Mapping[str, int] = {}
     live: bool = False
+    waits: Waits = Waits()
 
     @property
     def outdated(self) -> bool:

@@ -123,6 +123,11 @@ class ElasticLimits:
         return None
 
     @property
+    def window_names(self) -> tuple[str, ...]:
+        """The names of its windows, in the order of the policy."""
+        return tuple(each.name for each in self._windows)
+
+    @property
     def fixed(self) -> bool:
         """Whether the limits are the same at all times."""
         return not self._windows

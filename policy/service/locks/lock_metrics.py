@@ -6,33 +6,34 @@ read at each scrape, and a lock that no Workflow uses any more has no series: no
 
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from policy.core.lock_queues.deadlock_circles import circles
 from policy.core.lock_queues.lock_queues import LockQueue
 from policy.core.lock_queues.touches import Why
 from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView
+from policy.service.status.metrics import NAMESPACE
 
 _MOST_LOCKS: Final = 500
-_LABELS: Final = ("namespace", "lock")
+_LABELS: Final = (NAMESPACE, "lock")
 
 
 class LockMetrics(Collector):
-    """The metrics of locks of one controller process; a LockRecorder. `clock` gives aware times."""
+    """The metrics of locks of one controller process; a LockRecorder."""
 
-    def __init__(self, *, registry: CollectorRegistry, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
+    def __init__(self, *, registry: CollectorRegistry) -> None:
         self._view: Callable[[], LocksView] = lambda: NOTHING_SEEN
-        self._touches = Counter(
+        touches = Counter(
             "lockkeeper_lock_touches",
             "Workflows that wait for a lock and were touched, so that Argo looks at them: by reason.",
-            ["why"],
+            ["reason"],
             registry=registry,
         )
+        self._touched = {each: touches.labels(each.value) for each in Why}
         self._deadlocks = Counter(
             "lockkeeper_lock_deadlocks", "Deadlocks of Workflows that were reported.", registry=registry
         )
@@ -44,7 +45,7 @@ class LockMetrics(Collector):
 
     def touched(self, why: Why) -> None:
         """Count a touch."""
-        self._touches.labels(why.value).inc()
+        self._touched[why].inc()
 
     def deadlocked(self) -> None:
         """Count a deadlock."""
@@ -56,7 +57,7 @@ class LockMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges of all locks, as far as they are shown."""
-        view, now = self._view(), self._clock()
+        view = self._view()
         shown = sorted(view.queues, key=lambda each: (-len(each.waiters), -len(each.holders), each.lock))
         for name, text, value in (
             ("lockkeeper_lock_limit", "Limit of a lock.", lambda each: each.limit),
@@ -68,9 +69,9 @@ class LockMetrics(Collector):
                 lambda each: 1.0 if each.poisoned else None,
             ),
             (
-                "lockkeeper_lock_oldest_wait_seconds",
-                "How long the one who waits longest has waited.",
-                lambda each: 0.0 if each.oldest is None else max(0.0, (now - each.oldest).total_seconds()),
+                "lockkeeper_lock_oldest_wait_timestamp_seconds",
+                "Since when the one who waits longest has waited; none where nobody waits.",
+                lambda each: None if each.oldest is None else each.oldest.timestamp(),
             ),
         ):
             yield _family(name, text, shown[:_MOST_LOCKS], value)
@@ -80,11 +81,16 @@ class LockMetrics(Collector):
         stuck = GaugeMetricFamily(
             "lockkeeper_lock_deadlocked_workflows",
             "Workflows that wait for locks which never come free.",
-            labels=["namespace"],
+            labels=[NAMESPACE],
         )
         for namespace, count in Counts(each.workflow.namespace for each in view.deadlocks).items():
             stuck.add_metric([namespace], count)
         yield stuck
+        lasting = GaugeMetricFamily(
+            "lockkeeper_lock_deadlocks_now", "Deadlocks that last, each circle of Workflows counted once."
+        )
+        lasting.add_metric([], len(circles(view.deadlocks)))
+        yield lasting
 
 
 def _family(

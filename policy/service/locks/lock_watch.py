@@ -15,6 +15,7 @@ from policy.cluster.errors import AlreadyExists, ClusterError, NotFound, Trouble
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core.lock_model.lock_names import LockName
 from policy.core.lock_model.semaphore_definitions import limit_named
+from policy.core.lock_queues.deadlock_circles import circles
 from policy.core.lock_queues.live_workflow import Traced
 from policy.core.lock_queues.lock_queues import (
     LiveDeadlock,
@@ -148,9 +149,13 @@ class LockWatch(Passes):
         self._since = {key: self._since.get(key, seconds) for key in keys}
         self._reported &= keys.keys()
         lasting = [key for key, since in self._since.items() if seconds - since >= REPORTED_AFTER]
-        for key in lasting:
-            if key not in self._reported and self._report(keys[key]):
-                self._reported.add(key)
+        told = {key: self._report(keys[key]) for key in lasting if key not in self._reported}
+        old = self._reported | {key for key, new in told.items() if new is False}
+        for circle in circles(keys[key] for key in lasting):  # Counted once, though told on each Workflow.
+            members = {(each.workflow.uid, each.locks) for each in circle}
+            if any(told.get(key) for key in members) and not members & old:
+                self._recorder.deadlocked()
+        self._reported.update(key for key, new in told.items() if new is not None)
         return tuple(keys[key] for key in lasting)
 
     def _report_poisoned(self, found: Iterable[LockQueue]) -> None:
@@ -169,14 +174,11 @@ class LockWatch(Passes):
             if key not in self._told and self._created(event, "waits for a poisoned lock") is not None:
                 self._told.add(key)
 
-    def _report(self, deadlock: LiveDeadlock) -> bool:
-        """Create the event of a deadlock; return whether it is not to be tried again."""
+    def _report(self, deadlock: LiveDeadlock) -> bool | None:
+        """Create the event of a deadlock; return whether it is new, None where it is to be tried again."""
         once = (deadlock.workflow.uid, *deadlock.locks)
         event = _event(deadlock.workflow, "LockDeadlock", deadlock.text, self._clock(), once=once)
-        created = self._created(event, "is in a deadlock")
-        if created:
-            self._recorder.deadlocked()
-        return created is not None
+        return self._created(event, "is in a deadlock")
 
     def _created(self, event: ReportedEvent, what: str) -> bool | None:
         """Create an event; return whether it is new, None where it is to be tried again."""

@@ -28,9 +28,10 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.objects import well_known
 from policy.core.policies.governing_quotas import label_keys
 from policy.core.policies.snapshot import Snapshot
+from policy.core.queue.waits import all_waits, waits_in
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.ledger import RESERVATION_TTL, Ledger, Purpose, expire, overdue
-from policy.core.quota.usage_view import NamespaceQueue, UsageView
+from policy.core.quota.usage_view import NamespaceQueue, UsageView, Waits
 from policy.core.values.amounts import Limits, Usage
 from policy.service.leading.fences import Fences
 from policy.service.leading.ledger_moves import LedgerMoves, is_misplaced
@@ -45,6 +46,8 @@ from policy.service.tracking.tracked import track
 from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+MEASURE_EVERY: Final = timedelta(seconds=10)
+"""How often it is worked out since when and why Workflows wait."""
 LOOK_EVERY: Final = RESERVATION_TTL / 3
 """How often all ledgers are read, so that the slot of a create that was lost is free again."""
 
@@ -93,6 +96,9 @@ class ReleasePass:
         self._labels: tuple[object, frozenset[str]] = (None, frozenset())
         self._dirty: set[Root] = set()
         self._ledgers_read_at = clock()
+        self._unmeasured: set[Root] = set()
+        self._waits: dict[Root, Waits] = {}
+        self._measured_at: datetime | None = None
         self._more = False
 
     @property
@@ -163,14 +169,29 @@ class ReleasePass:
             self._sender.give_up(state.planner, tracker, stopping)
             self._views[root] = state.view()
             self._messages.changed(root, state.planner.pending.priorities())
+            self._unmeasured.add(root)
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_released(tracker)
+        self._measure_waits(now)
         view = self._view()
         self._publish(view)
         self._bypasses.report(tracker, now)
         self._messages.write(self._states, tracker, view, stopping, pressed)
         return released
+
+    def _measure_waits(self, now: datetime) -> None:
+        """Work out since when and why Workflows wait: once in a while, since it goes over all of them."""
+        if self._measured_at is not None and now - self._measured_at < MEASURE_EVERY:
+            return
+        self._measured_at = now
+        for root in self._unmeasured:
+            state = self._states.get(root)
+            if state is not None:
+                self._waits[root] = waits_in(state.planner)
+        for root in self._waits.keys() - self._states.keys():
+            del self._waits[root]
+        self._unmeasured.clear()
 
     def _view(self) -> UsageView:
         """Return the view of all roots together, with what bypassed admission."""
@@ -181,7 +202,14 @@ class ReleasePass:
             taken.update(view.used)
             queues.update(view.queues)
             running.update(view.running)
-        return UsageView(taken, queues, running, not_admitted=dict(self._bypasses.counts), live=True)
+        return UsageView(
+            taken,
+            queues,
+            running,
+            not_admitted=dict(self._bypasses.counts),
+            live=True,
+            waits=all_waits(self._waits.values()),
+        )
 
     # What has changed.
 

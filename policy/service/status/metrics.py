@@ -1,9 +1,9 @@
-"""Which metrics the controller has, by docs/metrics.md, in a registry of their own.
+"""What the controller counts, by docs/metrics.md, in a registry of its own.
 
-Label values are of closed sets, but for namespaces, of which only so many are distinguished.
+Values of labels are of closed sets, and all of them are there from the start: an increase from nothing to one
+is none to Prometheus. Namespaces are no closed set: those that had something last are told apart.
 """
 
-from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
@@ -16,96 +16,26 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policy.cluster.errors import ClusterError
-from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy
+from policy.cluster.errors import ClusterError, error_names
+from policy.service.status.api_metrics import ApiMetrics
+from policy.service.status.recent_namespaces import RecentNamespaces
+from policy.service.status.usage_metrics import priority_class
 from policy.service.tracking.tracked import Tracked
 
-WAIT_BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
-"""Seconds; a queue moves when a Workflow ends, which is a matter of minutes or hours."""
-REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds; an answer that takes longer than ten is given up."""
-MOST_NAMESPACES: Final = 1000
-OTHER_NAMESPACES: Final = "*"
-"""Means all further namespaces; no namespace can have this name."""
-
-
-class PolicyCounts(Collector):
-    """How many policies of each kind are in force, and how many are wrong, counted when it is scraped.
-
-    `wrong` gives the kind of each policy whose latest form is not in force; its last good form is then
-    counted as in force, if it ever had one.
-    """
-
-    def __init__(self, *, snapshot: Callable[[], Snapshot], wrong: Callable[[], Iterable[str]]) -> None:
-        self._snapshot = snapshot
-        self._wrong = wrong
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not read a snapshot."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the gauges."""
-        snapshot = self._snapshot()
-        invalid = Counts(self._wrong())
-        cluster_wide = sum(isinstance(each, ClusterSynchronizationPolicy) for each in snapshot.lock_policies)
-        good = {
-            "WorkflowQuota": sum(map(len, snapshot.quotas.values())),
-            "ClusterWorkflowQuota": len(snapshot.pools),
-            "SynchronizationPolicy": len(snapshot.lock_policies) - cluster_wide,
-            "ClusterSynchronizationPolicy": cluster_wide,
-        }
-        for name, text, counts in (
-            ("lockkeeper_policies", "Policies in force, by kind.", good),
-            ("lockkeeper_policies_invalid", "Policies whose latest form is wrong, by kind.", invalid),
-        ):
-            found = GaugeMetricFamily(name, text, labels=["kind"])
-            for kind in good:
-                found.add_metric([kind], counts[kind])
-            yield found
-        left_out = GaugeMetricFamily(
-            "lockkeeper_objects_left_out",
-            "Templates and ConfigMaps that are not read, since their namespace has more than its bound.",
-            labels=["kind", "namespace"],
-        )
-        for each in snapshot.extent.left_out.values():
-            left_out.add_metric([each.kind, each.namespace], each.count)
-        yield left_out
-
-
-class _ApiMetrics:
-    """Counts requests to the API server; an `Observer` of `policy.cluster.kube.request_counts`."""
-
-    def __init__(self, *, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "lockkeeper_api_requests",
-            "Requests to the API server, by verb, resource and result; a watch counts when it ends.",
-            ["verb", "resource", "result"],
-            registry=registry,
-        )
-        self._durations = Histogram(
-            "lockkeeper_api_request_duration_seconds",
-            "Time until the API server's answer, without watches.",
-            ["verb"],
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
-        )
-
-    def answered(self, verb: str, resource: str, result: str, seconds: float) -> None:
-        """Count a request and its answer; the result is "ok" or the name of the error."""
-        self._requests.labels(verb, resource, result).inc()
-        if verb != "watch":
-            self._durations.labels(verb).observe(seconds)
+_DAY: Final = 24 * 3600
+WAIT_BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, _DAY / 2, _DAY, 2 * _DAY, 7 * _DAY)
+"""Seconds; a queue moves when a Workflow ends, which is a matter of minutes or hours, or of a window."""
+NAMESPACE: Final = "workflow_namespace"
+"""The label of the namespace of Workflows: Prometheus gives every target a label `namespace` of its own."""
 
 
 class ControllerMetrics:
     """The metrics of one controller process.
 
-    `leading` returns whether this process leads; `collectors` add the metrics of other parts.
+    `leading` returns whether this process leads, and `pool_of` the pool of a namespace; `collectors` add the
+    metrics of other parts, and `texts` their text.
     """
 
     def __init__(
@@ -113,45 +43,43 @@ class ControllerMetrics:
         *,
         leading: Callable[[], bool],
         clock: Callable[[], datetime],
+        pool_of: Callable[[str], str] = lambda _: "",
         collectors: Iterable[Collector] = (),
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter, of no use here.
         self.registry = CollectorRegistry()
-        self.api = _ApiMetrics(registry=self.registry)
+        self.api = ApiMetrics(registry=self.registry)
+        self.texts: list[Callable[[], bytes]] = []
         self._clock = clock
-        self._namespaces: set[str] = set()
+        self._pool_of = pool_of
         Gauge("lockkeeper_leader", "1 where this process leads.", registry=self.registry).set_function(
             lambda: float(leading())
         )
-        self._terms = Counter(
-            "lockkeeper_leader_terms", "Terms that this process began to lead.", registry=self.registry
+        self._terms = self._counter("lockkeeper_leader_terms", "Terms that this process began to lead.")
+        releases = self._counter("lockkeeper_releases", "Workflows released, by namespace.", NAMESPACE)
+        waited = self._counter(
+            "lockkeeper_waited_seconds",
+            "Time from creation to release of those, summed up by namespace.",
+            NAMESPACE,
         )
-        self._releases = Counter(
-            "lockkeeper_releases", "Workflows released, by namespace.", ["namespace"], registry=self.registry
+        given_up = self._counter(
+            "lockkeeper_given_up", "Workflows that waited for longer than queue.maxWait.", NAMESPACE
         )
+        self._of_namespace = RecentNamespaces(counters=(releases, waited, given_up))
         self._waits = Histogram(
             "lockkeeper_release_wait_seconds",
-            "Time from the creation of a Workflow to its release.",
+            "Time from the creation of a Workflow to its release, by pool and class of priority.",
+            ["pool", "priority"],
             buckets=WAIT_BUCKETS,
             registry=self.registry,
         )
-        self._waited = Counter(
-            "lockkeeper_waited_seconds",
-            "The same time, summed up by namespace.",
-            ["namespace"],
-            registry=self.registry,
+        for priority in ("low", "normal", "high"):
+            self._waits.labels("", priority)
+        self._failures = self._of_errors(
+            "lockkeeper_release_failures", "Releases that failed and are tried again, by the error."
         )
-        self._failures = Counter(
-            "lockkeeper_release_failures",
-            "Releases that failed and are tried again, by the error.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self._retries = Counter(
-            "lockkeeper_retries",
-            "Works of the controller that failed and are tried again, by the error.",
-            ["reason"],
-            registry=self.registry,
+        self._retries = self._of_errors(
+            "lockkeeper_retries", "Works of the controller that failed and are tried again, by the error."
         )
         for collector in collectors:
             self.registry.register(collector)
@@ -160,13 +88,23 @@ class ControllerMetrics:
         """Count a term that began."""
         self._terms.inc()
 
+    def waits(self, workflow: Tracked) -> None:
+        """Take note of a namespace with a queue: its counters begin at 0 before they count."""
+        self._of_namespace.of(workflow.namespace)
+
     def released(self, workflow: Tracked) -> None:
         """Count a release, and how long the Workflow had waited by our clock."""
         seconds = max(0.0, (self._clock() - workflow.created).total_seconds())
-        namespace = self._namespace_label(workflow.namespace)
-        self._releases.labels(namespace).inc()
-        self._waited.labels(namespace).inc(seconds)
-        self._waits.observe(seconds)
+        releases, waited, _ = self._of_namespace.of(workflow.namespace)
+        releases.inc()
+        waited.inc(seconds)
+        priority = priority_class(workflow.usage_marks.priority)
+        self._waits.labels(self._pool_of(workflow.namespace), priority).observe(seconds)
+
+    def gave_up(self, workflow: Tracked) -> None:
+        """Count a Workflow that waited for too long and never runs."""
+        _, _, given_up = self._of_namespace.of(workflow.namespace)
+        given_up.inc()
 
     def failed(self, error: ClusterError) -> None:
         """Count a release that failed."""
@@ -178,11 +116,13 @@ class ControllerMetrics:
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return b"".join([generate_latest(self.registry), *(text() for text in self.texts)])
 
-    def _namespace_label(self, namespace: str) -> str:
-        """Return the label of a namespace: there are ever new ones, and their series would pile up."""
-        if namespace not in self._namespaces and len(self._namespaces) >= MOST_NAMESPACES:
-            return OTHER_NAMESPACES
-        self._namespaces.add(namespace)
-        return namespace
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _of_errors(self, name: str, documentation: str) -> Counter:
+        counter = self._counter(name, documentation, "reason")
+        for error in error_names():
+            counter.labels(error)
+        return counter

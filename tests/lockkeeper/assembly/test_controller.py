@@ -79,7 +79,7 @@ class Process:
             policies=self.policies,
             ledgers=Ledgers(cluster=self.cluster, clock=utc_now),
             reporter=ControllerLog(log=log),
-            lock_metrics=LockMetrics(registry=CollectorRegistry(), clock=utc_now),
+            lock_metrics=LockMetrics(registry=CollectorRegistry()),
             leading=lambda: True,
             me="leader",
         )

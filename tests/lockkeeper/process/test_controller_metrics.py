@@ -1,6 +1,9 @@
 """What the controller shows of the snapshot store: policies always, usage as long as it leads."""
 
-from lockkeeper.process.controller_log import expose_board
+from prometheus_client.parser import text_string_to_metric_families
+
+from lockkeeper import __version__
+from lockkeeper.process.controller_log import expose_board, expose_process
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS
 from policy.core.objects.argo_version import DEFAULT_VERSION
@@ -8,6 +11,7 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
+from policy.service.status.api_metrics import LedgerMetrics
 from policy.service.status.metrics import ControllerMetrics
 from policy.sources.last_good_objects import LastGoodObjects
 from policy.sources.snapshot_store import SnapshotStore
@@ -31,26 +35,35 @@ class Exposed:
         )
         self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.metrics = ControllerMetrics(leading=lambda: self.leads, clock=self.clock)
+        expose_process(self.metrics.registry, self.snapshots)
         expose_board(
-            self.metrics.registry,
+            self.metrics,
             snapshots=self.snapshots,
             verdicts=lambda: tuple(self.objects.verdicts.values()),
             leading=lambda: self.leads,
-            argo=DEFAULT_VERSION,
+            capacity=lambda _: None,
+            ledgers=LedgerMetrics(registry=self.metrics.registry),
         )
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return the value of a metric, None where it is not shown."""
-        return self.metrics.registry.get_sample_value(name, labels)
+        text = self.metrics.render().decode()
+        samples = (each for family in text_string_to_metric_families(text) for each in family.samples)
+        return next((each.value for each in samples if each.name == name and each.labels == labels), None)
 
 
 def test_the_leader_shows_usage_queues_and_limits() -> None:
     """As its last pass left them."""
     exposed = Exposed()
     exposed.snapshots.put_usage(BUSY)
-    assert exposed.value("lockkeeper_running_workflows", namespace="etl") == 3
-    assert exposed.value("lockkeeper_queued_workflows", namespace="etl") == 5
-    labels = {"namespace": "etl", "quota": "limits", "resource": "workflows"}
+    assert exposed.value("lockkeeper_running_workflows", workflow_namespace="etl") == 3
+    assert exposed.value("lockkeeper_queued_workflows", workflow_namespace="etl") == 5
+    labels = {
+        "kind": "WorkflowQuota",
+        "workflow_namespace": "etl",
+        "quota": "limits",
+        "resource": "workflows",
+    }
     assert exposed.value("lockkeeper_quota_used", **labels) == 3
     assert exposed.value("lockkeeper_quota_limit", **labels) == 4
 
@@ -60,11 +73,20 @@ def test_who_does_not_lead_shows_policies_only() -> None:
     exposed = Exposed()
     exposed.snapshots.put_usage(BUSY)
     exposed.leads = False
-    assert exposed.value("lockkeeper_running_workflows", namespace="etl") is None
-    assert exposed.value("lockkeeper_queued_workflows", namespace="etl") is None
+    assert exposed.value("lockkeeper_running_workflows", workflow_namespace="etl") is None
+    assert exposed.value("lockkeeper_queued_workflows", workflow_namespace="etl") is None
     assert b"lockkeeper_quota_used{" not in exposed.metrics.render()
     assert exposed.value("lockkeeper_policies", kind="WorkflowQuota") == 1
-    assert exposed.value("lockkeeper_snapshot_age_seconds") is not None
+    assert exposed.value("lockkeeper_policies_loaded_timestamp_seconds") is not None
+
+
+def test_every_process_says_which_build_it_is() -> None:
+    """A roll-out that stopped halfway shows, and so does a leak."""
+    text = Exposed().metrics.render().decode()
+    assert f'version="{__version__}"' in text
+    assert f'argo_version="{DEFAULT_VERSION}"' in text
+    for name in ("process_resident_memory_bytes", "process_start_time_seconds", "process_cpu_seconds_total"):
+        assert f"\n{name} " in text
 
 
 def test_a_policy_that_is_wrong_is_counted_until_it_is_corrected_or_deleted() -> None:

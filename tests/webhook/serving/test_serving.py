@@ -85,7 +85,7 @@ def test_probes_are_answered(shared: Served) -> None:
         assert connection.send("GET", "/livez") == (200, b"ok\n")
         assert connection.send("GET", "/readyz") == (200, b"ok\n")
         status, text = connection.send("GET", "/metrics")
-        assert (status, b"\nlockkeeper_snapshot_age_seconds " in text) == (200, True)
+        assert (status, b"\nlockkeeper_policies_loaded_timestamp_seconds " in text) == (200, True)
 
 
 def test_sixteen_connections_are_served_in_parallel(shared: Served) -> None:

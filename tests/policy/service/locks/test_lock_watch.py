@@ -208,7 +208,7 @@ def test_a_workflow_that_waits_for_itself_is_reported_once_that_has_lasted(term:
 def test_who_waits_for_a_poisoned_lock_is_told_once(term: Term) -> None:
     """Argo names no way out, so the event does; the metric is there until it is over."""
     registry = CollectorRegistry()
-    metrics = LockMetrics(registry=registry, clock=term.clock)
+    metrics = LockMetrics(registry=registry)
     metrics.show(lambda: term.watch.view)
     said = f"lock {DB} is in a poisoned state: no limit; manual intervention required"
     add(term, running("lost", phase="Pending", message=said))
@@ -217,7 +217,7 @@ def test_who_waits_for_a_poisoned_lock_is_told_once(term: Term) -> None:
     (event,) = events(term)
     assert (event["reason"], event["type"]) == ("LockPoisoned", "Warning")
     assert text(event, "note").startswith(f"{DB} is poisoned: Argo's controller gives it to nobody")
-    line = 'lockkeeper_lock_poisoned{lock="ConfigMap/limits/db",namespace="team-a"} 1.0'
+    line = 'lockkeeper_lock_poisoned{lock="ConfigMap/limits/db",workflow_namespace="team-a"} 1.0'
     assert line in generate_latest(registry).decode().splitlines()
     patch(term, "lost", status={"phase": "Running", "message": None})
     term.look(lambda: not term.watch.view.queues)
@@ -314,7 +314,7 @@ def test_it_runs_until_it_is_stopped(term: Term) -> None:
 def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
     """A lock that no Workflow uses has no series."""
     registry = CollectorRegistry()
-    metrics = LockMetrics(registry=registry, clock=term.clock)
+    metrics = LockMetrics(registry=registry)
     metrics.show(lambda: term.watch.view)
     add(term, knot(), waits("behind"))
     term.look(
@@ -323,17 +323,18 @@ def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
     term.seconds += REPORTED_AFTER
     term.watch.run_pass()
     shown = generate_latest(registry).decode().splitlines()
-    labels = '{lock="ConfigMap/limits/db",namespace="team-a"}'
+    labels = '{lock="ConfigMap/limits/db",workflow_namespace="team-a"}'
     for line in (
         f"lockkeeper_lock_limit{labels} 1.0",
         f"lockkeeper_lock_holders{labels} 1.0",
         f"lockkeeper_lock_waiters{labels} 2.0",
         "lockkeeper_locks 1.0",
-        'lockkeeper_lock_deadlocked_workflows{namespace="team-a"} 2.0',
+        "lockkeeper_lock_deadlocks_now 1.0",
+        'lockkeeper_lock_deadlocked_workflows{workflow_namespace="team-a"} 2.0',
     ):
         assert line in shown
     metrics.touched(Why.FREE)
-    assert 'lockkeeper_lock_touches_total{why="free"} 1.0' in generate_latest(registry).decode()
+    assert 'lockkeeper_lock_touches_total{reason="free"} 1.0' in generate_latest(registry).decode()
     term.documents = ()
     term.look(lambda: term.watch.view.queues == ())
     assert "lockkeeper_lock_waiters{" not in generate_latest(registry).decode()

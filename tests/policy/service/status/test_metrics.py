@@ -9,27 +9,11 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policy.cluster.errors import Conflict, Gone, NotFound, Unavailable
+from policy.cluster.errors import Conflict, Gone, Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.core.objects.label_selectors import EVERYTHING
-from policy.core.objects.read_extent import Extent, LeftOut
-from policy.core.policy_kinds.kinds import (
-    ClusterSynchronizationPolicy,
-    ClusterSynchronizationPolicySpec,
-    PolicyMetadata,
-    SynchronizationPolicy,
-    SynchronizationPolicySpec,
-)
-from policy.service.status.metrics import (
-    MOST_NAMESPACES,
-    OTHER_NAMESPACES,
-    REQUEST_BUCKETS,
-    WAIT_BUCKETS,
-    ControllerMetrics,
-    PolicyCounts,
-)
+from policy.service.status.metrics import WAIT_BUCKETS, ControllerMetrics
 from policy.service.tracking.tracked import Tracked, track
-from tests.policy.service.world import Clock, draft, pool, quota, snapshot_of, submit
+from tests.policy.service.world import Clock, draft, quota, snapshot_of, submit
 
 
 def metrics_of(
@@ -58,10 +42,12 @@ def test_a_release_is_counted_with_the_time_that_the_workflow_has_waited(
     for wait in (timedelta(seconds=20), timedelta(minutes=10)):
         clock.advance(wait)
         metrics.released(workflow)
-    assert value(metrics, "lockkeeper_releases_total", namespace="etl") == 2
-    assert value(metrics, "lockkeeper_waited_seconds_total", namespace="etl") == 20 + 620
-    assert value(metrics, "lockkeeper_release_wait_seconds_count") == 2
-    assert value(metrics, "lockkeeper_release_wait_seconds_bucket", le="60.0") == 1
+    assert value(metrics, "lockkeeper_releases_total", workflow_namespace="etl") == 2
+    assert value(metrics, "lockkeeper_waited_seconds_total", workflow_namespace="etl") == 20 + 620
+    assert value(metrics, "lockkeeper_release_wait_seconds_count", pool="", priority="normal") == 2
+    assert (
+        value(metrics, "lockkeeper_release_wait_seconds_bucket", pool="", priority="normal", le="60.0") == 1
+    )
 
 
 def test_a_workflow_from_the_future_has_waited_no_time(clock: Clock, workflow: Tracked) -> None:
@@ -69,19 +55,38 @@ def test_a_workflow_from_the_future_has_waited_no_time(clock: Clock, workflow: T
     metrics = metrics_of(clock)
     clock.advance(timedelta(minutes=-5))
     metrics.released(workflow)
-    assert value(metrics, "lockkeeper_waited_seconds_total", namespace="etl") == 0
-    assert value(metrics, "lockkeeper_releases_total", namespace="etl") == 1
+    assert value(metrics, "lockkeeper_waited_seconds_total", workflow_namespace="etl") == 0
+    assert value(metrics, "lockkeeper_releases_total", workflow_namespace="etl") == 1
 
 
-def test_only_so_many_namespaces_are_distinguished(clock: Clock, workflow: Tracked) -> None:
-    """Namespaces that come and go must not fill the memory of ours and of Prometheus."""
+def test_a_namespace_with_a_queue_has_its_counters_before_the_first_release(
+    clock: Clock, workflow: Tracked
+) -> None:
+    """The first release of a team would be lost to every rate otherwise."""
     metrics = metrics_of(clock)
-    for index in range(MOST_NAMESPACES + 3):
-        metrics.released(msgspec.structs.replace(workflow, namespace=f"n{index}"))
-    metrics.released(msgspec.structs.replace(workflow, namespace="n0"))
-    assert value(metrics, "lockkeeper_releases_total", namespace="n0") == 2
-    assert value(metrics, "lockkeeper_releases_total", namespace=OTHER_NAMESPACES) == 3
-    assert metrics.render().count(b"lockkeeper_releases_total{") == MOST_NAMESPACES + 1
+    metrics.waits(workflow)
+    for name in ("releases", "waited_seconds", "given_up"):
+        line = f'lockkeeper_{name}_total{{workflow_namespace="etl"}} 0.0'
+        assert line in metrics.render().decode()
+
+
+def test_a_workflow_that_is_given_up_is_counted(clock: Clock, workflow: Tracked) -> None:
+    """A queue that loses Workflows to maxWait is no queue that moves."""
+    metrics = metrics_of(clock)
+    metrics.gave_up(workflow)
+    assert value(metrics, "lockkeeper_given_up_total", workflow_namespace="etl") == 1
+    assert value(metrics, "lockkeeper_releases_total", workflow_namespace="etl") == 0
+
+
+def test_the_wait_is_told_by_pool_and_class_of_priority(clock: Clock, workflow: Tracked) -> None:
+    """Whether the urgent ones are faster is what a priority is for."""
+    metrics = ControllerMetrics(leading=lambda: True, clock=clock, pool_of=lambda _: "shared")
+    metrics.released(workflow)
+    marks = msgspec.structs.replace(workflow.usage_marks, priority=-3)
+    metrics.released(msgspec.structs.replace(workflow, usage_marks=marks))
+    counted = "lockkeeper_release_wait_seconds_count"
+    assert value(metrics, counted, pool="shared", priority="normal") == 1
+    assert value(metrics, counted, pool="shared", priority="low") == 1
 
 
 def test_failures_are_counted_by_the_error(clock: Clock) -> None:
@@ -105,64 +110,6 @@ def test_the_leader_is_the_one_that_shows_one(clock: Clock, *, leading: bool) ->
     assert value(metrics, "lockkeeper_leader_terms_total") == 1
 
 
-def test_requests_to_the_api_server_are_counted_and_timed(clock: Clock) -> None:
-    """A conflict on a ledger is one of them; a watch lasts for minutes and says nothing about speed."""
-    metrics = metrics_of(clock)
-    metrics.api.answered("update", "quotaledgers", "Conflict", 0.02)
-    metrics.api.answered("watch", "workflows", "Gone", 300.0)
-    requests = "lockkeeper_api_requests_total"
-    assert value(metrics, requests, verb="update", resource="quotaledgers", result="Conflict") == 1
-    assert value(metrics, requests, verb="watch", resource="workflows", result="Gone") == 1
-    assert value(metrics, "lockkeeper_api_request_duration_seconds_count", verb="update") == 1
-    assert value(metrics, "lockkeeper_api_request_duration_seconds_count", verb="watch") == 0
-
-
-def test_policies_are_counted_by_kind_good_and_wrong(clock: Clock) -> None:
-    """A kind without policies shows 0, so that an alert can distinguish none from no answer."""
-    snapshot = snapshot_of(
-        quota("etl", "a"),
-        quota("etl", "b"),
-        quota("ml", "a"),
-        pool("shared"),
-        SynchronizationPolicy(PolicyMetadata("locks", "etl"), SynchronizationPolicySpec()),
-        ClusterSynchronizationPolicy(
-            PolicyMetadata("all"), ClusterSynchronizationPolicySpec(namespace_selector=EVERYTHING)
-        ),
-    )
-    wrong = ["WorkflowQuota", "WorkflowQuota", "ClusterSynchronizationPolicy"]
-    counts = PolicyCounts(snapshot=lambda: snapshot, wrong=lambda: wrong)
-    metrics = metrics_of(clock, collectors=[counts])
-    kinds = (
-        "WorkflowQuota",
-        "ClusterWorkflowQuota",
-        "SynchronizationPolicy",
-        "ClusterSynchronizationPolicy",
-    )
-    assert [value(metrics, "lockkeeper_policies", kind=kind) for kind in kinds] == [3, 1, 1, 1]
-    assert [value(metrics, "lockkeeper_policies_invalid", kind=kind) for kind in kinds] == [2, 0, 0, 1]
-    assert metrics.render().count(b"lockkeeper_policies_invalid{") == len(kinds)
-
-
-def test_what_is_left_out_of_a_namespace_is_counted(clock: Clock) -> None:
-    """An alert can name the namespace; those within their bounds are not shown."""
-    beyond = LeftOut("WorkflowTemplate", "etl", 40, 2000, "2000 objects")
-    extent = Extent(left_out={("WorkflowTemplate", "etl"): beyond})
-    snapshot = msgspec.structs.replace(snapshot_of(quota("etl", "a"), quota("ml", "a")), extent=extent)
-    metrics = metrics_of(clock, collectors=[PolicyCounts(snapshot=lambda: snapshot, wrong=list)])
-    assert value(metrics, "lockkeeper_objects_left_out", kind="WorkflowTemplate", namespace="etl") == 40
-    assert metrics.render().count(b"lockkeeper_objects_left_out{") == 1
-
-
-def test_registering_the_counts_reads_no_snapshot(clock: Clock) -> None:
-    """Metrics can be set up before policies are read."""
-
-    def none_yet() -> None:
-        raise LookupError
-
-    counts = PolicyCounts(snapshot=none_yet, wrong=list)  # type: ignore[arg-type]  # it never returns
-    metrics_of(clock, collectors=[counts])
-
-
 def test_other_parts_bring_their_collectors(clock: Clock) -> None:
     """What is known elsewhere, as when a certificate expires, is scraped with the rest."""
 
@@ -174,17 +121,17 @@ def test_other_parts_bring_their_collectors(clock: Clock) -> None:
     assert b"\nlockkeeper_expiry 5.0\n" in metrics.render()
 
 
-@pytest.mark.parametrize("buckets", [WAIT_BUCKETS, REQUEST_BUCKETS])
-def test_the_buckets_grow(buckets: tuple[float, ...]) -> None:
-    """Prometheus needs buckets in order."""
-    assert all(low < high for low, high in pairwise(buckets))
+def test_the_buckets_grow() -> None:
+    """Prometheus needs buckets in order; a window may open once a week."""
+    assert all(low < high for low, high in pairwise(WAIT_BUCKETS))
+    assert WAIT_BUCKETS[-1] == 7 * 24 * 3600
 
 
-def test_the_metrics_start_without_series(clock: Clock) -> None:
-    """Nothing is shown before it has happened; and no counter has a second series for its birth."""
-    metrics = metrics_of(clock)
-    text = metrics.render()
-    assert b"_created" not in text
-    assert b"namespace=" not in text
-    metrics.failed(NotFound("gone"))
-    assert b'reason="NotFound"' in metrics.render()
+def test_every_reason_is_there_before_the_first(clock: Clock) -> None:
+    """An increase from nothing to one is none to Prometheus; and no counter has a series for its birth."""
+    text = metrics_of(clock).render().decode()
+    assert "_created" not in text
+    assert "namespace=" not in text
+    for reason in ("Conflict", "Forbidden", "Gone", "Invalid", "NotFound", "Unavailable"):
+        assert f'lockkeeper_retries_total{{reason="{reason}"}} 0.0' in text
+        assert f'lockkeeper_release_failures_total{{reason="{reason}"}} 0.0' in text

@@ -1,0 +1,64 @@
+"""What is counted of requests to the API server and of writes of ledgers."""
+
+from itertools import pairwise
+
+from prometheus_client import CollectorRegistry
+
+from policy.cluster.ledgers import WriteResult
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.ledger import Ledger
+from policy.core.values.amounts import Usage
+from policy.service.status.api_metrics import MOST_LEDGERS, REQUEST_BUCKETS, ApiMetrics, LedgerMetrics
+from policy.service.status.gauge_text import rendered
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """Return the value of a metric, None where it is not there."""
+    return registry.get_sample_value(name, labels)
+
+
+def test_requests_to_the_api_server_are_counted_and_timed() -> None:
+    """A conflict on a ledger is one of them; a watch lasts for minutes and says nothing about speed."""
+    registry = CollectorRegistry()
+    api = ApiMetrics(registry=registry)
+    api.answered("update", "quotaledgers", "Conflict", 0.02)
+    api.answered("watch", "workflows", "Gone", 300.0)
+    requests = "lockkeeper_api_requests_total"
+    assert value(registry, requests, verb="update", resource="quotaledgers", result="Conflict") == 1
+    assert value(registry, requests, verb="watch", resource="workflows", result="Gone") == 1
+    assert value(registry, "lockkeeper_api_request_duration_seconds_count", verb="update") == 1
+    assert value(registry, "lockkeeper_api_request_duration_seconds_count", verb="watch") is None
+
+
+def test_the_buckets_grow() -> None:
+    """Prometheus needs buckets in order."""
+    assert all(low < high for low, high in pairwise(REQUEST_BUCKETS))
+
+
+def test_writes_of_ledgers_are_counted_by_their_result() -> None:
+    """All results are there before the first."""
+    registry = CollectorRegistry()
+    ledgers = LedgerMetrics(registry=registry)
+    ledgers.wrote(WriteResult.CONFLICT)
+    found = [value(registry, "lockkeeper_ledger_writes_total", result=each.value) for each in WriteResult]
+    assert found == [0, 1, 0]
+
+
+def test_the_largest_ledgers_are_shown_with_their_size() -> None:
+    """The size is worked out for these alone: thousands would take the time of releases."""
+    ledgers, sized = LedgerMetrics(registry=CollectorRegistry()), []
+
+    def size(ledger: Ledger) -> int:
+        sized.append(ledger.root)
+        return 1000
+
+    many = {
+        root: Ledger(root, used={Account("team", str(each)): Usage(1) for each in range(index + 1)})
+        for index, root in enumerate(Root.of_namespace(f"n{index}") for index in range(MOST_LEDGERS + 5))
+    }
+    ledgers.listed(many, size)
+    text = rendered(ledgers.gauges()).decode()
+    assert len(sized) == text.count("lockkeeper_ledger_size_bytes{") == MOST_LEDGERS
+    assert f'lockkeeper_ledger_size_bytes{{ledger="namespace.n{MOST_LEDGERS + 4}"}} 1000' in text
+    assert 'ledger="namespace.n0"' not in text
+    assert 'purpose="create"} 0' in text
