@@ -202,7 +202,7 @@ def _of_owner(
         broken = each.code is Code.UNKNOWN_REFERENCE and not each.absent
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
-    hidden = hidden_from_rules(found, rulebook, reviewed)
+    hidden = hidden_from_rules(spec, found, rulebook, reviewed)
     ruled = rulebook.locks.lock_names
     for unheld in unheld_locks(spec, owner.at, found, governed.library, subject.namespace, ruled=ruled):
         yield _finding(subject, Level.WARNING, FileCode.LOCK_WARNING, unheld.path, unheld.message)

@@ -17,13 +17,15 @@ from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody, calls
 from policy.core.lock_model.template_pods import pod_differs
 from policy.core.lock_model.template_selectors import Match
-from policy.core.objects.workflow import Template
+from policy.core.objects.shared_templates import SharedTemplates
+from policy.core.objects.workflow import Template, WorkflowSpec
 
 MOST_WARNINGS: Final = 20
 """Warnings of one review."""
 
 
 def hidden_from_rules(
+    spec: WorkflowSpec,
     found: Sequence[TemplateBody],
     rulebook: Rulebook,
     reviewed: ReviewedObject,
@@ -33,11 +35,19 @@ def hidden_from_rules(
     if not locks.by_pod:
         return ()
     sets_pods, all_fields = reviewed.view.sets_pods, locks.selects_pod_fields
-    looked = [
-        each
-        for each in found
-        if each.has_complex_calls or sets_pods or pod_differs(each.template, all_fields=all_fields)
-    ]
+
+    def look() -> Sequence[TemplateBody]:
+        return [
+            each
+            for each in found
+            if each.has_complex_calls or sets_pods or pod_differs(each.template, all_fields=all_fields)
+        ]
+
+    looked: Sequence[TemplateBody]
+    if isinstance(spec.templates, SharedTemplates) and not sets_pods:
+        looked = spec.templates.once((hidden_from_rules, locks.caches.version, reviewed.at), look)
+    else:
+        looked = look()
     if not looked:
         return ()  # Nearly always.
     return tuple(dict.fromkeys(islice(_hidden(looked, rulebook, reviewed), MOST_WARNINGS)))

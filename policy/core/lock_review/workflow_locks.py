@@ -133,7 +133,7 @@ def review_spec_locks(
         warnings=(
             *written.warnings,
             *injected.warnings,
-            *hidden_from_rules(found, rulebook, reviewed),
+            *hidden_from_rules(spec, found, rulebook, reviewed),
             *missing.warnings,
             *(f"lockkeeper: {each.path}: {each.message}" for each in unheld),
             *graph.warnings,

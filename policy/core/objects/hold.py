@@ -29,6 +29,7 @@ _GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _FAILED: Final = "Failed"
 _HELD_MESSAGE: Final = f'"{well_known.HELD_MESSAGE_PREFIX}'.encode()
 _NONE: Final[Mapping[str, str]] = {}
+_OURS: Final = frozenset((*well_known.OUR_LABELS, *well_known.OUR_ANNOTATIONS))
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
@@ -110,7 +111,7 @@ def unmark_patch(
         (LABELS, metadata.labels, labels, well_known.OUR_LABELS),
         (ANNOTATIONS, metadata.annotations, annotations, well_known.OUR_ANNOTATIONS),
     ):
-        if not present:
+        if not present or _OURS.isdisjoint(present):
             continue
         stale = [key for key in ours if key in present and key not in due]
         removals += [PatchOp(Op.REMOVE, path + pointer(key)) for key in stale]
