@@ -6,6 +6,7 @@ from contextlib import closing
 from lockkeeper.actions.changes import cancel, pause, queued_workflow, set_stop_policy, unpause
 from lockkeeper.actions.targets import ActionTarget, TargetKind
 from lockkeeper.options.command_options import add_kubeconfig, option_type, reach
+from lockkeeper.options.view_options import add_namespace, namespace_of
 from lockkeeper.process.console import UsageError
 from policy.cluster.protocol import Cluster
 from policy.core.policy_kinds.quota_parts import StopPolicy
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     targets = "NAME of a Workflow" if command == _CANCEL else "NAME, quota/NAME or pool/NAME"
     parser.add_argument("target", type=option_type(ActionTarget.parse), metavar="TARGET", help=targets)
     add_kubeconfig(parser)
-    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
+    add_namespace(parser)
     if command == _HOLD:
         parser.add_argument("--drain", action="store_true", help="nothing new may queue in it, either")
     parser.set_defaults(command=command)
@@ -40,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Change it, and say so."""
     with closing(reach(arguments)) as cluster:
+        arguments.namespace = namespace_of(arguments, cluster)
         return act(cluster, arguments)
 
 

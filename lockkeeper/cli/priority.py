@@ -8,7 +8,7 @@ from datetime import datetime
 
 from lockkeeper.actions.changes import queued_workflow, set_priority
 from lockkeeper.options.command_options import add_kubeconfig, reach
-from lockkeeper.options.view_options import read_roots
+from lockkeeper.options.view_options import add_namespace, namespace_of, read_roots
 from lockkeeper.process.console import UsageError, utc_now
 from policy.cluster.protocol import Cluster
 from policy.core.cluster_view.story import SeenWorkflow
@@ -29,13 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of the Workflow")
     parser.add_argument("priority", type=int, metavar="N", help="its new priority")
     add_kubeconfig(parser)
-    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
+    add_namespace(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Say what follows, ask, and change it."""
     with closing(reach(arguments)) as cluster:
+        arguments.namespace = namespace_of(arguments, cluster)
         return act(cluster, arguments, utc_now, _asked)
 
 

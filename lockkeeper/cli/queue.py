@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.options.view_options import add_namespaces, printed, read_roots
+from lockkeeper.options.view_options import add_namespaces, printed, read_roots, readable_namespace, show
 from lockkeeper.process.console import utc_now
 from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
 from lockkeeper.views.terminal import Terminal
@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     with closing(reach(arguments)) as cluster:
+        arguments.namespace = readable_namespace(arguments, cluster)
         return act(cluster, arguments, Terminal.of(), utc_now)
 
 
@@ -54,6 +55,13 @@ def act(
     cluster: Cluster, arguments: argparse.Namespace, terminal: Terminal, clock: Callable[[], datetime]
 ) -> int:
     """Show the queue; return the exit code."""
+    return show(arguments, lambda: _text(cluster, arguments, terminal, clock))
+
+
+def _text(
+    cluster: Cluster, arguments: argparse.Namespace, terminal: Terminal, clock: Callable[[], datetime]
+) -> str:
+    """Return the queue as it is now."""
     roots = read_roots(cluster, arguments.namespace, clock)
     view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
     shown = _selected(view, arguments)
@@ -65,8 +73,7 @@ def act(
         if arguments.running
         else waiting_table(shown, terminal, wide=arguments.output == "wide")
     )
-    print(printed(arguments.output, rows, names) or table)
-    return 0
+    return printed(arguments.output, rows, names) or table
 
 
 def _selected(view: ClusterView, arguments: argparse.Namespace) -> ClusterView:

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import datetime
 
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.options.view_options import add_namespaces, printed, read_roots
+from lockkeeper.options.view_options import add_namespaces, printed, read_roots, readable_namespace, show
 from lockkeeper.process.console import utc_now
 from lockkeeper.views.quota_table import quota_table
 from lockkeeper.views.terminal import Terminal
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   lockkeeper status
   lockkeeper status -n team-etl
   lockkeeper status -o json
+  lockkeeper status --watch
 
 It reads quotas, namespaces and the metadata of live Workflows with your own rights, and changes nothing.
 Of what you may not list, the counts in the status of pools are shown, and a note says so.
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     with closing(reach(arguments)) as cluster:
+        arguments.namespace = readable_namespace(arguments, cluster)
         return act(cluster, arguments, Terminal.of(), utc_now)
 
 
@@ -40,8 +42,11 @@ def act(
     cluster: Cluster, arguments: argparse.Namespace, terminal: Terminal, clock: Callable[[], datetime]
 ) -> int:
     """Show the quotas; return the exit code."""
-    roots = read_roots(cluster, arguments.namespace, clock)
-    view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
-    names = [f"{each.kind.lower()}/{each.name}" for each in view.quotas]
-    print(printed(arguments.output, view.quotas, names) or quota_table(view, terminal))
-    return 0
+
+    def text() -> str:
+        roots = read_roots(cluster, arguments.namespace, clock)
+        view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
+        names = [f"{each.kind.lower()}/{each.name}" for each in view.quotas]
+        return printed(arguments.output, view.quotas, names) or quota_table(view, terminal)
+
+    return show(arguments, text)

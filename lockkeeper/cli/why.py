@@ -10,7 +10,7 @@ import msgspec
 from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.lock_sentences import lock_sentences
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.options.view_options import printed, read_roots
+from lockkeeper.options.view_options import add_namespace, namespace_of, printed, read_roots
 from lockkeeper.process.console import UsageError, utc_now
 from lockkeeper.views.story_text import story_text
 from lockkeeper.views.terminal import Terminal
@@ -33,13 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("name", metavar="NAME", help="name of the Workflow")
     add_kubeconfig(parser)
-    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default %(default)s)")
+    add_namespace(parser)
     add_output(parser, "json", "yaml")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and tell."""
     with closing(reach(arguments)) as cluster:
+        arguments.namespace = namespace_of(arguments, cluster)
         return act(cluster, arguments, Terminal.of(), utc_now)
 
 

@@ -1,8 +1,11 @@
 """What the commands share that show a cluster: which namespaces, how it is read, and how it is printed."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from threading import Event
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,16 +13,73 @@ from lockkeeper.process.console import UsageError, as_json
 from lockkeeper.process.yaml_output import as_yaml
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import Cluster
+from policy.cluster.protocol import WORKFLOW_QUOTAS, Cluster
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.service.reading.cluster_reading import ClusterReader
 from policy.service.reading.live_roots import LiveRoots
 
+if TYPE_CHECKING:
+    from policy.cluster.kube.kube_cluster import KubeCluster
+
+_WATCH_SECONDS: Final = 2.0
+"""Between two looks with `--watch`."""
+_CLEAR: Final = "\x1b[H\x1b[2J"
+"""What makes a terminal empty."""
+
 
 def add_namespaces(parser: argparse.ArgumentParser) -> None:
-    """Add `--namespace`."""
+    """Add `--namespace`, `--all-namespaces` and `--watch`."""
     parser.add_argument(
-        "-n", "--namespace", default="", help="one namespace (default: all that you may read)"
+        "-n",
+        "--namespace",
+        default="",
+        help="one namespace (default: all; where you may not read all, that of the context)",
     )
+    parser.add_argument(
+        "-A", "--all-namespaces", action="store_true", help="all of them, whatever the context says"
+    )
+    parser.add_argument("-w", "--watch", action="store_true", help="show it again after each change")
+
+
+def add_namespace(parser: argparse.ArgumentParser) -> None:
+    """Add `--namespace` of one Workflow or quota."""
+    parser.add_argument(
+        "-n", "--namespace", default="", help="its namespace (default: that of the context, or default)"
+    )
+
+
+def namespace_of(arguments: argparse.Namespace, cluster: "KubeCluster") -> str:
+    """Return the namespace of one object: that of `-n`, of the context, or `default`, as kubectl takes it."""
+    given: str = arguments.namespace
+    return given or cluster.context_namespace or DEFAULT_NAMESPACE
+
+
+def readable_namespace(arguments: argparse.Namespace, cluster: "KubeCluster") -> str:
+    """Return the namespace to show: that of `-n`, else all (""), or the context's where that is not allowed."""
+    if arguments.namespace or arguments.all_namespaces or not cluster.context_namespace:
+        given: str = arguments.namespace
+        return given
+    try:
+        cluster.list(WORKFLOW_QUOTAS)
+    except Forbidden:
+        return cluster.context_namespace
+    except ClusterError as error:
+        raise UsageError(f"the cluster cannot be read: {error.message}") from error
+    return ""
+
+
+def show(arguments: argparse.Namespace, text: Callable[[], str]) -> int:
+    """Print a text, and with `--watch` again whenever it is another one; return the exit code."""
+    shown = text()
+    print(shown, flush=True)
+    never = Event()
+    while arguments.watch:
+        never.wait(_WATCH_SECONDS)
+        now = text()
+        if now != shown:
+            shown = now
+            print(f"{_CLEAR if sys.stdout.isatty() else ''}{shown}", flush=True)
+    return 0
 
 
 def read_roots(cluster: Cluster, namespace: str, clock: Callable[[], datetime]) -> LiveRoots:

@@ -93,8 +93,9 @@ def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
 class KubeTransport:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
-    def __init__(self, *, client: ApiClient, source: str, inside: bool) -> None:
+    def __init__(self, *, client: ApiClient, source: str, inside: bool, namespace: str = "") -> None:
         self.inside = inside
+        self.namespace = namespace
         self._source = source
         self._client = client
         self._pool = client.rest_client.pool_manager
@@ -198,5 +199,8 @@ def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
         raise ClusterSettingsError(settings.source, " ".join(str(error).split())) from error
     configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
     return KubeTransport(
-        client=ApiClient(configuration), source=settings.source, inside=settings.config is None
+        client=ApiClient(configuration),
+        source=settings.source,
+        inside=settings.config is None,
+        namespace=settings.namespace,
     )

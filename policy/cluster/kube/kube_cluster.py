@@ -58,18 +58,26 @@ def connect(kubeconfig: Path | None, *, context: str = "", observer: Observer | 
     transport: Transport = connected
     if observer is not None:
         transport = ObservedTransport(inner=transport, observer=observer, stopwatch=monotonic)
-    return KubeCluster(transport=transport, rng=SystemRandom(), inside=connected.inside)
+    return KubeCluster(
+        transport=transport,
+        rng=SystemRandom(),
+        inside=connected.inside,
+        context_namespace=connected.namespace,
+    )
 
 
 class KubeCluster:
     """A Kubernetes cluster; safe for any number of threads.
 
     `transport` carries the requests, `rng` spreads the attempts of broken watches to connect again; `inside`
-    is whether this process runs in a Pod of it.
+    is whether this process runs in a Pod of it, and `context_namespace` that of the kubeconfig's context.
     """
 
-    def __init__(self, *, transport: Transport, rng: Random, inside: bool = False) -> None:
+    def __init__(
+        self, *, transport: Transport, rng: Random, inside: bool = False, context_namespace: str = ""
+    ) -> None:
         self.inside = inside
+        self.context_namespace = context_namespace
         self._transport = transport
         self._closed = Event()
         self._watcher = Watcher(transport=transport, rng=rng, closed=self._closed)

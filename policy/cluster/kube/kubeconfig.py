@@ -41,6 +41,16 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     config: _Config | None
     source: str
 
+    @property
+    def namespace(self) -> str:
+        """The namespace of the current context, "" where it names none."""
+        contexts = (self.config or {}).get("contexts")
+        for each in contexts if isinstance(contexts, list) else []:
+            inner = each.get("context") if isinstance(each, dict) else None
+            if isinstance(inner, dict) and each.get("name") == (self.config or {}).get(_CURRENT):
+                return str(inner.get("namespace") or "")
+        return ""
+
 
 def cluster_settings(
     kubeconfig: Path | None, context: str, *, environment: Mapping[str, str], home: Path
