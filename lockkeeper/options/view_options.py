@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,13 +13,11 @@ from lockkeeper.process.console import UsageError, as_json
 from lockkeeper.process.yaml_output import as_yaml
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import WORKFLOW_QUOTAS, Cluster
+from policy.cluster.protocol import WORKFLOW_QUOTAS, Cluster, Listing, Resource
+from policy.core.objects.json_patch import JsonObject
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.service.reading.cluster_reading import ClusterReader
 from policy.service.reading.live_roots import LiveRoots
-
-if TYPE_CHECKING:
-    from policy.cluster.kube.kube_cluster import KubeCluster
 
 _WATCH_SECONDS: Final = 2.0
 """Between two looks with `--watch`."""
@@ -48,14 +46,27 @@ def add_namespace(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def namespace_of(arguments: argparse.Namespace, cluster: "KubeCluster") -> str:
+class InContext(Protocol):
+    """A cluster that a kubeconfig leads to."""
+
+    @property
+    def context_namespace(self) -> str:
+        """The namespace of its context, "" where it names none."""
+        ...
+
+    def list(self, resource: Resource) -> Listing[JsonObject]:
+        """Return all objects of a kind. Raises the errors of `policy.cluster.errors`."""
+        ...
+
+
+def namespace_of(arguments: argparse.Namespace, cluster: InContext) -> str:
     """Return the namespace of one object: that of `-n`, of the context, or `default`, as kubectl takes it."""
     given: str = arguments.namespace
     return given or cluster.context_namespace or DEFAULT_NAMESPACE
 
 
-def readable_namespace(arguments: argparse.Namespace, cluster: "KubeCluster") -> str:
-    """Return the namespace to show: that of `-n`, else all (""), or the context's where that is not allowed."""
+def readable_namespace(arguments: argparse.Namespace, cluster: InContext) -> str:
+    """Return the namespace to show: that of `-n`, or all (""), or the context's where not all may be read."""
     if arguments.namespace or arguments.all_namespaces or not cluster.context_namespace:
         given: str = arguments.namespace
         return given

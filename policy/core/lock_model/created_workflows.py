@@ -67,8 +67,9 @@ def created_workflows(template: Template, read: ReadManifest, values: TagValues)
 
 def _workflow(value: Any, resource: ResourceTemplate) -> CreatedWorkflow | None:
     try:
-        workflow = msgspec.convert(value, Workflow)
-    except (msgspec.ValidationError, RecursionError):
+        # A Workflow keeps bytes of its own, which only bytes give.
+        workflow = msgspec.json.decode(msgspec.json.encode(value), type=Workflow)
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         return None
     metadata = workflow.metadata or EMPTY_METADATA
     known = workflow.kind == _KIND and (workflow.api_version or "").startswith(_GROUP)

@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from random import Random
 
 import pytest
 
@@ -13,15 +15,16 @@ from lockkeeper.options.view_options import (
 )
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import Forbidden, Unavailable
-from policy.cluster.kube.kube_cluster import KubeCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Listing, Resource
 from policy.core.objects.json_patch import JsonObject
 
 
-class Context(KubeCluster):
+class Context(MemoryCluster):
     """A cluster as far as its context goes; lists of the whole cluster raise an error, if there is one."""
 
     def __init__(self, namespace: str, error: Exception | None = None) -> None:
+        super().__init__(clock=lambda: datetime.now(UTC), rng=Random(1))
         self.context_namespace = namespace
         self._error = error
 
@@ -34,10 +37,12 @@ class Context(KubeCluster):
         labels: str = "",
         metadata_only: bool = False,
     ) -> Listing[JsonObject]:
-        """List nothing, or fail."""
+        """List, or fail."""
         if self._error is not None:
             raise self._error
-        return Listing((), "1")
+        return super().list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )
 
 
 def given(*words: str) -> argparse.Namespace:
