@@ -17,6 +17,7 @@ from lockkeeper.views.terminal import Terminal
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
+from policy.service.reading.argo_limits_read import read_argo_limit
 from policy.service.reading.queued_story import story_of_queued
 
 EXAMPLES = """examples:
@@ -62,7 +63,8 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
     except NotFound:
         raise UsageError(_not_found(cluster, namespace, name)) from None
     if not seen.held:
-        return story_of_other(seen, clock(), locks=tuple(lock_sentences(cluster, seen, clock)))
+        argo = read_argo_limit(cluster, namespace) if seen.waits_in_argo else None
+        return story_of_other(seen, clock(), locks=tuple(lock_sentences(cluster, seen, clock)), argo=argo)
     roots = read_roots(cluster, namespace, clock)
     return story_of_queued(roots, seen.metadata.uid) or story_of_other(seen, roots.reading.at)
 

@@ -20,6 +20,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
 from policy.core.cluster_view.view import ClusterView, WaitingRow
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
+from policy.service.reading.argo_limits_read import read_argo_limit
 from policy.service.reading.cluster_reading import ClusterReader
 from policy.service.reading.cluster_views import cluster_view
 from policy.service.reading.live_roots import LiveRoots
@@ -113,7 +114,8 @@ class ClusterState:
             raise NotFound(not_found(self._cluster, namespace, name)) from None
         found = msgspec.convert(obj, SeenWorkflow)
         locks = tuple(lock_sentences(self._cluster, found, self._clock))
-        return story_of_other(found, self._clock(), locks=locks)
+        argo = read_argo_limit(self._cluster, namespace) if found.waits_in_argo else None
+        return story_of_other(found, self._clock(), locks=locks, argo=argo)
 
     def _read_view(self, before: SeenCluster | None) -> SeenCluster:
         roots = LiveRoots(self._reader.read(self.namespace))

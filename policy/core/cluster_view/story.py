@@ -13,6 +13,7 @@ from policy.core.cluster_view.options import Option, WhatIf, options
 from policy.core.cluster_view.precedence import Ahead, Precedence
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Present, Read
+from policy.core.policies.argo_limits import ArgoLimit
 from policy.core.queue import wait_messages
 from policy.core.queue.positions import Position, WaitReason
 from policy.core.values.durations import written
@@ -87,6 +88,11 @@ class SeenWorkflow(Read, frozen=True):
     def held(self) -> bool:
         """Whether it waits for its release."""
         return (self.metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
+
+    @property
+    def waits_in_argo(self) -> bool:
+        """Whether Argo says that too many run already."""
+        return _POSTPONED in (self.status.message or "")
 
     @property
     def may_wait_for_lock(self) -> bool:
@@ -170,9 +176,18 @@ def _sentence_of_ahead(name: str, before: Sequence[Ahead]) -> list[str]:
     return [f"{len(before)} {verb} before it: {', '.join(parts)} ({named}{more})"]
 
 
-def story_of_other(seen: SeenWorkflow, now: datetime, *, locks: Sequence[str] = ()) -> Story:
-    """Return the story of one that does not wait for quota; `locks` are sentences about its locks."""
+def story_of_other(
+    seen: SeenWorkflow, now: datetime, *, locks: Sequence[str] = (), argo: ArgoLimit | None = None
+) -> Story:
+    """Return the story of one that does not wait for quota.
+
+    `locks` are sentences about the locks that it waits for, and `argo` is the limit of Argo's own, if known.
+    """
     state, sentences = _state(seen, now, locks)
+    if state is StoryState.WAITS_IN_ARGO:
+        sentences.append(
+            _ARGO_LIMITS if argo is None else f"Argo lets {argo.workflows} run at once: {argo.setting}"
+        )
     return Story(seen.metadata.namespace, seen.metadata.name, state, tuple(sentences))
 
 
@@ -205,11 +220,8 @@ def _admitted(seen: SeenWorkflow, now: datetime) -> tuple[StoryState, list[str]]
     if seen.spec.suspend:
         goes_on = f"argo resume {name} lets it go on"
         return StoryState.SUSPENDED, [f"{name} is suspended (spec.suspend) and keeps its slot: {goes_on}"]
-    if _POSTPONED in message:
-        return StoryState.WAITS_IN_ARGO, [
-            f"{name} is admitted, and Argo itself keeps it pending",
-            _ARGO_LIMITS,
-        ]
+    if seen.waits_in_argo:
+        return StoryState.WAITS_IN_ARGO, [f"{name} is admitted, and Argo itself keeps it pending"]
     if not status.phase or (status.phase == "Pending" and not message):
         return StoryState.NEW, [f"{name} is admitted, and Argo's controller has not started it yet"]
     since = "" if status.started_at is None else f" for {written(now - status.started_at)}"

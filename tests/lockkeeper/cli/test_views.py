@@ -12,7 +12,14 @@ import yaml
 from lockkeeper.cli import queue, status, why
 from lockkeeper.process.console import UsageError
 from lockkeeper.views.terminal import Terminal
-from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOWS, Cluster
+from policy.cluster.protocol import (
+    CLUSTER_WORKFLOW_QUOTAS,
+    CONFIG_MAPS,
+    QUOTA_LEDGERS,
+    WORKFLOWS,
+    Cluster,
+)
+from policy.core.objects.json_patch import JsonObject
 from tests.policy.core.lock_graph.running import running, semaphore
 from tests.policy.service.reading.read_cluster import RightsIn, Scene
 from tests.policy.service.world import complete, member, part, pool, quota
@@ -104,6 +111,21 @@ def test_why_tells_the_other_states(show: Show, scene: Scene) -> None:
     done = complete(scene.cluster, "a1", namespace="a")
     scene.cluster.replace(WORKFLOWS, {**done, "status": {"phase": "Succeeded"}})
     assert show(why, "a1", "-n", "a") == "a1 is over: Succeeded\n"
+
+
+def test_why_finds_the_limit_of_argo_that_one_waits_for(show: Show, scene: Scene) -> None:
+    """It has its slot here, so nothing of ours would help."""
+    settings: JsonObject = {"parallelism": "9", "namespaceParallelism": "4"}
+    metadata: JsonObject = {"name": "workflow-controller-configmap", "namespace": "argo"}
+    config: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings}
+    scene.cluster.create(CONFIG_MAPS, config)
+    message = "Workflow processing has been postponed because too many workflows are already running"
+    runs = scene.cluster.get(WORKFLOWS, "a1", namespace="a")
+    scene.cluster.replace(WORKFLOWS, {**runs, "status": {"phase": "Pending", "message": message}})
+    assert show(why, "a1", "-n", "a").splitlines() == [
+        "a1 is admitted, and Argo itself keeps it pending",
+        "Argo lets 4 run at once: namespaceParallelism of its controller",
+    ]
 
 
 def test_why_as_json_has_the_options_with_numbers(show: Show) -> None:
