@@ -21,7 +21,7 @@ _STAND_IN: Final = token_hex(16)
 _STAND_IN_LIST: Final = f'[{{"name":"{_STAND_IN}"}}]'.encode()
 _KEY: Final = 512
 """Bytes by which a list is looked for; whether it is that list is for the comparison to tell."""
-SHORTEST: Final = 2 * 1024
+SHORTEST: Final = 512
 _LONGEST: Final = 256 * 1024
 """Bytes of a list that is remembered; a shorter one is read as quickly."""
 ValueT = TypeVar("ValueT")
