@@ -104,6 +104,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         description="Traffic control for Argo Workflows: what may run now, what waits, which locks it holds.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    whole = words[:1] == ["completion"]
     for each in COMMANDS:
         command = commands.add_parser(
             each.name,
@@ -111,11 +112,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             description=each.summary,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if each.name in words:
+        if whole or each.name in words:
             module = each.load()
             command.epilog = module.EXAMPLES
             module.configure(command)
             command.set_defaults(run=module.run)
+    if whole:
+        parser.set_defaults(whole=parser)
     return parser
 
 

@@ -59,5 +59,6 @@ COMMANDS: Final = (
     _Command(
         "certs", "Show the webhook's certificates, make them where they are missing, or change them now."
     ),
-    _Command("version", "Print the version of Lockkeeper and of Python."),
+    _Command("completion", "Print a script that completes commands, options and names in a shell.", "about"),
+    _Command("version", "Print the version of Lockkeeper and of Python.", "about"),
 )
