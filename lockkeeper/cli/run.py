@@ -12,7 +12,7 @@ from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
 from lockkeeper.manifests.reading import read_manifests
 from lockkeeper.options.command_options import add_policies, wrong_files_are_usage_errors
 from lockkeeper.options.file_options import add_allow_empty, existing_policies, nothing_in
-from lockkeeper.options.serving_options import add_address, listen
+from lockkeeper.options.serving_options import add_address, listen, listen_for_page
 from lockkeeper.process.console import UsageError, print_message, reason_of
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         namespace=arguments.namespace,
         log=log,
         kubeconfig=None if arguments.once else _prepared(arguments.kubeconfig_out),
+        page=None if arguments.once else listen_for_page(),
     )
     try:
         return Embedded(settings=settings, listener=listener).run()

@@ -6,7 +6,7 @@ from contextlib import closing
 from threading import Event
 
 from lockkeeper.options.command_options import add_kubeconfig, reach
-from lockkeeper.options.serving_options import listen, port
+from lockkeeper.options.serving_options import PAGE_HOST, PAGE_PORT, listen, port
 from lockkeeper.process.console import print_message, utc_now
 
 EXAMPLES = """examples:
@@ -17,8 +17,6 @@ It serves a page on 127.0.0.1 until Ctrl-C: quotas, queue, why each Workflow wai
 It reads with your own rights, and changes nothing. Whoever can open a connection to this machine's loopback
 sees what you may read, as with kubectl proxy.
 Exit codes: 0 stopped, 2 the port is in use or there is no cluster to reach."""
-_HOST = "127.0.0.1"
-_PORT = 8300
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
         type=port,
-        default=_PORT,
+        default=PAGE_PORT,
         help="port to listen on; 0 takes a free one (default %(default)s)",
     )
 
@@ -38,10 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
     # Flask takes a while to import; the help does without it.
-    from lockkeeper.page.page_server import PageServer  # noqa: PLC0415 - see above
+    from lockkeeper.page.page_server import PageServer, page_url  # noqa: PLC0415 - see above
 
     with closing(reach(arguments)) as cluster:
-        listener = listen(_HOST, arguments.port)
+        listener = listen(PAGE_HOST, arguments.port)
         server = PageServer(
             cluster=cluster,
             namespace=arguments.namespace,
@@ -50,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             bug=lambda error: print_message(f"a fault of ours: {type(error).__name__}: {error}"),
         )
         server.start()
-        print(f"http://{_HOST}:{listener.getsockname()[1]}/  until Ctrl-C", flush=True)
+        print(f"{page_url(listener)}  until Ctrl-C", flush=True)
         stopped = Event()
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, lambda *_: stopped.set())

@@ -35,6 +35,7 @@ from lockkeeper.kube_api.http_server import KubeApi
 from lockkeeper.kube_api.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.object_requests import ObjectRequests
 from lockkeeper.manifests.reading import read_manifests
+from lockkeeper.page.page_server import PageServer, page_url
 from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
 from policy.cluster.ledgers import Ledgers
@@ -68,8 +69,9 @@ _STOPPED: Final = b"s"
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `lockkeeper run`; `once` ends after the play.
 
-    `kubeconfig` is where that of the API for kubectl is written; without it there is none. `log` is a file
-    descriptor; without one only errors are written, to standard error.
+    `kubeconfig` is where that of the API for kubectl is written; without it there is none. `page` listens for
+    browsers; without it there is no page. `log` is a file descriptor; without one only errors are written, to
+    standard error.
     """
 
     policies: Path
@@ -84,6 +86,12 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = DEFAULT_NAMESPACE
     kubeconfig: Path | None = None
     api_port: int = 0
+    page: socket | None = None
+
+    @property
+    def page_url(self) -> str:
+        """The address of the page; "" where there is none."""
+        return "" if self.page is None else page_url(self.page)
 
 
 class Embedded:
@@ -187,6 +195,7 @@ class Embedded:
             further=counted.render,
         )
         self._serve_kube_api(cluster, log)
+        self._serve_page(cluster, log)
         begin = cluster.list(WORKFLOWS).resource_version
         for name, body in (
             ("printer", lambda: printer.follow(begin)),
@@ -247,6 +256,19 @@ class Embedded:
         )
         api.start()
 
+    def _serve_page(self, cluster: MemoryCluster, log: Log) -> None:
+        """Serve the page."""
+        if self._settings.page is None:
+            return
+        page = PageServer(
+            cluster=cluster,
+            namespace="",
+            listener=self._settings.page,
+            clock=utc_now,
+            bug=lambda error: log.bug("", error),
+        )
+        page.start()
+
     def _play(
         self,
         api_server: ApiServer,
@@ -257,6 +279,8 @@ class Embedded:
         """Play the folder of Workflows, print the result, and end the run with `--once`."""
         url = url_of(self._settings.host, self._settings.port)
         self._ready.wait()  # A reader of this output may end it, or send it a review.
+        if self._settings.page_url:
+            printer.text(f"The page of this run: {self._settings.page_url}")
         if self._settings.workflows is not None:
             failures = play(
                 self._settings.workflows,
@@ -280,6 +304,7 @@ class Embedded:
                 workflows=settings.workflows,
                 namespace=settings.namespace,
                 kubeconfig=settings.kubeconfig,
+                page=settings.page_url,
             )
         )
 

@@ -31,6 +31,7 @@ def trying_out(
     workflows: Path | None,
     namespace: str,
     kubeconfig: Path | None = None,
+    page: str = "",
 ) -> str:
     """Write a review of the first Workflow into the folder; return commands that work from everywhere."""
     first = next(_workflows(workflows), None)
@@ -42,6 +43,7 @@ def trying_out(
     curl = f"curl -sS --cacert {quote(str(authority.absolute()))}"
     return (
         f"{_as_a_cluster(kubeconfig, workflows)}"
+        f"{_in_a_browser(page)}"
         f"\nServing on {url} until Ctrl-C. Try in another terminal:\n"
         f"  {curl} {url}/metrics\n"
         f"  {curl} -H 'Content-Type: application/json' -d @{quote(str(file))} {url}/mutate\n"
@@ -64,6 +66,10 @@ def _as_a_cluster(kubeconfig: Path | None, workflows: Path | None) -> str:
         "  kubectl get wf,wfq,cwfq -A\n"
         "  lockkeeper status; lockkeeper queue; lockkeeper why NAME -n NAMESPACE\n"
     )
+
+
+def _in_a_browser(page: str) -> str:
+    return f"\nOpen {page} in a browser: quotas, queue, locks and policies as they are now.\n" if page else ""
 
 
 def _workflows(workflows: Path | None) -> Iterator[Manifest]:

@@ -12,6 +12,9 @@ from lockkeeper.process.console import UsageError, reason_of
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from webhook.serving.server import DEFAULT_PORT, bind
 
+PAGE_HOST: Final = "127.0.0.1"
+PAGE_PORT: Final = 8300
+"""Where the page is: on this machine alone."""
 _MAX_PORT = 65_535
 
 
@@ -50,6 +53,14 @@ def listen(host: str, number: int, *, option: str = "--port") -> socket:
     except OSError as error:
         hint = f"; end the other program or give another {option} (0 takes a free one)"
         raise UsageError(f"cannot listen on {host}:{number}: {reason_of(error)}{hint}") from error
+
+
+def listen_for_page() -> socket:
+    """Return a socket for the page beside something else: on its usual port, or on a free one."""
+    try:
+        return bind(PAGE_HOST, PAGE_PORT)
+    except OSError:
+        return bind(PAGE_HOST, 0)
 
 
 secret_name: Final = option_type(partial(NamespacedName.parse, kind="Secret"))

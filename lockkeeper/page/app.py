@@ -92,7 +92,7 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         return _answer(
             _Shown(
                 "overview.html",
-                seen.view.at,
+                seen.at,
                 seen.mark,
                 lambda: {
                     "rows": overview(seen.view),
@@ -108,9 +108,7 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         """Show who waits, or who runs."""
         seen, error = _value(state.view())
         filters = Filters.of(request.args)
-        return _answer(
-            _Shown("queue.html", seen.view.at, seen.mark, lambda: _queue_values(seen, filters), error)
-        )
+        return _answer(_Shown("queue.html", seen.at, seen.mark, lambda: _queue_values(seen, filters), error))
 
     @app.get("/workflows/<namespace>/<name>")
     def show_workflow(namespace: str, name: str) -> Response:
@@ -121,7 +119,7 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         return _answer(
             _Shown(
                 "workflow.html",
-                seen.view.at,
+                seen.at,
                 mark_of((story, row)),
                 lambda: {"story": story, "row": row, "waiting": seen.waiting},
                 error,
@@ -154,7 +152,7 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         seen, error = _value(state.view())
         history = state.history
         return _answer(
-            _Shown("history.html", seen.view.at, history.mark, lambda: {"charts": history.charts()}, error)
+            _Shown("history.html", seen.at, history.mark, lambda: {"charts": history.charts()}, error)
         )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown
 from lockkeeper.locks.lock_sentences import lock_sentences
+from lockkeeper.page.change_watch import ChangeWatch
 from lockkeeper.page.history import History
 from lockkeeper.page.last_read import LastRead, Latest
 from lockkeeper.page.policy_rows import SeenPolicies, read_policies
@@ -28,15 +29,19 @@ from policy.service.reading.queued_story import story_of_queued
 
 _STORY_LASTS: Final = timedelta(seconds=30)
 """A story is told again after so long, though nothing else has changed: it says how long a wait lasts."""
+_VIEW_LASTS: Final = timedelta(seconds=30)
+"""A view is made again after so long, though nothing was written: limits change by themselves."""
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class SeenCluster(msgspec.Struct, frozen=True):
     """The view, and what it was made of; `mark` is another where what is shown is another.
 
-    `waiting` are the rows by namespace and name; `stories` are those that were asked for.
+    At the time `at` it was still so. `waiting` are the rows by namespace and name; `stories` are those that
+    were asked for.
     """
 
+    at: datetime
     roots: LiveRoots
     view: ClusterView
     mark: str
@@ -53,7 +58,11 @@ class SeenLocks(msgspec.Struct, frozen=True):
 
 
 class ClusterState:
-    """What there is in one namespace, or with "" in all of them."""
+    """What there is in one namespace, or with "" in all of them.
+
+    With `changes`, a view of all is not made again while nothing changes. One namespace may be in a pool with
+    others that cannot be watched, so it is.
+    """
 
     def __init__(
         self,
@@ -63,11 +72,14 @@ class ClusterState:
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         cost: Callable[[], float],
+        changes: ChangeWatch | None = None,
     ) -> None:
         self.namespace = namespace
         self.history = History()
         self._cluster = cluster
         self._clock = clock
+        self._changes = None if namespace else changes
+        self._read_since_begin = False
         self._reader = ClusterReader(
             cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock
         )
@@ -102,9 +114,9 @@ class ClusterState:
     def _story_of_queued(self, seen: SeenCluster, uid: str) -> Story | None:
         with self._telling:  # Two that ask for the same at once would compute it twice.
             story, at = seen.stories.get(uid, (None, _NO_TIME))
-            if seen.view.at - at >= _STORY_LASTS:
+            if seen.at - at >= _STORY_LASTS:
                 story = story_of_queued(seen.roots, uid)
-                seen.stories[uid] = story, seen.view.at
+                seen.stories[uid] = story, seen.at
             return story
 
     def _story_of_other(self, namespace: str, name: str) -> Story:
@@ -118,13 +130,27 @@ class ClusterState:
         return story_of_other(found, self._clock(), locks=locks, argo=argo)
 
     def _read_view(self, before: SeenCluster | None) -> SeenCluster:
+        now = self._clock()
+        if before is not None and self._at_rest(before, now):
+            self.history.record(msgspec.structs.replace(before.view, at=now))
+            return msgspec.structs.replace(before, at=now)
+        self._read_since_begin = False
+        if self._changes is not None:
+            self._changes.begin()
         roots = LiveRoots(self._reader.read(self.namespace))
         view = cluster_view(roots, (self.namespace,) if self.namespace else ())
         self.history.record(view)
         mark = mark_of(msgspec.structs.replace(view, at=_NO_TIME))
         known = {} if before is None or before.mark != mark else before.stories
+        self._read_since_begin = True
         waiting = {(each.namespace, each.name): each for each in view.waiting}
-        return SeenCluster(roots, view, mark, waiting, known)
+        return SeenCluster(view.at, roots, view, mark, waiting, known)
+
+    def _at_rest(self, before: SeenCluster, now: datetime) -> bool:
+        """Return whether what was read before is still so; windows and ages change by themselves, slowly."""
+        if self._changes is None or not self._read_since_begin or now - before.view.at >= _VIEW_LASTS:
+            return False
+        return self._changes.unchanged
 
     def _read_locks(self, _before: SeenLocks | None) -> SeenLocks:
         now = self._clock()

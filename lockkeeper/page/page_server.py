@@ -8,6 +8,7 @@ from threading import Event, Thread
 from typing import Final
 
 from lockkeeper.page.app import create_page
+from lockkeeper.page.change_watch import ChangeWatch
 from lockkeeper.page.cluster_state import ClusterState
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from policy.cluster.protocol import Cluster
@@ -15,6 +16,12 @@ from policy.cluster.protocol import Cluster
 _LIMITS: Final = PortLimits(connections=64, seconds=30.0)
 """A browser opens six connections at once, and a slow cluster may take seconds for the first answer."""
 _SAMPLE_SECONDS: Final = 10.0
+
+
+def page_url(listener: socket) -> str:
+    """Return the address of the page that a socket is for."""
+    host, number = listener.getsockname()[:2]
+    return f"http://{host}:{number}/"
 
 
 class PageServer:
@@ -29,10 +36,15 @@ class PageServer:
         clock: Callable[[], datetime],
         bug: Callable[[BaseException], None],
     ) -> None:
-        self._state = ClusterState(
-            cluster=cluster, namespace=namespace, clock=clock, stopwatch=time.monotonic, cost=time.thread_time
-        )
         self._stopped = Event()
+        self._state = ClusterState(
+            cluster=cluster,
+            namespace=namespace,
+            clock=clock,
+            stopwatch=time.monotonic,
+            cost=time.thread_time,
+            changes=ChangeWatch(cluster=cluster, stopped=self._stopped),
+        )
         app = create_page(self._state, clock=clock, bug=bug)
         self._port = HealthPort(app=app, listener=listener, bug=bug, limits=_LIMITS)
 

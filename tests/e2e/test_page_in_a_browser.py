@@ -1,0 +1,234 @@
+"""The page in a real Chromium: every view, filters, live changes, keyboard, sizes, colours, and no script."""
+
+import traceback
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from lockkeeper.page.page_server import PageServer, page_url
+from policy.cluster.protocol import WORKFLOWS
+from tests.e2e.chromium import CHROMIUM, Browser, Tab, opened_browser
+from tests.policy.core.lock_graph.running import NAMESPACE, mutex, node, running
+from tests.policy.service.reading.read_cluster import Scene
+from tests.policy.service.world import complete, member, pool, quota
+from webhook.serving.server import bind
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+]
+
+HOSTILE: Final = "<img src=//elsewhere.example/x onerror=alert(1)>"
+LONG: Final = "a-user-with-a-very-long-name-" * 4 + "@example.com"
+VIEWS: Final = (
+    "",
+    "queue",
+    "queue?show=running",
+    "workflows/a/w3",
+    "workflows/a/r1",
+    "locks",
+    "policies",
+    "history",
+)
+CONTRAST: Final = """(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => parts(colour).slice(0, 3).map((each) => each / 255)
+    .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, index) => sum + each * [0.2126, 0.7152, 0.0722][index], 0);
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = getComputedStyle(element).backgroundColor;
+      if ((parts(colour)[3] ?? 1) > 0) return colour;
+    }
+    return "rgb(255,255,255)";
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((each) => each.nodeType === 3 && each.textContent.trim());
+    if (!own || !element.checkVisibility()) continue;
+    const [one, two] = [light(getComputedStyle(element).color), light(ground(element))];
+    const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+    if (ratio < 4.5) poor.push(`${element.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+})()"""
+"""What is written in too little contrast to its ground (WCAG 2, AA)."""
+UNNAMED: Final = """(() => {
+  const faults = [];
+  const say = (selector, fine, text) => {
+    for (const each of document.querySelectorAll(selector))
+      if (!fine(each)) faults.push(`${text}: ${each.outerHTML.slice(0, 80)}`);
+  };
+  say("input, select", (each) => each.labels.length > 0, "without a label");
+  say("svg", (each) => each.ariaHidden === "true" || each.getAttribute("aria-label"), "without a name");
+  say("img", (each) => each.hasAttribute("alt"), "without a text");
+  say("a, button", (each) => (each.ariaLabel || each.textContent).trim(), "without words");
+  say("thead th", (each) => each.scope === "col", "without a scope");
+  say("tbody tr > :first-child", (each) => each.scope === "row", "without a head");
+  say("table", (each) => each.caption, "without a caption");
+  say("[id]", (each) => document.querySelectorAll(`#${CSS.escape(each.id)}`).length === 1, "twice");
+  if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
+  if (document.documentElement.lang !== "en") faults.push("no language");
+  if (!document.title) faults.push("no title");
+  if (document.querySelectorAll("main, header, footer, nav").length < 4) faults.push("no landmarks");
+  return faults;
+})()"""
+"""What a screen reader could not name."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser for all tests."""
+    with opened_browser(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Tab:
+    """Return a new tab."""
+    return browser.new_tab()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Return a pool of two slots that are taken, where many wait, one with a hostile name, and a deadlock."""
+    made = Scene(
+        pool("data", workflows=2), member("a", "data"), member("b", "data"), quota("a", "main", workflows=2)
+    )
+    for name in ("r1", "r2"):
+        made.submit(name)
+    made.leader.work()
+    for number in range(3, 6):
+        made.submit(f"w{number}", user=(HOSTILE, LONG, "ann")[number % 3])
+    for number in range(120):
+        made.submit(f"b{number}", "b", user="bea", priority=number % 4)
+    made.leader.work()
+    knot = running("knot", holds={mutex("m"): [""]}, nodes={"n": node(phase="Pending", waiting=mutex("m"))})
+    made.cluster.create(WORKFLOWS, knot, namespace=NAMESPACE)
+    made.publish()
+    return made
+
+
+@pytest.fixture
+def url(scene: Scene) -> Iterator[str]:
+    """Return the address of the page of the scene."""
+    faults: list[BaseException] = []
+    listener = bind("127.0.0.1", 0)
+    server = PageServer(
+        cluster=scene.cluster, namespace="", listener=listener, clock=scene.clock, bug=faults.append
+    )
+    server.start()
+    yield page_url(listener)
+    server.stop()
+    scene.cluster.close()
+    assert not faults, "".join(traceback.format_exception(faults[0]))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1600])
+def test_every_view_fits_is_named_and_can_be_read(url: str, tab: Tab, width: int, scheme: str) -> None:
+    """On a phone and on a wide screen, by day and by night; it asks nobody else and complains of nothing."""
+    tab.resize(width)
+    tab.prefer(scheme)
+    for view in VIEWS:
+        tab.open(url + view)
+        assert tab.run("document.documentElement.scrollWidth") <= width, view
+        assert tab.run(UNNAMED) == [], view
+        assert tab.run(CONTRAST) == [], view
+    dark = "rgb(18, 22, 28)"
+    assert (tab.run("getComputedStyle(document.body).backgroundColor") == dark) == (scheme == "dark")
+    assert [each for each in tab.requests if not each.startswith(url)] == []
+    assert tab.complaints == []
+
+
+def test_names_are_text(url: str, tab: Tab) -> None:
+    """What a user calls itself is shown and does nothing."""
+    tab.open(f"{url}queue?namespace=a")
+    assert HOSTILE in tab.text
+    assert tab.run("document.querySelectorAll('img[src*=elsewhere]').length") == 0
+    assert [each for each in tab.requests if "elsewhere" in each] == []
+
+
+def test_a_change_is_shown_where_the_focus_and_the_place_stay(scene: Scene, url: str, tab: Tab) -> None:
+    """Nobody has to load the page again, and nobody loses the place."""
+    tab.open(url)
+    assert "2 running 0 starting 123 queued" in tab.text
+    tab.run("document.getElementById('to-queue').focus(); document.title = 'the same page'")
+    complete(scene.cluster, "r1", namespace="a")
+    scene.leader.work()
+    tab.wait_until("document.body.innerText.includes('122')")
+    assert tab.run("document.activeElement.id") == "to-queue"
+    assert tab.run("document.title") == "the same page"
+    assert tab.complaints == []
+
+
+def test_what_is_unchanged_is_not_sent_again(url: str, tab: Tab) -> None:
+    """The script shows the tag of what there is."""
+    tab.open(f"{url}queue")
+    tab.run("document.getElementById('live').dataset.mine = 'yes'; answers = []")
+    tab.run(
+        "document.body.addEventListener('htmx:afterRequest',"
+        " (event) => { answers.push(event.detail.xhr.status); })"
+    )
+    tab.wait_until("answers.length >= 2")
+    assert set(tab.run("answers")) == {304}
+
+
+def test_the_queue_is_filtered_by_keyboard_alone(url: str, tab: Tab) -> None:
+    """From the top: past the link to the content and the views, to the filters."""
+    tab.open(f"{url}queue")
+    tab.tab()
+    assert tab.run("document.activeElement.textContent") == "Skip to content"
+    for _ in range(40):
+        if tab.run("document.activeElement.name") == "namespace":
+            break
+        tab.tab()
+    assert tab.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    tab.press("ArrowDown", 40)
+    assert tab.run("document.activeElement.value") == "a"
+    for _ in range(10):
+        if tab.run("document.activeElement.type") == "submit":
+            break
+        tab.tab()
+    tab.enter()
+    assert "1 to 3 of 3 queued" in tab.text
+    assert "namespace=a" in tab.run("location.search")
+
+
+def test_pages_of_a_long_queue_are_links(url: str, tab: Tab) -> None:
+    """A hundred on each."""
+    tab.open(f"{url}queue")
+    assert "1 to 100 of 123 queued" in tab.text
+    tab.run("document.getElementById('next-page').focus()")
+    tab.enter()
+    assert "101 to 123 of 123 queued" in tab.text
+
+
+def test_without_scripts_all_is_there(url: str, tab: Tab) -> None:
+    """Only that it is not asked again."""
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    for view, text in (
+        ("", "pool data"),
+        ("queue", "1 to 100 of 123 queued"),
+        ("workflows/a/w3", "What would help"),
+    ):
+        tab.open(url + view)
+        assert text in tab.html
+    tab.open(f"{url}locks")
+    assert "waits for ever" in tab.html
+    assert [each for each in tab.requests if each.endswith(".js")] == []
+
+
+def test_a_page_that_is_away_is_told(scene: Scene, tab: Tab) -> None:
+    """With how old it is what is shown."""
+    listener = bind("127.0.0.1", 0)
+    server = PageServer(
+        cluster=scene.cluster, namespace="", listener=listener, clock=scene.clock, bug=lambda _: None
+    )
+    server.start()
+    tab.open(page_url(listener))
+    server.stop()
+    scene.cluster.close()
+    tab.wait_until("document.body.innerText.includes('Lockkeeper does not answer; what is shown is from')")
+    assert "pool data" in tab.text
