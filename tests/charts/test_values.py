@@ -193,6 +193,9 @@ CHANGES: Final = {
     "metrics.prometheusRule.enabled": ("metrics.prometheusRule.enabled=false",),
     "metrics.prometheusRule.labels": ("metrics.prometheusRule.labels.a=b",),
     "metrics.prometheusRule.certificateDays": ("metrics.prometheusRule.certificateDays=7",),
+    "metrics.prometheusRule.stillFor": ("metrics.prometheusRule.stillFor=6h",),
+    "metrics.prometheusRule.waitHours": ("metrics.prometheusRule.waitHours=48",),
+    "metrics.prometheusRule.runbooks": ("metrics.prometheusRule.runbooks=https://wiki/lockkeeper",),
 }
 
 
