@@ -6,6 +6,7 @@ fields of each version). The rules are those of its parser (`policy.core.values.
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, tzinfo
 from typing import Final
 
 from policy.core.objects.argo_version import ArgoVersion
@@ -20,6 +21,7 @@ _LONGEST_NAME: Final = 52
 """The name of a run is that of its CronWorkflow, and eleven characters of its time."""
 _DURATION: Final = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 """A duration as Go reads it (`time.ParseDuration`)."""
+_OF_THE_MACHINE: Final = "Local"
 _MOST_SCHEDULES: Final = 100
 """Schedules of one CronWorkflow that are checked."""
 
@@ -33,11 +35,13 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
         yield Problem("metadata.name", message)
     yield from _forms(spec, argo)
     try:
-        zone_named(spec.timezone or "UTC")
+        _zone(spec.timezone or "")
     except ValueError as error:
         yield Problem("spec.timezone", f"{error}; Argo never runs it")
     for path, schedule in _schedules(spec, argo):
         yield from _schedule(schedule, path, spec.timezone or "")
+    if (spec.starting_deadline_seconds or 0) < 0:
+        yield Problem("spec.startingDeadlineSeconds", "is below 0: Argo never runs it; write 0 or more")
     if spec.concurrency_policy and spec.concurrency_policy not in _POLICIES:
         word = spec.concurrency_policy[:_LONGEST_NAME]
         message = f"{word!r} is none of {', '.join(_POLICIES)}: Argo never runs it"
@@ -53,6 +57,7 @@ def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
                 f'write schedules: ["{spec.schedule[:_LONGEST_NAME]}"]'
             )
             yield Problem("spec.schedule", message)
+            yield from _schedule(spec.schedule, "spec.schedule", spec.timezone or "")
         elif not spec.schedules:
             yield Problem("spec.schedules", "is empty: Argo runs no CronWorkflow without a schedule")
         return
@@ -84,6 +89,11 @@ def _schedule(schedule: str, path: str, timezone: str) -> Iterator[Problem]:
             yield Problem(path, f"{rest[:_LONGEST_NAME]!r} names no duration: write one, as in @every 1h30m")
         return
     try:
-        Cron(rest, zone_named(zone or "UTC"))
+        Cron(rest, _zone(zone or ""))
     except ValueError as error:
         yield Problem(path, str(error))
+
+
+def _zone(name: str) -> tzinfo:
+    """Return a time zone; Argo takes that of its machine, too, and which moments that has does not matter."""
+    return UTC if name in ("", _OF_THE_MACHINE) else zone_named(name)

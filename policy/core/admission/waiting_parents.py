@@ -156,10 +156,11 @@ def _messages(
     budget: Budget,
 ) -> Iterator[str]:
     namespace = child.namespace or parent.namespace
-    if not child.owned:
+    near = namespace == parent.namespace
+    if not (child.owned and near):
         both = _shared_quota(parent, namespace, child.labels, snapshot)
         if both is not None:
-            yield _of_quota(both)
+            yield _of_quota(both, near=near)
     above = held.own[node] | held.some.get(node, 0)
     if parent.limit_of is None or not above:
         return
@@ -189,7 +190,8 @@ def _shared_quota(
     )
 
 
-def _of_quota(quota: CompiledQuota) -> str:
+def _of_quota(quota: CompiledQuota, *, near: bool) -> str:
+    """Return the sentence about a child under the same quota; only one that is `near` can have an owner."""
     limit = quota.highest.workflows.value
     when = (
         "it allows one Workflow, so that both wait for ever"
@@ -197,9 +199,12 @@ def _of_quota(quota: CompiledQuota) -> str:
         else "once such as this have all its places, all wait for ever"
     )
     kind = "deadlock" if limit == 1 else "possible deadlock"
+    fix = "Set setOwnerReference: true, so that it runs under the slot of this one"
+    if not near:
+        fix = "An owner is of the same namespace: create it there, with setOwnerReference: true"
     return (
         f"{kind}: this waits for the Workflow that it creates, which {quota.source} counts beside this one: "
-        f"{when}. Set setOwnerReference: true, so that it runs under the slot of this one"
+        f"{when}. {fix}"
     )
 
 

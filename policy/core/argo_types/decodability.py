@@ -21,11 +21,13 @@ from policy.core.argo_types.compiled_decoders import decode, decode_templates
 from policy.core.argo_types.lost_locks import (
     BLOCK,
     decides_a_lock,
+    holds_block,
     lock_word,
     lost_lock,
     misplaced_namespace,
     read_in_other_case,
 )
+from policy.core.argo_types.misplaced_fields import Around, misplaced
 from policy.core.argo_types.type_table import (
     DECODES,
     KINDS,
@@ -185,6 +187,14 @@ class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
                 yield place.wanted.name, place.path
             place = place.above
 
+    def around(self) -> Iterator[Around]:
+        """Yield the structs from this one up, as `structs`, each with its value."""
+        place: _WalkedValue | None = self
+        while place is not None:
+            if isinstance(place.wanted, StructType) and isinstance(place.value, dict):
+                yield place.wanted.name, place.value, place.path
+            place = place.above
+
 
 class _ObjectWalk:
     """One walk through one object, on a stack of its own."""
@@ -283,8 +293,12 @@ class _ObjectWalk:
         if len(self.lost_locks) < MAX_MISMATCHES:
             lost = lost_lock(key, value, place.structs(), like)
         if lost:
-            self.lost_locks.append(Problem(place.path(key), lost))
-        elif hint:
+            below = (BLOCK, key) if holds_block(value) else (key,)
+            self.lost_locks.append(Problem(place.path(*below), lost))
+            return
+        if len(self.warnings) < MAX_MISMATCHES:
+            hint = hint if of_lock else misplaced(key, place.around()) or hint
+        if hint:
             self._warn(place.path(key), hint)
 
     def _similar(self, key: str, name: str, *, of_lock: bool) -> tuple[str, str]:

@@ -33,6 +33,8 @@ _SPECS: Final = frozenset({"Template", "WorkflowSpec"})
 _STATUS: Final = "status"
 _STATUSES: Final = frozenset({"WorkflowStatus", "CronWorkflowStatus"})
 _LIKENESS: Final = 0.85
+_EXTENSION: Final = "x-"
+"""How fields begin that people add for what they write once in YAML and name where it counts."""
 
 
 def lost_lock(field: str, value: JsonValue, places: Iterable[Place], like: str = "") -> str:
@@ -42,12 +44,20 @@ def lost_lock(field: str, value: JsonValue, places: Iterable[Place], like: str =
     the field is like.
     """
     word = _meant(field, value) or like if value else ""
-    if not word:
+    if not word and holds_block(value):
+        word = BLOCK
+    if not word or field.startswith(_EXTENSION):
         return ""
     around = list(places)
     if field == _STATUS or any(struct in _STATUSES for struct, _ in around):
         return ""  # A record of what ran.
     return f"is no field that Argo reads here; it drops the lock and runs unlocked: {_fix(word, around)}"
+
+
+def holds_block(value: JsonValue) -> bool:
+    """Return whether the value of a field that Argo drops has a whole block of locks in it."""
+    block = value.get(BLOCK) if isinstance(value, dict) else None
+    return isinstance(block, dict) and any(block.get(each) for each in _LISTS)
 
 
 def lock_word(field: str) -> str:

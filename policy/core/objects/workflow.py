@@ -319,6 +319,7 @@ class CronWorkflowSpec(Read, frozen=True):
     schedule: str | None = None
     schedules: tuple[str, ...] | None = None
     timezone: str | None = None
+    starting_deadline_seconds: Int64 | None = None
 
 
 class CronWorkflow(Read, frozen=True):

@@ -18,9 +18,14 @@ def _problems(
     schedules: tuple[str, ...] | None = None,
     timezone: str | None = None,
     policy: str | None = None,
+    deadline: int | None = None,
 ) -> list[str]:
     spec = CronWorkflowSpec(
-        schedule=schedule, schedules=schedules, timezone=timezone, concurrency_policy=policy
+        schedule=schedule,
+        schedules=schedules,
+        timezone=timezone,
+        concurrency_policy=policy,
+        starting_deadline_seconds=deadline,
     )
     cron = CronWorkflow(metadata=Metadata(name=name), spec=spec)
     return [f"{each.path}: {each.message}" for each in schedule_problems(cron, argo)]
@@ -54,6 +59,8 @@ def test_a_single_schedule_is_dropped_from_argo_4_on() -> None:
         'write schedules: ["0 3 * * *"]'
     )
     assert _problems(schedule="nonsense", schedules=GOOD) == []
+    _, wrong = _problems(schedule="0 3 * *")
+    assert wrong.startswith("spec.schedule: '0 3 * *' is no schedule")
 
 
 def test_a_list_is_dropped_before_argo_3_6() -> None:
@@ -106,3 +113,16 @@ def test_a_wrong_concurrency_policy_and_a_long_name_are_reported() -> None:
     assert problem == "spec.concurrencyPolicy: 'forbid' is none of Allow, Forbid, Replace: Argo never runs it"
     (problem,) = _problems(schedules=GOOD, name="n" * 53)
     assert problem.startswith("metadata.name: has 53 characters")
+
+
+def test_the_zone_of_argos_machine_is_one() -> None:
+    """Go knows it as Local, and so does Argo; a window of a quota may not have it."""
+    assert _problems(schedules=GOOD, timezone="Local") == []
+    assert _problems(schedules=("CRON_TZ=Local 0 3 * * *",)) == []
+
+
+def test_a_deadline_below_zero_is_reported() -> None:
+    """Argo refuses it; zero is none."""
+    (problem,) = _problems(schedules=GOOD, deadline=-5)
+    assert problem == "spec.startingDeadlineSeconds: is below 0: Argo never runs it; write 0 or more"
+    assert _problems(schedules=GOOD, deadline=0) == []

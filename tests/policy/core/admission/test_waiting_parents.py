@@ -13,6 +13,7 @@ from tests.policy.core.builders import (
     NAMESPACE,
     lock_policy,
     mutate,
+    pool,
     quota,
     snapshot,
     template_object,
@@ -87,6 +88,17 @@ def test_of_a_larger_quota_it_is_possible() -> None:
     assert "possible deadlock" in found
     assert "once such as this have all its places, all wait for ever" in found
     assert not _review(_spec(_making(_child(SMALL))), quota("q", limits={"workflows": 5}, onExceed="Warn"))
+
+
+def test_a_child_of_another_namespace_can_have_no_owner() -> None:
+    """Kubernetes removes an object whose owner is elsewhere, so the fix is another one."""
+    wide = pool("q", limits={"workflows": 1})
+    for owned in (False, True):
+        child = _making(_child(SMALL, namespace="other"), setOwnerReference=owned)
+        (found,) = _review(_spec(child), wide)
+        assert found.endswith(
+            "An owner is of the same namespace: create it there, with setOwnerReference: true"
+        )
 
 
 def test_quotas_that_do_not_count_both_are_no_danger() -> None:

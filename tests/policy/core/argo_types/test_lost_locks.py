@@ -79,6 +79,38 @@ def test_nor_does_what_is_around_a_spec(kind: str, obj: JsonObject, path: str, f
     assert lost(obj, kind) == [(path, f"write it as {fix}")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "obj", "path", "fix"),
+    [
+        (
+            "WorkflowTemplate",
+            {"spec": {"workflowSpec": {"synchronization": BLOCK}}},
+            "spec.workflowSpec.synchronization",
+            "spec.synchronization",
+        ),
+        (
+            "Workflow",
+            {"spec": {"templates": [{"inline": {"synchronization": BLOCK}}]}},
+            f"{TEMPLATE}.inline.synchronization",
+            f"{TEMPLATE}.synchronization",
+        ),
+    ],
+)
+def test_a_whole_block_below_a_field_that_argo_drops_is_told(
+    kind: str, obj: JsonObject, path: str, fix: str
+) -> None:
+    """What is around it is dropped, and the lock with it."""
+    assert lost(obj, kind) == [(path, f"write it as {fix}")]
+
+
+def test_what_is_written_once_to_be_named_elsewhere_is_no_lost_lock() -> None:
+    """An anchor stands in a field that begins with x-, and counts where it is named."""
+    assert (
+        lost({"x-lock": BLOCK, "x-spec": {"synchronization": BLOCK}, "spec": {"synchronization": BLOCK}})
+        == []
+    )
+
+
 def test_an_empty_block_with_its_lists_beside_it_is_told() -> None:
     """A slip of the indentation, which YAML does not notice."""
     obj: JsonObject = {"spec": {"synchronization": None, "mutexes": [{"name": "a"}], "semaphores": [{}]}}
