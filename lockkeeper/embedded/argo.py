@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.embedded.lock_status import NO_LOCKS, lock_status
 from policy.cluster.errors import ClusterError
 from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
@@ -61,7 +62,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class SimulatedRun(msgspec.Struct):
-    """A Workflow on its way: which task is next, and which locks it holds."""
+    """A Workflow on its way: which task is next, and which locks it holds.
+
+    `told` is the step and the busy lock of which its status tells.
+    """
 
     namespace: str
     name: str
@@ -71,11 +75,17 @@ class SimulatedRun(msgspec.Struct):
     tasks: tuple[Task, ...]
     account: str = "default"
     next: int = -1
+    told: tuple[int, str] = (-1, "")
 
     @property
     def wanted(self) -> frozenset[str]:
         """The locks that the next step needs: the Workflow's own first, then each task's."""
         return self.whole if self.next < 0 else self.tasks[self.next].locks
+
+    @property
+    def locks(self) -> bool:
+        """Whether it takes any lock."""
+        return bool(self.whole) or any(each.locks for each in self.tasks)
 
 
 class Locks:
@@ -96,6 +106,10 @@ class Locks:
             self.held[name] = self.held.get(name, 0) + 1
             self.most[name] = max(self.most.get(name, 0), self.held[name])
         return True
+
+    def busy(self, names: Iterable[str]) -> str:
+        """Return a lock of these that is not to be had, "" where there is none."""
+        return next((each for each in sorted(names) if self.held.get(each, 0) >= self._limit_of(each)), "")
 
     def give_back(self, names: Iterable[str]) -> None:
         """Free locks that were taken."""
@@ -186,6 +200,8 @@ class SimulatedArgo:
         while granted is not None:
             self._proceed(granted)
             granted = self._next_granted()
+        for run in self.locks.waiting:
+            self._tell(run, self.locks.busy(run.wanted))
 
     def _next_granted(self) -> SimulatedRun | None:
         for run in sorted(self.locks.waiting, key=lambda each: each.order):
@@ -200,6 +216,7 @@ class SimulatedArgo:
             self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
             self._advance(run)
             return
+        self._tell(run, "")
         task = run.tasks[run.next]
         if task.child is not None:
             child = self._create(task.child, run.namespace, f"{SERVICE_ACCOUNT}{run.namespace}:{run.account}")
@@ -237,13 +254,32 @@ class SimulatedArgo:
         self.locks.give_back(parent.tasks[parent.next].locks)
         self._advance(parent)
 
+    def _tell(self, run: SimulatedRun, busy: str) -> None:
+        """Write which locks it holds, and for which one it waits, where that is news."""
+        if not run.locks or run.told == (run.next, busy):
+            return
+        run.told = run.next, busy
+        node = f"{run.name}-{run.next}" if run.next >= 0 else ""
+        status = lock_status(
+            workflow=f"{run.namespace}/{run.name}",
+            whole=run.whole if node else (),
+            node=node,
+            held=run.wanted if node and not busy else (),
+            busy=busy,
+            at=_stamp(self._clock()),
+        )
+        self._patch(run, {"status": status})
+
     def _mark(self, run: SimulatedRun, phase: str, times: JsonObject) -> None:
         """Write phase, labels and times, as the controller does with every change."""
         completed = "false" if phase == "Running" else "true"
         patch: JsonObject = {
             "metadata": {"labels": {well_known.PHASE: phase, well_known.COMPLETED: completed}},
-            "status": {"phase": phase, **times},
+            "status": {"phase": phase, **times, **(NO_LOCKS if run.locks else {})},
         }
+        self._patch(run, patch)
+
+    def _patch(self, run: SimulatedRun, patch: JsonObject) -> None:
         try:
             self._cluster.patch(WORKFLOWS, run.name, MergePatch(patch), namespace=run.namespace)
         except ClusterError:

@@ -9,8 +9,10 @@ from threading import Thread
 import pytest
 
 from lockkeeper.embedded.argo import Locks, SimulatedArgo, plan_run
+from lockkeeper.locks.live_locks import live_traces
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch
+from policy.core.lock_queues.lock_queues import LockQueue, lock_queues
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.patience import PATIENCE
@@ -110,6 +112,10 @@ class ByHand:
                 found[str(metadata["name"])] = status["phase"]
         return found
 
+    def lock_queues(self) -> tuple[LockQueue, ...]:
+        """Return the locks as `lockkeeper locks` reads them."""
+        return lock_queues(live_traces(self.store, "", lambda: NOON), self.limits.get)
+
 
 @pytest.fixture
 def hand(store: MemoryCluster) -> ByHand:
@@ -208,7 +214,7 @@ def test_other_objects_only_take_their_time(hand: ByHand, manifest: str) -> None
 def test_a_lock_of_the_whole_workflow_keeps_it_from_starting(hand: ByHand) -> None:
     """It is taken before the start and given back at the end."""
     hand.give(*(add(hand.store, name, whole=ONE) for name in "ab"))
-    assert hand.phases() == {"a": "Running"}
+    assert hand.phases() == {"a": "Running", "b": "Pending"}
     hand.turn()
     assert hand.phases() == {"a": "Succeeded", "b": "Running"}
     assert hand.argo.locks.most == {NAME: 1}
@@ -241,13 +247,32 @@ def test_a_lock_that_is_not_defined_is_never_granted(hand: ByHand) -> None:
     unknown: JsonObject = {"mutexes": [{"name": "other"}]}
     hand.give(add(hand.store, "a", whole=unknown), add(hand.store, "b"))
     hand.turn()
-    assert hand.phases() == {"b": "Succeeded"}
+    assert hand.phases() == {"a": "Pending", "b": "Succeeded"}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_holders_and_waiters_are_in_the_status(hand: ByHand, whole: bool) -> None:  # noqa: FBT001 - a parameter
+    """So `lockkeeper locks`, the page and the controller see them as those of Argo."""
+    for name in "ab":
+        made = add(hand.store, name, whole=ONE) if whole else add(hand.store, name, template("t", ONE))
+        hand.give(made)
+    node = "" if whole else "{}-0"
+    [queue] = hand.lock_queues()
+    assert (queue.lock, queue.limit) == (NAME, 1)
+    assert [(each.workflow.name, each.held.node) for each in queue.holders] == [("a", node.format("a"))]
+    assert [(each.workflow.name, each.waits.node) for each in queue.waiters] == [("b", node.format("b"))]
+    hand.turn()
+    [queue] = hand.lock_queues()
+    assert [each.workflow.name for each in queue.holders] == ["b"]
+    assert queue.waiters == ()
+    hand.turn()
+    assert hand.lock_queues() == ()
 
 
 def test_waiters_look_again_without_an_event_when_a_limit_may_be_another(hand: ByHand) -> None:
     """A policy was edited, or a window opened: nothing about a Workflow tells of that."""
     hand.give(*(add(hand.store, name, whole=ONE) for name in "ab"))
-    assert hand.phases() == {"a": "Running"}
+    assert hand.phases() == {"a": "Running", "b": "Pending"}
     hand.limits[NAME] = 2
     hand.argo._start_new()
     assert hand.phases() == {"a": "Running", "b": "Running"}
