@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Final, TextIO
+from typing import Final
 
 from lockkeeper.cli.commands import COMMANDS
-from lockkeeper.process.console import UsageError, print_message, reason_of
+from lockkeeper.process.console import UsageError, print_message, reason_of, write_to_nobody
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # The reader, such as `head`, has read enough.
-        _write_to_nobody(sys.stdout, sys.stderr)
+        write_to_nobody(sys.stdout, sys.stderr)
         return 0
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        _write_to_nobody(sys.stdout)
+        write_to_nobody(sys.stdout)
         print_message(f"the output cannot be written: {reason_of(error)}")
         return _USAGE
     return code
@@ -88,13 +88,6 @@ def _prepare_output() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it lasts as long as we do
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
-
-
-def _write_to_nobody(*streams: TextIO) -> None:
-    """Drop what is still to be written: flushing it at the end would fail once more."""
-    nobody = os.open(os.devnull, os.O_WRONLY)
-    for stream in streams:
-        os.dup2(nobody, stream.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

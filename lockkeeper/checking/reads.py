@@ -6,7 +6,14 @@ from typing import TypeVar
 import msgspec
 
 from lockkeeper.checking.facts import Gap, UnreadObject
-from policy.cluster.errors import ClusterError, Forbidden, NotFound, TooManyRequests, Unavailable
+from policy.cluster.errors import (
+    ClusterError,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 from policy.cluster.protocol import Resource
 
 _Read = TypeVar("_Read")
@@ -23,7 +30,7 @@ def attempt(read: Callable[[], _Read], wanted: str) -> _Read | UnreadObject:
     """Return what is read, or why it is not. Raises what concerns the whole cluster."""
     try:
         return read()
-    except (Unavailable, TooManyRequests):
+    except (Unavailable, TooManyRequests, Unauthorized):
         raise
     except NotFound as error:
         return UnreadObject(Gap.ABSENT, wanted, error.message)

@@ -17,7 +17,7 @@ from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.process.console import UsageError, aligned, as_json, utc_now
+from lockkeeper.process.console import UsageError, aligned, as_json, for_whoever_reads, utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
@@ -175,15 +175,16 @@ def _print_changes(changes: Iterable[str], *, otherwise: str = _ALL_IS_WELL) -> 
 
 
 def _show(report: Report, output: str) -> None:
-    if output == "json":
-        print(as_json(report))
-        return
-    if report.certificates:
-        print(aligned(table(report)))
-    for problem in report.problems:
-        print(f"wrong: {problem}")
-    for note in report.notes:
-        print(f"note: {note}")
+    with for_whoever_reads():
+        if output == "json":
+            print(as_json(report))
+            return
+        if report.certificates:
+            print(aligned(table(report)))
+        for problem in report.problems:
+            print(f"wrong: {problem}")
+        for note in report.notes:
+            print(f"note: {note}")
 
 
 def _given_names(arguments: argparse.Namespace) -> tuple[str, ...]:

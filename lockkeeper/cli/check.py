@@ -10,8 +10,8 @@ from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.checking.results import State
 from lockkeeper.checking.tls_probe import probe
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.process.console import UsageError, as_json, utc_now
-from policy.cluster.errors import TooManyRequests, Unavailable
+from lockkeeper.process.console import UsageError, as_json, for_whoever_reads, utc_now
+from policy.cluster.errors import TooManyRequests, Unauthorized, Unavailable
 
 EXAMPLES = """examples:
   lockkeeper check                                         the cluster of kubectl; in a Pod that of the Pod
@@ -47,13 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
         try:
             facts = gatherer.gather()
-        except (Unavailable, TooManyRequests) as error:
+        except (Unavailable, TooManyRequests, Unauthorized) as error:
             raise UsageError(error.message) from error
     judgements = check_installation(facts)
     if nothing_seen(facts):
         raise UsageError(f"nothing of the cluster may be seen: {judgements[0].message}; and so on")
-    if arguments.output == "json":
-        print(as_json(judgements))
-    else:
-        print(table(judgements))
+    with for_whoever_reads():
+        print(as_json(judgements) if arguments.output == "json" else table(judgements))
     return 1 if any(each.state in _FINDINGS for each in judgements) else 0

@@ -11,7 +11,7 @@ from lockkeeper.lint.reading import LintObjects, lint_objects
 from lockkeeper.manifests.reading import Inputs, read_inputs
 from lockkeeper.options.command_options import Once, add_argo_version, add_output, print_values
 from lockkeeper.options.file_options import add_file_options, counting_in, existing_policies, nothing_in
-from lockkeeper.process.console import UsageError, print_message
+from lockkeeper.process.console import UsageError, for_whoever_reads, print_message
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
 
 EXAMPLES = """examples:
@@ -70,14 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
     report = _report(inputs, objects, lint(objects, arguments.argo_version, stored=stored))
     if not (report.unreadable or arguments.allow_empty):
         _refuse_empty(objects, arguments)
-    for each in counting_in(inputs.manifests, arguments.namespace):
-        print_message(each)
-    if arguments.output in FOR_PROGRAMS:
-        print(written(report, arguments.output, strict=arguments.strict), end="")
-    elif arguments.output == "table":
-        print(table(report), end="")
-    else:
-        print_values(report.findings, arguments.output)
+    with for_whoever_reads():
+        for each in counting_in(inputs.manifests, arguments.namespace):
+            print_message(each)
+        if arguments.output in FOR_PROGRAMS:
+            print(written(report, arguments.output, strict=arguments.strict), end="")
+        elif arguments.output == "table":
+            print(table(report), end="")
+        else:
+            print_values(report.findings, arguments.output)
     if report.unreadable:
         return 2
     return 1 if report.errors or (arguments.strict and report.findings) else 0

@@ -8,7 +8,7 @@ from datetime import timedelta
 from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, queued, queued_text, shown, table
 from lockkeeper.options.command_options import add_kubeconfig, add_output, option_type, reach
-from lockkeeper.process.console import UsageError, as_json, utc_now
+from lockkeeper.process.console import UsageError, as_json, for_whoever_reads, utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration
@@ -78,12 +78,13 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     stuck = live_deadlocks(found)
     now = utc_now()
     held = queued(cluster, arguments.namespace)
-    if arguments.output == "json":
-        print(as_json(shown(found, stuck, now, queued=held)))
-    else:
-        print(table(found, stuck, now))
-        if held:
-            print(f"\n{queued_text(held)}")
+    with for_whoever_reads():
+        if arguments.output == "json":
+            print(as_json(shown(found, stuck, now, queued=held)))
+        else:
+            print(table(found, stuck, now))
+            if held:
+                print(f"\n{queued_text(held)}")
     return 1 if stuck or any(each.poisoned for each in found) else 0
 
 

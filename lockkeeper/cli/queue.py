@@ -9,13 +9,14 @@ import msgspec
 
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
 from lockkeeper.options.view_options import add_namespaces, printed, read_roots, readable_namespace, show
-from lockkeeper.process.console import utc_now
+from lockkeeper.process.console import UsageError, utc_now
 from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
 from lockkeeper.views.terminal import Terminal
-from policy.cluster.protocol import Cluster
+from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, Cluster
 from policy.core.cluster_view.view import ClusterView, RunningRow, WaitingRow
 from policy.core.quota.accounts import Root
 from policy.service.reading.cluster_views import cluster_view
+from policy.sources.schema_check import did_you_mean
 
 EXAMPLES = """examples:
   lockkeeper queue -n team-etl
@@ -36,9 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", default="", metavar="NAME", help="only the Workflows of this user")
     parser.add_argument(
         "--sort",
-        type=Sort,
-        choices=list(Sort),
-        default=Sort.POSITION,
+        choices=[each.value for each in Sort],
+        default=Sort.POSITION.value,
         help="order of those that wait (default %(default)s)",
     )
     add_output(parser, "wide", "json", "yaml", "name")
@@ -64,6 +64,8 @@ def _text(
     """Return the queue as it is now."""
     roots = read_roots(cluster, arguments.namespace, clock)
     view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
+    if arguments.pool and not arguments.namespace:
+        _check_pool(view, arguments.pool)
     shown = _selected(view, arguments)
     rows: tuple[WaitingRow, ...] | tuple[RunningRow, ...]
     rows = shown.running if arguments.running else shown.waiting
@@ -76,6 +78,17 @@ def _text(
     return printed(arguments.output, rows, names) or table
 
 
+def _check_pool(view: ClusterView, name: str) -> None:
+    """Refuse to show an empty queue of a pool that does not exist.
+
+    Raises:
+        UsageError: there is no such pool; the nearest is named.
+    """
+    pools = [each.name for each in view.quotas if each.kind == CLUSTER_WORKFLOW_QUOTAS.kind]
+    if name not in pools:
+        raise UsageError(f"there is no pool {name}{did_you_mean(name, pools)}")
+
+
 def _selected(view: ClusterView, arguments: argparse.Namespace) -> ClusterView:
     """Return the view of those that are asked for, in the order that is asked for."""
     root = str(Root.of_pool(arguments.pool)) if arguments.pool else ""
@@ -85,6 +98,6 @@ def _selected(view: ClusterView, arguments: argparse.Namespace) -> ClusterView:
 
     return msgspec.structs.replace(
         view,
-        waiting=tuple(sorted_rows([each for each in view.waiting if wanted(each)], arguments.sort)),
+        waiting=tuple(sorted_rows([each for each in view.waiting if wanted(each)], Sort(arguments.sort))),
         running=tuple(each for each in view.running if wanted(each)),
     )

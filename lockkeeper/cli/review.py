@@ -16,7 +16,7 @@ from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.reading import Inputs, read_inputs, unread
 from lockkeeper.options.command_options import add_output, add_policies, option_type, print_values
 from lockkeeper.options.file_options import add_file_options, existing_policies, nothing_in
-from lockkeeper.process.console import UsageError, print_message, utc_now
+from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, utc_now
 from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows, time_with_zone
 from lockkeeper.reviewing.object_review import ReviewedManifest, review_manifest
 from lockkeeper.reviewing.review_report import policy_report, review_report
@@ -141,15 +141,16 @@ def _print(
 ) -> int:
     """Print in the format asked for; return the exit code."""
     reviewed = [each for _, each in pairs]
-    if arguments.output in FOR_PROGRAMS:
-        print(written(report, arguments.output, strict=arguments.strict), end="")
-    else:
-        for each in report.about_files:
-            print_message(line_of(each))
-        if arguments.output != "table":
-            print_values(reviewed, arguments.output)
-        elif pairs:
-            print(review_table(pairs, arguments.show), end="")
+    with for_whoever_reads():
+        if arguments.output in FOR_PROGRAMS:
+            print(written(report, arguments.output, strict=arguments.strict), end="")
+        else:
+            for each in report.about_files:
+                print_message(line_of(each))
+            if arguments.output != "table":
+                print_values(reviewed, arguments.output)
+            elif pairs:
+                print(review_table(pairs, arguments.show), end="")
     if report.unreadable:
         return 2
     return 1 if report.errors or (arguments.strict and report.findings) else 0

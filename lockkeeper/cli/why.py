@@ -72,6 +72,6 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
 def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
     """Return the sentence for a name that does not exist, with the nearest that does."""
     return (
-        f"{not_found(cluster, namespace, name)}. One that was refused was never stored: the answer to its "
-        "create has the reasons, and lockkeeper review FILE tells them again"
+        f"{not_found(cluster, namespace, name)} (one that was refused was never stored: the answer to its "
+        "create has the reasons, and lockkeeper review FILE tells them again)"
     )

@@ -57,8 +57,8 @@ def _as_a_cluster(kubeconfig: Path | None, workflows: Path | None) -> str:
     """Return what to try with kubectl and our own commands, where there is a kubeconfig."""
     if kubeconfig is None:
         return ""
-    file = quote(str(kubeconfig))
-    first = "FILE" if workflows is None else quote(str(workflows))
+    file = quote(str(kubeconfig.absolute()))
+    first = "FILE" if workflows is None else quote(str(workflows.absolute()))
     return (
         "\nThis is a cluster to try, with an API of its own:\n"
         f"  export KUBECONFIG={file}\n"

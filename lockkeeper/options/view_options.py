@@ -11,7 +11,7 @@ import msgspec
 
 from lockkeeper.process.console import UsageError, as_json
 from lockkeeper.process.yaml_output import as_yaml
-from policy.cluster.errors import ClusterError, Forbidden
+from policy.cluster.errors import ClusterError, Forbidden, Unauthorized
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOW_QUOTAS, Cluster, Listing, Resource
 from policy.core.objects.json_patch import JsonObject
@@ -102,6 +102,8 @@ def read_roots(cluster: Cluster, namespace: str, clock: Callable[[], datetime]) 
     reader = ClusterReader(cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock)
     try:
         return LiveRoots(reader.read(namespace))
+    except Unauthorized as error:
+        raise UsageError(f"the cluster cannot be read: {error.message}") from error
     except Forbidden as error:
         advice = "" if namespace else "; with -n NAMESPACE the rights in that namespace are enough"
         raise UsageError(f"the cluster cannot be read: {error.message}{advice}") from error

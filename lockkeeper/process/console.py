@@ -3,10 +3,11 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TextIO
 
 _ERROR_LEVEL: Final = b'"level":"error"'
 
@@ -36,6 +37,23 @@ def url_of(host: str, port: int) -> str:
 def print_message(message: str) -> None:
     """Print one line for a person on standard error."""
     print(f"lockkeeper: {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def for_whoever_reads() -> Iterator[None]:
+    """Write findings: a reader that has read enough, such as `head`, does not change the exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        write_to_nobody(sys.stdout, sys.stderr)
+
+
+def write_to_nobody(*streams: TextIO) -> None:
+    """Drop what is still to be written: flushing it at the end would fail once more."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nobody, stream.fileno())
 
 
 def reason_of(error: OSError) -> str:

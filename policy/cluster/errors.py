@@ -6,6 +6,7 @@ ClusterError
 ├── Conflict         409, the object changed: read it again
 ├── Invalid          422, the object or patch is wrong (a failed JSON Patch `test` too)
 ├── Forbidden        403, RBAC or admission refused it
+│   └── Unauthorized 401, it is not known who asks
 ├── Gone             410, the watch version is too old: list again
 ├── TooManyRequests  429, try again later
 │   └── TooManyCreates  a ledger holds as many pending creates as it may
@@ -53,6 +54,12 @@ class Forbidden(ClusterError):  # noqa: N818 - as above
     """Access control or admission refused the request."""
 
     code = 403
+
+
+class Unauthorized(Forbidden):
+    """The server does not know who asks: no rights help, but a login."""
+
+    code = 401
 
 
 class Gone(ClusterError):  # noqa: N818 - as above

@@ -21,6 +21,7 @@ from policy.cluster.errors import (
     Invalid,
     NotFound,
     TooManyRequests,
+    Unauthorized,
     Unavailable,
 )
 from policy.cluster.kube.answers import failure
@@ -248,7 +249,7 @@ def test_lines_are_put_together_from_any_pieces() -> None:
     ("code", "reason", "error"),
     [
         (400, "BadRequest", Invalid),
-        (401, "Unauthorized", Forbidden),
+        (401, "Unauthorized", Unauthorized),
         (403, "Forbidden", Forbidden),
         (404, "NotFound", NotFound),
         (409, "AlreadyExists", AlreadyExists),
@@ -269,7 +270,15 @@ def test_each_refusal_is_the_error_that_callers_tell_apart(
     """By the status and, where two share one, by the reason; the server's own words are kept."""
     found = failure(code, msgspec.json.encode(_status(code, reason)))
     assert type(found) is error
-    assert found.message == f"because (HTTP {code})"
+    assert found.message.partition(": ")[0] == f"because (HTTP {code})"
+
+
+def test_who_is_not_known_is_told_to_log_in() -> None:
+    """No right that he asks for would help."""
+    assert failure(401, b"").message == (
+        "no reason given (HTTP 401): the cluster does not know who asks: log in again, or correct the user "
+        "of the context"
+    )
 
 
 def test_an_answer_that_is_no_status_is_shown_as_it_is() -> None:

@@ -13,6 +13,7 @@ from policy.cluster.errors import (
     Invalid,
     NotFound,
     TooManyRequests,
+    Unauthorized,
     Unavailable,
 )
 from policy.cluster.protocol import EventType, Item_co, Selection, Shape, Unread, WatchEvent
@@ -22,7 +23,7 @@ from policy.core.objects.json_patch import JsonObject
 SUCCESSES: Final = range(200, 300)
 _CLIENT_ERRORS: Final = range(400, 500)
 _BY_CODE: Final[dict[int, type[ClusterError]]] = {
-    401: Forbidden,
+    401: Unauthorized,
     403: Forbidden,
     404: NotFound,
     408: Unavailable,
@@ -31,6 +32,7 @@ _BY_CODE: Final[dict[int, type[ClusterError]]] = {
     429: TooManyRequests,
 }
 """All other 4xx mean that the request itself is wrong; everything else, that the outcome is unknown."""
+_LOGIN: Final = "the cluster does not know who asks: log in again, or correct the user of the context"
 _EXCERPT: Final = 300
 """How much of an answer that is no Status is shown, in characters."""
 _Wanted = TypeVar("_Wanted")
@@ -175,6 +177,8 @@ def failure(code: int, body: bytes) -> ClusterError:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         status = _ErrorStatus(body[:_EXCERPT].decode(errors="replace"))
     message = f"{status.message or 'no reason given'} (HTTP {code})"
+    if code == Unauthorized.code:
+        return Unauthorized(f"{message}: {_LOGIN}")
     if status.reason == "AlreadyExists":
         return AlreadyExists(message)
     return _BY_CODE.get(code, Invalid if code in _CLIENT_ERRORS else Unavailable)(message)

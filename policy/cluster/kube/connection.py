@@ -5,6 +5,7 @@ configuration, authentication with its renewals, proxies, TLS and the pool of co
 receives bytes; the client's models are slow, and know nothing of our kinds.
 """
 
+import logging
 import os
 import ssl
 from collections.abc import Iterator
@@ -179,6 +180,25 @@ class KubeTransport:
             raise Unavailable(f"{server} cannot be reached: {why_unanswered(error)}") from error
 
 
+class _ClientErrors(logging.Handler):
+    """What the client only logs, and goes on: a program for credentials is not there, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def __enter__(self) -> None:
+        logging.getLogger().addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text in one line."""
+        text = " ".join(record.getMessage().split())
+        self.texts.append(text.partition("] ")[2] if text.startswith("[Errno") else text)
+
+
 def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
     """Return a connection as a kubeconfig has it; with None as kubectl finds it, or a Pod in its cluster.
 
@@ -187,16 +207,20 @@ def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
     """
     settings = cluster_settings(kubeconfig, context, environment=os.environ, home=Path.home())
     configuration = Configuration()
+    logged = _ClientErrors()
     try:
         if settings.config is None:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # is untyped
         else:
-            load_kube_config_from_dict(  # type: ignore[no-untyped-call] # is untyped, too
-                settings.config, client_configuration=configuration, persist_config=False
-            )
+            with logged:
+                load_kube_config_from_dict(  # type: ignore[no-untyped-call] # is untyped, too
+                    settings.config, client_configuration=configuration, persist_config=False
+                )
     # The client takes the fields of a kubeconfig as they are; those of wrong types fail somewhere in it.
     except (ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ClusterSettingsError(settings.source, " ".join(str(error).split())) from error
+    if logged.texts:
+        raise ClusterSettingsError(settings.source, f"there are no credentials: {logged.texts[0]}")
     configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
     return KubeTransport(
         client=ApiClient(configuration),

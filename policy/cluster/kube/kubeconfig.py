@@ -20,6 +20,8 @@ _PATHS: Final = {
     "users": ("user", ("client-certificate", "client-key", "tokenFile")),
 }
 """Fields with paths, which are relative to the file that they stand in."""
+_SECURE: Final = ("certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify")
+"""Fields of a cluster with which kubectl takes an address without a scheme for one of https."""
 _POD_SERVICE: Final = "KUBERNETES_SERVICE_HOST"
 
 
@@ -150,6 +152,9 @@ def _with_paths(entry: _Config, name: str, folder: Path) -> _Config:
     inner = entry.get(part)
     if not isinstance(inner, dict):
         return entry
+    server = inner.get("server")
+    if name == "clusters" and isinstance(server, str) and "://" not in server:
+        inner = {**inner, "server": f"{'https' if any(map(inner.get, _SECURE)) else 'http'}://{server}"}
     changed = {**inner, **{key: _path(inner[key], folder) for key in fields if inner.get(key)}}
     plugin = inner.get("exec")
     if isinstance(plugin, dict) and "/" in str(plugin.get("command")):

@@ -56,3 +56,20 @@ def test_the_controller_tells_it_too(lockkeeper: Lockkeeper) -> None:
     finished = lockkeeper("controller", "--lease-namespace", "x", "--port", "0")
     assert (finished.code, finished.err.count("\n")) == (2, 1)
     assert f"{lockkeeper.home}/.kube/config: there is no such file" in finished.err
+
+
+def test_a_program_for_credentials_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The client would log it in its own form, and ask without credentials."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+        "users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: no-login}}}]\n"
+        "contexts: [{name: blue, context: {cluster: c, user: u}}]\ncurrent-context: blue\n"
+    )
+    assert main(["status", "--kubeconfig", str(file)]) == 2
+    assert capsys.readouterr().err == (
+        f"lockkeeper: no cluster can be reached with the settings of {file}: there are no credentials: No "
+        "such file or directory: 'no-login'\n"
+    )

@@ -73,7 +73,7 @@ def test_queue_shows_who_waits_and_who_runs(show: Show) -> None:
         "b2",
     ]
     assert [line.split()[2] for line in show(queue, "--user", "bea").splitlines()[1:]] == ["b2"]
-    assert show(queue, "--pool", "other") == "nothing waits\n"
+    assert show(queue, "--user", "nobody") == "nothing waits\n"
     assert [line.split()[1] for line in show(queue, "--running").splitlines()[1:]] == ["a1", "a2"]
     assert show(queue, "-n", "b", "-o", "name").split() == ["workflow/b1", "workflow/b2"]
 
@@ -141,8 +141,25 @@ def test_a_name_that_does_not_exist_gets_the_nearest(show: Show) -> None:
     """Most are typed wrongly."""
     with pytest.raises(UsageError) as error:
         show(why, "b22", "-n", "b")
-    assert "there is no Workflow b22 in b" in str(error.value)
-    assert '"b2"' in str(error.value)
+    assert str(error.value).startswith(
+        'there is no Workflow b22 in b; did you mean "b2"? (one that was refused '
+    )
+
+
+def test_a_pool_that_does_not_exist_has_no_empty_queue(show: Show) -> None:
+    """It would look like one in which nothing waits; the nearest is named, as for a Workflow."""
+    with pytest.raises(UsageError) as error:
+        show(queue, "--pool", "dat")
+    assert str(error.value) == 'there is no pool dat; did you mean "data"?'
+
+
+def test_an_order_that_there_is_not_is_told_with_those_there_are(
+    show: Show, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of the command line."""
+    with pytest.raises(SystemExit):
+        show(queue, "--sort", "size")
+    assert "'size' (choose from 'position', 'age', 'priority', 'tasks')" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "arguments"), [(status, ()), (queue, ()), (why, ("a3", "-n", "a"))])

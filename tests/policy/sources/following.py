@@ -21,6 +21,7 @@ from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.documents import Document
 from policy.sources.last_good_objects import Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds
+from tests.patience import PATIENCE
 
 RESOURCES = (
     WORKFLOW_QUOTAS,
@@ -61,38 +62,38 @@ class Following:
     def until(self, holds: Callable[[tuple[Document, ...]], bool]) -> bool:
         """Wait until the documents in force satisfy a condition."""
         with self._said:
-            return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), 5)
+            return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), PATIENCE)
 
     def until_verdict(self, name: str, *, wrong: bool) -> bool:
         """Wait until a policy has a verdict."""
         with self._said:
             return self._said.wait_for(
-                lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, 5
+                lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, PATIENCE
             )
 
     def until_known(self, name: str, holds: Callable[[Verdict], bool]) -> bool:
         """Wait until the latest verdict on a policy satisfies a condition."""
         with self._said:
             return self._said.wait_for(
-                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), 5
+                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), PATIENCE
             )
 
     def until_troubled(self, text: str) -> bool:
         """Wait until this went wrong."""
         with self._said:
-            return self._said.wait_for(lambda: text in self.troubles, 5)
+            return self._said.wait_for(lambda: text in self.troubles, PATIENCE)
 
     def stop(self) -> None:
         """End it, and see that it ends."""
         self.source.stop()
-        self.thread.join(5)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
     def until_left_out(self, kind: str, namespace: str, count: int) -> bool:
         """Wait until so many objects are left out."""
         with self._said:
             return self._said.wait_for(
-                lambda: getattr(self.extent.left_out.get((kind, namespace)), "count", 0) == count, 5
+                lambda: getattr(self.extent.left_out.get((kind, namespace)), "count", 0) == count, PATIENCE
             )
 
     def _change(self, gathered: GatheredDocuments) -> None:

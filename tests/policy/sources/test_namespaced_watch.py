@@ -30,6 +30,7 @@ from policy.core.objects.workflow import DEFAULTS_KEY, TemplateObject
 from policy.core.policy_kinds.kinds import ConfigMap, WorkflowQuota
 from policy.sources.documents import Document
 from policy.sources.namespace_bounds import PortionBound, PortionBounds
+from tests.patience import PATIENCE
 from tests.policy.sources.following import Following, config_map, limits, lock_policy, quota
 
 FEW = PortionBounds(PortionBound(2, 1 << 20, "objects"), PortionBound(3, 1 << 20, "keys"), again=0.0)
@@ -76,7 +77,7 @@ class Gated(MemoryCluster):
         pages = list(super().pages_as(selection, shape))
         if selection.resource == WORKFLOW_TEMPLATES and selection.namespace == self.slow:
             self.asked.set()
-            assert self.may_go.wait(5)
+            assert self.may_go.wait(PATIENCE)
         yield from pages
 
 
@@ -155,7 +156,7 @@ def test_a_namespace_that_becomes_governed_is_read_before_its_policy_is_in_force
     """No decision is made on half of its templates; what changes while it is read is not lost."""
     cluster.slow = "team-b"
     cluster.create(WORKFLOW_QUOTAS, {**quota("b", 1), "metadata": {"name": "b"}}, namespace="team-b")
-    assert cluster.asked.wait(5)
+    assert cluster.asked.wait(PATIENCE)
     cluster.patch(
         WORKFLOW_TEMPLATES, "old", MergePatch({"spec": {"entrypoint": "edited"}}), namespace="team-b"
     )

@@ -8,6 +8,7 @@ import argparse
 import random
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -53,23 +54,27 @@ class GatedLedgers:
         self._inner.cancel(request)
 
 
-def admission(policies: Path) -> Admission:
+def admission(
+    policies: Path, *, waits: bool = True, monotonic: Callable[[], float] = time.monotonic
+) -> Admission:
     """Build the application, in the worker."""
     snapshot = load_once(policies, DEFAULT_VERSION)
     metrics, log = Metrics(), Log(write=LineWriter(descriptor=sys.stdout.fileno()), clock=utc_now)
     cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
+    ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
     parts = Reviewing(
         snapshot=lambda: snapshot,
-        reservations=GatedLedgers(Ledgers(cluster=cluster, clock=utc_now, led=False), policies.parent / GATE),
+        reservations=GatedLedgers(ledgers, policies.parent / GATE) if waits else ledgers,
         clock=utc_now,
         stopwatch=time.perf_counter,
+        monotonic=monotonic,
         recorder=ReviewRecorder(metrics=metrics, log=log, joined=lambda *_: None),
     )
     return Admission(parts=parts, log=log, metrics=metrics, other=nothing_here)
 
 
-def main() -> int:
-    """Serve until stopped."""
+def serve(build: Callable[[Path], Admission]) -> int:
+    """Serve what is built until stopped."""
     parser = argparse.ArgumentParser()
     parser.add_argument("serve")
     parser.add_argument("--policies", type=Path)
@@ -79,7 +84,7 @@ def main() -> int:
     listener = bind(HOST, 0)
     paths, tls = loopback_certificate(given.certs, HOST)
     settings = ServerSettings(certificate=paths.cert, key=paths.key)
-    server = Server(settings=settings, listener=listener, build=lambda: admission(given.policies), tls=tls)
+    server = Server(settings=settings, listener=listener, build=lambda: build(given.policies), tls=tls)
     print_message(
         f"serving on https://{HOST}:{listener.getsockname()[1]}, CA certificate {paths.authority_cert}"
     )
@@ -87,4 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(admission))

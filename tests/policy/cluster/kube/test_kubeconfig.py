@@ -125,3 +125,20 @@ def test_without_any_file_the_one_that_was_looked_at_is_named(tmp_path: Path) ->
     )
     assert f"KUBECONFIG={tmp_path}/a:{tmp_path}/b" in _why(tmp_path, KUBECONFIG=f"{tmp_path}/a:{tmp_path}/b")
     assert _why(tmp_path, kubeconfig=tmp_path / "x").endswith("/x: there is no such file")
+
+
+@pytest.mark.parametrize(
+    ("more", "scheme"),
+    [
+        ({}, "http"),
+        ({"certificate-authority-data": "eA=="}, "https"),
+        ({"insecure-skip-tls-verify": "y"}, "https"),
+    ],
+)
+def test_an_address_without_a_scheme_is_one_of_kubectl(
+    tmp_path: Path, more: dict[str, str], scheme: str
+) -> None:
+    """With what is said about TLS it is https."""
+    file = _write(tmp_path / "k", "a", current="a", **more)
+    file.write_text(file.read_text().replace("https://k", "cluster:6443"))
+    assert _servers(_settings(tmp_path, kubeconfig=file)) == {"a": f"{scheme}://cluster:6443"}
