@@ -302,18 +302,14 @@ def test_names_of_any_script_are_written_on_any_terminal(lockkeeper: Lockkeeper,
         )
 
 
-@pytest.mark.parametrize(
-    ("spec", "code"), [("{entrypoint: gone, templates: []}", 1), ("{parallelism: x}", 1)]
-)
-def test_a_reader_that_has_read_enough_changes_no_verdict(
-    lockkeeper: Lockkeeper, tmp_path: Path, spec: str, code: int
-) -> None:
+def test_a_reader_that_has_read_enough_changes_no_verdict(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """`set -o pipefail; lockkeeper lint ... | head` passes nothing that is wrong."""
-    workflow = f"apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: a}}\nspec: {spec}\n"
-    (tmp_path / "a.yaml").write_text(workflow)
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: a}\nspec: {parallelism: x}\n"
+    )
     for command in (("lint",), ("review", "--policies", POLICIES)):
         finished = lockkeeper.with_closed_output(*command, tmp_path / "a.yaml")
-        assert (finished.code, finished.err) == (code, "")
+        assert (finished.code, finished.err) == (1, "")
 
 
 @pytest.mark.parametrize("arguments", [("lint", "nowhere"), ("locks", "--kubeconfig", "nowhere")], ids=str)
