@@ -65,7 +65,7 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
     if not seen.held:
         argo = read_argo_limit(cluster, namespace) if seen.waits_in_argo else None
         return story_of_other(seen, clock(), locks=tuple(lock_sentences(cluster, seen, clock)), argo=argo)
-    roots = read_roots(cluster, namespace, clock)
+    roots = read_roots(cluster, namespace, clock, starts=True)
     return story_of_queued(roots, seen.metadata.uid) or story_of_other(seen, roots.reading.at)
 
 

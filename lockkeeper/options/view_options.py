@@ -93,15 +93,17 @@ def show(arguments: argparse.Namespace, text: Callable[[], str]) -> int:
     return 0
 
 
-def read_roots(cluster: Cluster, namespace: str, clock: Callable[[], datetime]) -> LiveRoots:
-    """Return the quota roots of a cluster, read once.
+def read_roots(
+    cluster: Cluster, namespace: str, clock: Callable[[], datetime], *, starts: bool = False
+) -> LiveRoots:
+    """Return the quota roots of a cluster, read once; with `starts`, what these are expected by, too.
 
     Raises:
         UsageError: the cluster does not answer, or refuses.
     """
     reader = ClusterReader(cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock)
     try:
-        return LiveRoots(reader.read(namespace))
+        return LiveRoots(reader.read(namespace, lengths=starts))
     except Unauthorized as error:
         raise UsageError(f"the cluster cannot be read: {error.message}") from error
     except Forbidden as error:

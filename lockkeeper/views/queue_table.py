@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from lockkeeper.views.terminal import Terminal, age, lines
+from policy.core.cluster_view.start_sentences import waits_for
 from policy.core.cluster_view.view import ClusterView, RunningRow, WaitingRow
 from policy.core.values.amounts import UNLIMITED_WORD
 
@@ -16,6 +17,7 @@ _WAITING: Final = (
     "TASKS",
     "AHEAD",
     "AGE",
+    "STARTS IN",
     "REASON",
     "BLOCKED BY",
 )
@@ -70,6 +72,7 @@ def _waiting(row: WaitingRow, view: ClusterView, *, wide: bool) -> tuple[str, ..
         _tasks(row.tasks),
         str(row.ahead),
         age(row.since, view.at),
+        "-" if row.expected is None else waits_for(row.expected, view.at),
         str(row.reason),
         row.blocked_by or "-",
     )

@@ -62,6 +62,7 @@ EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
 STATUS: Final = "status"
 """The subresource that writes of a status go through, where a kind has it."""
 QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False)
+RUN_LENGTHS: Final = Resource("lockkeeper.dev", "v1alpha1", "runlengths", "RunLengths", namespaced=False)
 
 
 class EventType(StrEnum):

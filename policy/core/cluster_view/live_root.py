@@ -1,22 +1,54 @@
 """One quota root as it is now, and the rows of the view that its planner gives."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Final, Protocol
 
 import msgspec
 
 from policy.core.cluster_view.precedence import RootOrder
-from policy.core.cluster_view.view import RunningRow, WaitingRow
+from policy.core.cluster_view.run_lengths import AllSeries
+from policy.core.cluster_view.view import RunningRow, StartRange, WaitingRow
 from policy.core.queue import wait_messages
 from policy.core.queue.planner import Charge, Planner
 from policy.core.queue.positions import Position, positions
 from policy.core.quota.accounts import Root
 from policy.core.quota.usage_view import UsageView
+from policy.core.values.amounts import Limits
+
+_UNKNOWN: Final[Mapping[str, StartRange]] = {}
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One that has its slot: what it counts for, its series, and since when.
+
+    Where that is not `exact`, it may have waited before, and has had its slot since some time after that.
+    """
+
+    charge: Charge
+    series: AllSeries
+    since: datetime
+    exact: bool = True
+
+
+class LimitsAhead(Protocol):
+    """The limits of a root as time passes."""
+
+    @property
+    def limits_until(self) -> datetime:
+        """Until when those in force stay as they are."""
+        ...
+
+    def put_limits(self, now: datetime, capacity: Limits | None) -> bool:
+        """Put those of another time in force."""
+        ...
 
 
 class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
     """A root whose planner has released what fits; `running` are all that have their slot by that.
 
-    `loads` are what those count for that had their slot before, the oldest first.
+    `loads` are what those count for that had their slot before, the oldest first. `slots` returns all that
+    have it now, and `series_of` the series of one that waits, by its uid. `limits` change under `capacity`.
     """
 
     root: Root
@@ -24,6 +56,10 @@ class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[RunningRow, ...]
     usage: UsageView
     loads: tuple[Charge, ...]
+    slots: Callable[[], Iterable[Slot]]
+    series_of: Callable[[str], AllSeries]
+    limits: LimitsAhead
+    capacity: Limits | None
 
     @property
     def order(self) -> RootOrder:
@@ -36,15 +72,22 @@ class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
         return next(found, None)
 
 
-def waiting_rows(live: LiveRoot, namespaces: Iterable[str]) -> list[WaitingRow]:
-    """Return those that wait in some namespaces of a root, each namespace in its order."""
+def waiting_rows(
+    live: LiveRoot, namespaces: Iterable[str], expected: Mapping[str, StartRange] = _UNKNOWN
+) -> list[WaitingRow]:
+    """Return those that wait in some namespaces of a root, each namespace in its order.
+
+    `expected` are the expected starts that are known, by uid.
+    """
     order = live.order
     return [
-        _row(live, each, order) for namespace in namespaces for each in positions(live.planner, namespace)
+        _row(live, each, order, expected.get(each.waiter.uid))
+        for namespace in namespaces
+        for each in positions(live.planner, namespace)
     ]
 
 
-def _row(live: LiveRoot, position: Position, order: RootOrder) -> WaitingRow:
+def _row(live: LiveRoot, position: Position, order: RootOrder, expected: StartRange | None) -> WaitingRow:
     waiter = position.waiter
     ahead = order.ahead(waiter.uid)
     return WaitingRow(
@@ -61,4 +104,5 @@ def _row(live: LiveRoot, position: Position, order: RootOrder) -> WaitingRow:
         message=wait_messages.reason(position, live.planner.pending.rules(waiter.namespace)),
         blocked_by=position.short[0].demand.source if position.short else "",
         root=str(live.root),
+        expected=expected,
     )

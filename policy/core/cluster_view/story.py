@@ -11,6 +11,8 @@ import msgspec
 from policy.core.cluster_view.live_root import LiveRoot
 from policy.core.cluster_view.options import Option, WhatIf, options
 from policy.core.cluster_view.precedence import Ahead, Precedence
+from policy.core.cluster_view.start_sentences import start_sentence
+from policy.core.cluster_view.view import StartRange
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Present, Read
 from policy.core.policies.argo_limits import ArgoLimit
@@ -123,6 +125,7 @@ class Story(msgspec.Struct, frozen=True, rename="camel"):
     position: int | None = None
     ahead: tuple[AheadRow, ...] = ()
     options: tuple[Option, ...] = ()
+    expected: StartRange | None = None
 
 
 _STATES: Final = {
@@ -135,8 +138,16 @@ _STATES: Final = {
 }
 
 
-def story_of_waiting(live: LiveRoot, position: Position, what_if: WhatIf, now: datetime) -> Story:
-    """Return the story of one that waits."""
+def story_of_waiting(
+    live: LiveRoot,
+    position: Position,
+    what_if: WhatIf,
+    now: datetime,
+    *,
+    expected: StartRange | None = None,
+    lengths_known: bool = False,
+) -> Story:
+    """Return the story of one that waits; `lengths_known`: it was asked when it may start."""
     waiter = position.waiter
     before = live.order.before(waiter.uid)
     rules = live.planner.pending.rules(waiter.namespace)
@@ -147,6 +158,8 @@ def story_of_waiting(live: LiveRoot, position: Position, what_if: WhatIf, now: d
         wait_messages.reason(position, rules),
         *_sentence_of_ahead(waiter.name, before),
     ]
+    if lengths_known and _STATES[position.reason] is StoryState.QUEUED:
+        sentences.append(start_sentence(expected, now))
     found = options(live, position, what_if, now)
     if position.short and not found:
         sentences.append(f"ask whoever may change {position.short[0].demand.source}")
@@ -161,6 +174,7 @@ def story_of_waiting(live: LiveRoot, position: Position, what_if: WhatIf, now: d
             for each in before
         ),
         options=tuple(found),
+        expected=expected,
     )
 
 

@@ -32,10 +32,18 @@ class QuotaRow(msgspec.Struct, frozen=True, rename="camel"):
         return PolicyName(self.kind, self.namespace, self.name)
 
 
+class StartRange(msgspec.Struct, frozen=True, rename="camel"):
+    """When a Workflow is expected to start: in six of ten cases from the `earliest` to the `latest` time."""
+
+    earliest: datetime
+    latest: datetime
+
+
 class WaitingRow(msgspec.Struct, frozen=True, rename="camel"):
     """A Workflow that waits: its position in its namespace, and how many of its root go `ahead` of it.
 
-    `blocked_by` names the quota that has not enough left, and is empty where another reason holds it.
+    `blocked_by` names the quota that has not enough left, and is empty where another reason holds it. Without
+    `expected` too little is known to say when it starts.
     """
 
     namespace: str
@@ -51,6 +59,7 @@ class WaitingRow(msgspec.Struct, frozen=True, rename="camel"):
     message: str
     blocked_by: str
     root: str
+    expected: StartRange | None = None
 
 
 class RunningRow(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,6 +13,7 @@ from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
     QUOTA_LEDGERS,
+    RUN_LENGTHS,
     WORKFLOW_QUOTAS,
     WORKFLOWS,
     Cluster,
@@ -21,6 +22,8 @@ from policy.cluster.protocol import (
     Selection,
     Unread,
 )
+from policy.cluster.stored_lengths import read_lengths
+from policy.core.cluster_view.run_lengths import RunLengths
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.conflicts import PolicyName
@@ -45,7 +48,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     `namespaces` are those whose Workflows were read, None where it is all of them. `figures` are those in the
     status of quotas. `unread` has a sentence for each thing that the caller may not read. Where
-    `knows_members` is False, a pool has members that are not known.
+    `knows_members` is False, a pool has members that are not known. `lengths` say how long runs take, None
+    where they were not read.
     """
 
     at: datetime
@@ -56,6 +60,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     figures: Mapping[PolicyName, QuotaFigures]
     knows_members: bool = True
     unread: tuple[str, ...] = ()
+    lengths: RunLengths | None = None
 
     def knows(self, namespace: str) -> bool:
         """Return whether the Workflows of a namespace were read."""
@@ -72,8 +77,8 @@ class ClusterReader:
         self._unread: list[str] = []
         self._knows_members = True
 
-    def read(self, namespace: str = "") -> Reading:
-        """Return what there is.
+    def read(self, namespace: str = "", *, lengths: bool = False) -> Reading:
+        """Return what there is; with the `lengths` of runs where starts are to be expected by them.
 
         Raises:
             ClusterError: the cluster does not answer, or does not let the caller read the Workflows.
@@ -94,6 +99,7 @@ class ClusterReader:
             ledgers=self._read_ledgers(),
             figures=_figures(objects),
             knows_members=self._knows_members,
+            lengths=self._lengths() if lengths else None,
             unread=tuple(self._unread),
         )
 
@@ -173,6 +179,16 @@ class ClusterReader:
                 "order of equal priorities may be another"
             )
             return {}
+
+    def _lengths(self) -> RunLengths | None:
+        try:
+            return read_lengths(self._cluster)
+        except Forbidden:
+            self._unread.append(
+                f"{RUN_LENGTHS.plural}: no right to read how long runs take, so no start is told; the "
+                "ClusterRole lockkeeper-pools gives that right"
+            )
+            return None
 
 
 def _members(snapshot: Snapshot, namespace: str, most: int | None = _FEW) -> set[str] | None:

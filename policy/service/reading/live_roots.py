@@ -1,11 +1,13 @@
 """The quota roots of a reading, each built as a leader has it: now, later, or under one change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from policy.core.cluster_view.live_root import LiveRoot
-from policy.core.cluster_view.view import RunningRow
+from policy.core.cluster_view.expected_starts import expected_starts
+from policy.core.cluster_view.live_root import LiveRoot, Slot
+from policy.core.cluster_view.run_lengths import AllSeries, series_of
+from policy.core.cluster_view.view import RunningRow, StartRange
 from policy.core.policies.conflicts import PolicyName
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policies.status_figures import QuotaFigures
@@ -25,6 +27,7 @@ class LiveRoots:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self._known: dict[Root, LiveRoot] = {}
+        self._expected: dict[Root, Mapping[str, StartRange]] = {}
 
     def of_namespace(self, namespace: str) -> LiveRoot:
         """Return the root of a namespace as it is now."""
@@ -32,6 +35,17 @@ class LiveRoots:
         known = self._known.get(root)
         if known is None:
             known = self._known[root] = self.build(root, self.reading.snapshot, self.reading.at)
+        return known
+
+    def expected(self, root: Root) -> Mapping[str, StartRange]:
+        """Return when those that wait in a root are expected to start, by uid, as far as enough is known."""
+        lengths, known = self.reading.lengths, self._expected.get(root)
+        if lengths is None:
+            return {}
+        if known is None:
+            live = self.build(root, self.reading.snapshot, self.reading.at)
+            known = expected_starts(live, lengths, self.reading.at)
+            self._expected[root] = known
         return known
 
     def members(self, root: Root, snapshot: Snapshot) -> set[str]:
@@ -94,12 +108,30 @@ class LiveRoots:
             (each for each in workflows if pending.get(each.uid) is None), key=lambda each: each.order
         )
         state.planner.plan(now)
+        had_slot = {each.uid for each in had}
+
+        def series(uid: str) -> AllSeries:
+            found = replaced.get(uid) or tracker.get(uid)
+            return series_of(found.namespace, found.name, found.refers_to) if found is not None else ()
+
+        def slots() -> Iterator[Slot]:
+            for each in workflows:
+                if pending.get(each.uid) is None:
+                    starts_now = each.held or each.uid not in had_slot
+                    since = now if starts_now else each.created
+                    exact = starts_now or each.holds is None
+                    yield Slot(state.load(each), series(each.uid), since, exact)
+
         return LiveRoot(
             root=root,
             planner=state.planner,
             running=tuple(_running(each, root) for each in workflows if pending.get(each.uid) is None),
             usage=state.view(),
             loads=tuple(state.load(each) for each in had),
+            slots=slots,
+            series_of=series,
+            limits=state,
+            capacity=self.capacity(root),
         )
 
     def _namespaces(self, snapshot: Snapshot) -> set[str]:

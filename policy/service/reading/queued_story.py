@@ -14,4 +14,12 @@ def story_of_queued(roots: LiveRoots, uid: str) -> Story | None:
     position = live.position(tracked.namespace, tracked.uid)
     if position is None:
         return None
-    return story_of_waiting(live, position, WorkflowWhatIf(roots, tracked), roots.reading.at)
+    what_if, expected = WorkflowWhatIf(roots, tracked), roots.expected(live.root).get(uid)
+    return story_of_waiting(
+        live,
+        position,
+        what_if,
+        roots.reading.at,
+        expected=expected,
+        lengths_known=roots.reading.lengths is not None,
+    )

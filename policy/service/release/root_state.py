@@ -254,8 +254,7 @@ class RootState:
             self.used[account] = self.used.get(account, ZERO) + weight
             if account.user and self.used[account] == ZERO:
                 del self.used[account]
-        left = self.running.get(load.namespace, ZERO) + weight
-        self.running[load.namespace] = left
+        left = self.running[load.namespace] = self.running.get(load.namespace, ZERO) + weight
         if left == ZERO:
             del self.running[load.namespace]
 
@@ -266,6 +265,11 @@ class RootState:
             running[load.namespace] = running.get(load.namespace, ZERO) + load.usage
         queues = {name: NamespaceQueue(counts) for name, counts in self.planner.pending.priorities().items()}
         return UsageView(dict(self.planner.headroom.used), queues, running)
+
+    @property
+    def limits_until(self) -> datetime:
+        """Until when the limits in force stay as they are."""
+        return self._in_force.until
 
     @property
     def lender(self) -> CompiledPool | None:

@@ -114,7 +114,16 @@ class ReadLabels(Read, frozen=True):
 
 
 prepare(LiveMetadata)
-_OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known.INSTANCE_ID})
+_OWN: Final = frozenset(
+    {
+        well_known.RESERVATION,
+        well_known.CHILD_OF,
+        well_known.INSTANCE_ID,
+        well_known.WORKFLOW_TEMPLATE,
+        well_known.CLUSTER_WORKFLOW_TEMPLATE,
+        well_known.CRON_WORKFLOW,
+    }
+)
 """The labels that a leader reads whatever quotas select by."""
 
 

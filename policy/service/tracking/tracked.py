@@ -32,6 +32,11 @@ _ARRIVAL_BITS: Final = 40
 _ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
 
 
+_TEMPLATE_LABELS: Final = (
+    ("WorkflowTemplate", well_known.WORKFLOW_TEMPLATE),
+    ("ClusterWorkflowTemplate", well_known.CLUSTER_WORKFLOW_TEMPLATE),
+    ("CronWorkflow", well_known.CRON_WORKFLOW),
+)
 _NO_MARKS: Final = Annotations()
 _WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
 """The annotations that matter while a Workflow is held: those after `holds`."""
@@ -80,7 +85,8 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
     `order` is the second of its creation and its place in the order of arrival, in one number. `label_pairs`
     are the labels that selectors may name, as they are without our hold. Few are children, so what only those
-    have is a struct of its own: a field costs 8 bytes of each.
+    have is a struct of its own: a field costs 8 bytes of each. `refers_to` is kind and name of the
+    template or of the CronWorkflow that it is a run of, as far as its metadata tell.
     """
 
     uid: str
@@ -94,6 +100,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     hold: Hold | None
     reserved: str | int
     child: Child | None = None
+    refers_to: str = ""
 
     @property
     def parent(self) -> str:
@@ -222,6 +229,7 @@ class Reader:
             hold=hold,
             reserved=_packed(reservation),
             child=before.child if before is not None and before.parent == parent else child,
+            refers_to=_refers_to(marks, labels),
         )
 
     def _stored_labels(self, labels: dict[str, str]) -> Pairs:
@@ -238,6 +246,16 @@ class Reader:
             read = hold.parse_quota_marks(*key, "")
             known = self._usage_marks[key] = MarkedUsage(read.tasks, read.priority, marks.tasks != "")
         return known
+
+
+def _refers_to(marks: Annotations, labels: dict[str, str]) -> str:
+    """Return the template that a Workflow is a run of, else the CronWorkflow, by our marks or its labels."""
+    if marks.refers_to:
+        return intern(marks.refers_to)
+    for kind, label in _TEMPLATE_LABELS:
+        if name := labels.get(label):
+            return intern(f"{kind}/{name}")
+    return ""
 
 
 def _references(marks: Annotations) -> dict[str, str]:

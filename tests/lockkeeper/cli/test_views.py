@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,8 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     Cluster,
 )
+from policy.cluster.stored_lengths import write_lengths
+from policy.core.cluster_view.run_lengths import RunLengths, series_of
 from policy.core.objects.json_patch import JsonObject
 from tests.policy.core.lock_graph.running import running, semaphore
 from tests.policy.service.reading.read_cluster import RightsIn, Scene
@@ -103,6 +106,21 @@ def test_why_tells_who_is_ahead_and_what_helps(show: Show) -> None:
     assert "what would help:" in text
     assert "  - spec.priority 8" in text
     assert "ClusterWorkflowQuota data" in text
+
+
+def test_queue_and_why_tell_when_it_starts(show: Show, scene: Scene) -> None:
+    """As a range, with how sure it is; nothing is said while too little is known."""
+    assert "when it starts cannot be said" in show(why, "b2", "-n", "b")
+    lengths = RunLengths()
+    for name in ("a1", "b1") * 5:
+        lengths.add(series_of(name[0], name), timedelta(minutes=30), scene.clock())
+    write_lengths(scene.cluster, lengths.stored(scene.clock()))
+    assert "it is expected to start in " in show(why, "b2", "-n", "b")
+    (row,) = msgspec.json.decode(show(queue, "-n", "a", "-o", "json"))
+    assert row["expected"]["earliest"] <= row["expected"]["latest"]
+    header, first = show(queue, "-n", "a").splitlines()
+    assert header.split()[7:9] == ["STARTS", "IN"]
+    assert "m-" in first.split()[7]
 
 
 def test_why_tells_the_other_states(show: Show, scene: Scene) -> None:

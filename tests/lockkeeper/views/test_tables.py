@@ -3,12 +3,13 @@
 import io
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
 from lockkeeper.views.quota_table import quota_table
 from lockkeeper.views.terminal import Terminal
-from policy.core.cluster_view.view import ClusterView, QuotaRow, RunningRow, WaitingRow
+from policy.core.cluster_view.view import ClusterView, QuotaRow, RunningRow, StartRange, WaitingRow
 from policy.core.policies.status_figures import Counted, MemberFigures, QuotaFigures, ShownLimits
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue.positions import WaitReason
@@ -109,10 +110,18 @@ def test_a_queue_is_shown_with_what_blocks() -> None:
     """Wide adds who it is of, and the whole sentence."""
     text = waiting_table(VIEW, PIPE)
     assert text.splitlines()[1].split() == [
-        *("a", "1", "w1", "0", "1", "0", "1m", "WaitingForQuota", "WorkflowQuota", "a/main")
+        *("a", "1", "w1", "0", "1", "0", "1m", "-", "WaitingForQuota", "WorkflowQuota", "a/main")
     ]
     assert "unlimited" in text
     assert "waits for room" in waiting_table(VIEW, PIPE, wide=True)
+
+
+def test_an_expected_start_is_shown_as_time_from_now() -> None:
+    """Whole minutes, with the earliest first."""
+    expected = StartRange(NOW + timedelta(seconds=350), NOW + timedelta(seconds=1190))
+    row = msgspec.structs.replace(waiting("w1", 1), expected=expected)
+    text = waiting_table(ClusterView(NOW, waiting=(row,)), PIPE)
+    assert text.splitlines()[1].split()[7] == "5m-20m"
 
 
 @pytest.mark.parametrize(

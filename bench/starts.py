@@ -1,0 +1,115 @@
+"""Back-test of the expected starts: `python -m bench.starts`.
+
+For 20 kinds of generated histories it prints which share of the starts came inside the stated range (20 % to
+80 %, so six of ten are right), and the median error of its middle beside that of a rule of thumb: position
+times the mean run time, divided by the slots.
+"""
+
+import sys
+from collections.abc import Iterable
+from random import Random
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from bench.histories import History, Kind, Moment
+
+_EARLY: Final = 0.4
+"""Share of runs that find nothing to do."""
+LOWEST: Final = 0.50
+HIGHEST: Final = 0.75
+
+
+def _same(random: Random, series: int) -> float:
+    return random.gauss(300 * (1 + series), 30)
+
+
+def _log(random: Random, series: int) -> float:
+    return random.lognormvariate(5.5 + series / 4, 0.6)
+
+
+def _long_tail(random: Random, series: int) -> float:
+    return random.lognormvariate(5 + series / 3, 1.2)
+
+
+def _two(random: Random, series: int) -> float:
+    """Return a run that finds its work done already, or one that does it."""
+    return random.gauss(40, 8) if random.random() < _EARLY else random.gauss(900 + 100 * series, 90)
+
+
+def _memoryless(random: Random, series: int) -> float:
+    return random.expovariate(1 / (200 + 200 * series))
+
+
+def _even(random: Random, series: int) -> float:
+    return random.uniform(60, 600 + 300 * series)
+
+
+KINDS: Final = (
+    Kind(name="nearly equal lengths", length=_same),
+    Kind(name="lengths of one template", length=_log, series=1),
+    Kind(name="log-normal lengths", length=_log),
+    Kind(name="a long tail", length=_long_tail),
+    Kind(name="short or long", length=_two),
+    Kind(name="memoryless", length=_memoryless),
+    Kind(name="uniform", length=_even),
+    Kind(name="one slot", length=_log, slots=1),
+    Kind(name="sixty slots", length=_log, slots=60),
+    Kind(name="a burst", length=_log, burst=120),
+    Kind(name="many templates", length=_log, series=9),
+    Kind(name="three namespaces in a pool", length=_log, namespaces=3),
+    Kind(name="a limit of each namespace", length=_log, namespaces=3, most_of_namespace=4),
+    Kind(name="tasks of one to four", length=_log, tasks=(1, 1, 2, 4), most_tasks=12),
+    Kind(name="equal tasks", length=_two, tasks=(2,), most_tasks=12),
+    Kind(name="strict order", length=_log, tasks=(1, 3), most_tasks=10, strict=True),
+    Kind(name="starts not known", length=_log, known_starts=False),
+    Kind(name="a few of higher priority come", length=_log, priorities=(0,) * 19 + (5,), load=1.6),
+    Kind(name="two priorities wait", length=_even, priorities=(0, 0, 0, 1), burst=100, load=0.8),
+    Kind(name="a tenth slower than before", length=_log, slower=1.1),
+)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of some histories."""
+
+    starts: int
+    inside: float
+    error: float
+    thumb: float
+
+
+def outcome(moments: Iterable[Moment]) -> Outcome:
+    """Return the share of starts inside their ranges, and both median errors in seconds."""
+    found = list(moments)
+    inside = [each.earliest <= each.actual <= each.latest for each in found]
+    errors = [abs((each.earliest + each.latest) / 2 - each.actual) for each in found]
+    thumbs = [abs(each.thumb - each.actual) for each in found]
+    return Outcome(len(found), sum(inside) / len(inside), median(errors), median(thumbs))
+
+
+def table(seeds: Iterable[int] = (1, 2, 3)) -> tuple[list[str], Outcome]:
+    """Return a line for each kind and one for all, and what came of all."""
+    seeds, lines, everything = tuple(seeds), [], list[Moment]()
+    for kind in KINDS:
+        moments = [each for seed in seeds for each in History(kind, seed).moments()]
+        everything += moments
+        lines.append(_line(kind.name, outcome(moments)))
+    total = outcome(everything)
+    header = f"{'history':32} {'starts':>6} {'inside':>7} {'median error':>13} {'rule of thumb':>14}"
+    return [header, *lines, _line("all", total)], total
+
+
+def _line(name: str, found: Outcome) -> str:
+    return f"{name:32} {found.starts:6} {found.inside:7.0%} {found.error:11.0f} s {found.thumb:12.0f} s"
+
+
+def main() -> int:
+    """Print the table; 1 where the share of all is not as promised."""
+    lines, total = table()
+    print("\n".join(lines))
+    return 0 if LOWEST <= total.inside <= HIGHEST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
