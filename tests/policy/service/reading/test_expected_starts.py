@@ -16,6 +16,7 @@ from policy.cluster.protocol import (
 )
 from policy.cluster.stored_lengths import NAME, read_lengths, write_lengths
 from policy.core.cluster_view.run_lengths import RunLengths, series_of
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.service.reading.cluster_reading import ClusterReader, Reading
 from policy.service.reading.cluster_views import cluster_view
 from policy.service.reading.live_roots import LiveRoots
@@ -75,7 +76,9 @@ def test_nothing_is_said_without_what_ran_before(scene: Scene) -> None:
 
 def test_an_object_that_somebody_broke_is_as_none(scene: Scene) -> None:
     """The leader writes a good one next time."""
-    for value in ("x", [{"namespace": "a", "digest": "0", "period": 1, "lengths": "x"}]):
+    damaged: JsonObject = {"namespace": "a", "digest": "0", "period": 1, "lengths": "x"}
+    values: list[JsonValue] = ["x", [damaged]]
+    for value in values:
         scene.cluster.patch(RUN_LENGTHS, NAME, MergePatch({"series": value}))
         assert len(read_lengths(scene.cluster)) == 0
 
