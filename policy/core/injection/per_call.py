@@ -206,4 +206,9 @@ def _called_both_ways(place: TemplateBody, rule: CompiledRule, site: CallSite, f
         f'"{caller}", which calls it, runs both with and without that lock held around it. Let one template '
         "call it where the lock is held, and another one where it is not"
     )
+    if any(each.caller == SPEC_ITSELF for each in found.inbound[site.caller]):
+        why = (
+            f'"{caller}", which calls it, runs with that lock held around it, and may be started without it. '
+            f'Write "{caller}" inline in the step or task that calls it where the lock is held'
+        )
     return _fault(place, [rule], why)

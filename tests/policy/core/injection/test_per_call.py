@@ -5,16 +5,19 @@ from typing import Final
 import msgspec
 import pytest
 
+from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Outcome
 from policy.core.lock_model.generated_names import generated_name
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import (
+    NOW,
     at,
     definition,
     lock_policy,
     mutate,
     patched,
+    review_of,
     rule,
     semaphore,
     semaphore_target,
@@ -277,6 +280,30 @@ def test_a_wrapper_gives_outputs_whose_names_have_tags() -> None:
             }
         ],
     }
+
+
+def test_a_fix_for_a_template_between_the_holder_and_the_rule_works() -> None:
+    """Others may start what a template object has; what is written inline only its own call does."""
+    between: JsonObject = {"name": "between", "steps": [[_task("s")]]}
+    policies = snapshot(
+        lock_policy(
+            match={"kinds": ["WorkflowTemplate"]},
+            semaphores=[definition("db")],
+            inject=[rule("r", DB, names=["load"])],
+        )
+    )
+
+    def locked(call: JsonObject) -> Decision:
+        holder: JsonObject = {"name": "all", "synchronization": HELD, "steps": [[{"name": "c", **call}]]}
+        spec: JsonObject = {"templates": [holder, between, LOAD]}
+        return apply_policies(review_of({**workflow(spec), "kind": "WorkflowTemplate"}), policies, NOW)
+
+    (reason,) = locked({"template": "between"}).reasons
+    assert reason.message.endswith(
+        'but "between", which calls it, runs with that lock held around it, and may be started without it. '
+        'Write "between" inline in the step or task that calls it where the lock is held'
+    )
+    assert locked({"inline": {"steps": between["steps"]}}).outcome is Outcome.ALLOWED
 
 
 def test_callers_that_hold_the_lock_beside_a_call_by_a_tag_are_refused() -> None:
