@@ -56,12 +56,16 @@ def _parts(tag: str, findings: Sequence[FileFinding]) -> Iterable[str]:
 
 
 def _text(findings: Sequence[FileFinding]) -> str:
-    lines = [f"{each.file}:{each.line}: {each.level}: {each.code}: {each.sentence}" for each in findings]
+    lines = [f"{_place(each)}: {each.level}: {each.code}: {each.sentence}" for each in findings]
     return escape(_NO_XML.sub("\ufffd", "\n".join(lines)))
 
 
+def _place(finding: FileFinding) -> str:
+    return f"{finding.file}:{finding.line}" if finding.line else finding.file
+
+
 def _is_unread(finding: FileFinding) -> bool:
-    return finding.code == FileCode.UNREADABLE
+    return finding.code == FileCode.UNREADABLE and finding.level is Level.ERROR
 
 
 def _fails(finding: FileFinding, *, strict: bool) -> bool:

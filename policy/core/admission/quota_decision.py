@@ -345,8 +345,9 @@ def _queue_part(
         place = quota_messages.queue_message(
             namespace, queueing, view, check.now, position=position, depth=depth, about=view.outdated
         )
-    if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
-        rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
+    draining = [each.rules for each in queueing if each.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN]
+    if draining:
+        rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN, stopped_by=draining[0].stopped_by)
     elif review.side is not Side.MUTATE:
         rules = msgspec.structs.replace(rules, max_length=None)
     reasons = () if run is None else forbidden_run(review.related.policy, run.name, review.related.runs)

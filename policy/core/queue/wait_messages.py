@@ -85,7 +85,8 @@ def on_hold(namespace: str, rules: QueueRules) -> str:
     """Return the sentence for a queue that releases nothing."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
     what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
-    return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
+    by, its = (f"by {rules.stopped_by} ", "its ") if rules.stopped_by else ("", "")
+    return f"{namespace} is on hold {by}({rules.stop_policy}): {what} until {its}spec.stopPolicy is None"
 
 
 def _how_to_advance(rules: QueueRules) -> str:

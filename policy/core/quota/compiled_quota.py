@@ -29,13 +29,17 @@ _STRICTNESS: Final = (StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAI
 
 
 class QueueRules(msgspec.Struct, frozen=True):
-    """How the Workflows of one namespace wait. Where `aging` is None, priorities do not rise."""
+    """How the Workflows of one namespace wait. Where `aging` is None, priorities do not rise.
+
+    `stopped_by` is the quota whose stop policy counts, "" where none stops.
+    """
 
     strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO
     aging: timedelta | None = DEFAULT_AGING
     max_length: int | None = None
     max_wait: timedelta | None = None
     stop_policy: StopPolicy = StopPolicy.NONE
+    stopped_by: str = ""
 
 
 DEFAULT_RULES: Final = QueueRules()
@@ -149,6 +153,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
             max_length=spec.queue.max_length,
             max_wait=None if spec.queue.max_wait is None else duration(spec.queue.max_wait),
             stop_policy=spec.stop_policy,
+            stopped_by=source if spec.stop_policy is not StopPolicy.NONE else "",
         ),
         highest=elastic.highest,
         highest_when=_WINDOWS_ALLOW if spec.windows else "",
@@ -165,13 +170,15 @@ def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
     given = [quota.rules for quota in quotas if quota.stops_the_queue]
     if not given:
         return DEFAULT_RULES
+    stopping = max(given, key=lambda each: _STRICTNESS.index(each.stop_policy))
     strict = any(each.strategy is QueueStrategy.STRICT_FIFO for each in given)
     return QueueRules(
         strategy=QueueStrategy.STRICT_FIFO if strict else QueueStrategy.BEST_EFFORT_FIFO,
         aging=_least(each.aging for each in given) or DEFAULT_AGING,
         max_length=min((each.max_length for each in given if each.max_length is not None), default=None),
         max_wait=_least(each.max_wait for each in given),
-        stop_policy=max((each.stop_policy for each in given), key=_STRICTNESS.index),
+        stop_policy=stopping.stop_policy,
+        stopped_by=stopping.stopped_by,
     )
 
 

@@ -107,3 +107,11 @@ def test_the_table_counts_what_was_read() -> None:
     assert table(ALL).splitlines()[2] == "dir/b c.yaml: error: Unreadable: is not YAML"
     assert table(ALL).endswith("3 objects in 3 files (1 other document passed over): 3 errors, 1 warning\n")
     assert table(NOTHING) == "3 objects in 1 file: 0 errors, 0 warnings\n"
+
+
+def test_junit_has_no_error_where_the_exit_code_is_0() -> None:
+    """A template of a helm chart without kinds of Argo is a warning, and has no line."""
+    found = FileFinding("c/t.yaml", 0, Level.WARNING, FileCode.UNREADABLE, "", "", "helm")
+    (suite,) = ET.fromstring(junit(FilesReport((found,), (), 1)))  # noqa: S314 - our own text
+    assert (suite.get("errors"), suite.get("failures")) == ("0", "0")
+    assert suite[0][0].text == "c/t.yaml: warning: Unreadable: helm"

@@ -107,8 +107,8 @@ def test_a_queue_that_drains_accepts_nothing(selector: JsonObject) -> None:
     policies = queueing(stopPolicy="HoldAndDrain", **selector)
     decision = mutate(workflow(labels={"tier": "gold"}), policies)
     text = (
-        "team-a is on hold (HoldAndDrain): nothing starts, and nothing new may queue until "
-        "spec.stopPolicy is None"
+        f"team-a is on hold by {SOURCE} (HoldAndDrain): nothing starts, and nothing new may queue until "
+        "its spec.stopPolicy is None"
     )
     assert refusals(decision) == [(Code.QUEUE_FULL, SOURCE, text)]
     others = mutate(workflow(), policies)

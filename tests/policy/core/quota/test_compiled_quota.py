@@ -98,7 +98,9 @@ def test_of_many_quotas_the_stricter_rule_holds() -> None:
         max_length=5,
         max_wait=timedelta(hours=1),
         stop_policy=StopPolicy.HOLD_AND_DRAIN,
+        stopped_by=found.stopped_by,
     )
+    assert found.stopped_by == f"WorkflowQuota {NAMESPACE}/q2"
 
 
 def test_a_quota_without_a_queue_leaves_aging_to_others() -> None:

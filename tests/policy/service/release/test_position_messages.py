@@ -108,7 +108,7 @@ def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
     ((_, text),) = newly_written(leader)
     assert text == (
         "position 1 of 1 in etl (0/1 running); "
-        "etl is on hold (Hold): nothing starts until spec.stopPolicy is None"
+        "etl is on hold by WorkflowQuota etl/q (Hold): nothing starts until its spec.stopPolicy is None"
     )
 
 
