@@ -130,7 +130,11 @@ def _add_views(app: Flask, state: ClusterState) -> None:
     def show_locks() -> Response:
         """Show holders and waiters of every lock."""
         seen, error = _value(state.locks())
-        return _answer(_Shown("locks.html", seen.at, seen.mark, lambda: {"locks": seen.locks}, error))
+        return _answer(
+            _Shown(
+                "locks.html", seen.at, seen.mark, lambda: {"locks": seen.locks, "as_of": seen.read_at}, error
+            )
+        )
 
     @app.get("/policies")
     def show_policies() -> Response:

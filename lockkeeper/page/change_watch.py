@@ -11,9 +11,11 @@ from typing import Final
 from policy.cluster.errors import ClusterError, Forbidden, NotFound
 from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
     QUOTA_LEDGERS,
+    SYNCHRONIZATION_POLICIES,
     WORKFLOW_QUOTAS,
     WORKFLOWS,
     Cluster,
@@ -22,18 +24,28 @@ from policy.cluster.protocol import (
 )
 from policy.core.objects.json_patch import JsonObject
 
-WATCHED: Final = (WORKFLOWS, WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS, NAMESPACES, QUOTA_LEDGERS)
+OF_THE_VIEW: Final = (WORKFLOWS, WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS, NAMESPACES, QUOTA_LEDGERS)
 """What a view is made of."""
+OF_LOCKS: Final = (WORKFLOWS,)
+"""What changes with locks; who may read all Workflows may seldom watch all ConfigMaps."""
+OF_POLICIES: Final = (
+    WORKFLOW_QUOTAS,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+)
+"""The policies themselves, with their conditions."""
 _NO_OBJECT: Final = "lockkeeper.no-such-object"
 """A list of this name is empty and has a version all the same: that of now."""
 _WATCH_SECONDS: Final = 300.0
 
 
 class ChangeWatch:
-    """Watches the kinds of a view in all namespaces, each in a thread that ends with the first change."""
+    """Watches some kinds in all namespaces, each in a thread that ends with the first change."""
 
-    def __init__(self, *, cluster: Cluster, stopped: Event) -> None:
+    def __init__(self, *, cluster: Cluster, kinds: tuple[Resource, ...], stopped: Event) -> None:
         self._cluster = cluster
+        self._kinds = kinds
         self._stopped = stopped
         self._lock = Lock()
         self._quiet: set[Resource] = set()
@@ -43,11 +55,11 @@ class ChangeWatch:
     def unchanged(self) -> bool:
         """Whether nothing was changed since `begin`; False where that cannot be known."""
         with self._lock:
-            return len(self._quiet) == len(WATCHED)
+            return len(self._quiet) == len(self._kinds)
 
     def begin(self) -> None:
         """Watch from now on what is not watched any more; call it before what is to be kept is read."""
-        for resource in WATCHED:
+        for resource in self._kinds:
             with self._lock:
                 if self._refused or resource in self._quiet:
                     continue

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Final
 
@@ -11,13 +11,13 @@ import msgspec
 from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown
 from lockkeeper.locks.lock_sentences import lock_sentences
-from lockkeeper.page.change_watch import ChangeWatch
+from lockkeeper.page.change_watch import OF_LOCKS, OF_POLICIES, OF_THE_VIEW
 from lockkeeper.page.history import History
-from lockkeeper.page.last_read import LastRead, Latest
+from lockkeeper.page.last_read import LASTS, AtOneTime, Changes, LastRead, Latest, Timed, UnlessUnchanged
 from lockkeeper.page.policy_rows import SeenPolicies, read_policies
 from policy.cluster.errors import NotFound
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.cluster.protocol import WORKFLOWS, Cluster, Resource
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
 from policy.core.cluster_view.view import ClusterView, WaitingRow
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
@@ -27,21 +27,16 @@ from policy.service.reading.cluster_views import cluster_view
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.reading.queued_story import story_of_queued
 
-_STORY_LASTS: Final = timedelta(seconds=30)
-"""A story is told again after so long, though nothing else has changed: it says how long a wait lasts."""
-_VIEW_LASTS: Final = timedelta(seconds=30)
-"""A view is made again after so long, though nothing was written: limits change by themselves."""
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
-class SeenCluster(msgspec.Struct, frozen=True):
+class SeenCluster(AtOneTime, frozen=True):
     """The view, and what it was made of; `mark` is another where what is shown is another.
 
     At the time `at` it was still so. `waiting` are the rows by namespace and name; `stories` are those that
     were asked for.
     """
 
-    at: datetime
     roots: LiveRoots
     view: ClusterView
     mark: str
@@ -49,10 +44,10 @@ class SeenCluster(msgspec.Struct, frozen=True):
     stories: dict[str, tuple[Story | None, datetime]]
 
 
-class SeenLocks(msgspec.Struct, frozen=True):
-    """All locks at one time."""
+class SeenLocks(AtOneTime, frozen=True):
+    """All locks; how long waits last is as of `read_at`."""
 
-    at: datetime
+    read_at: datetime
     locks: ShownLocks
     mark: str
 
@@ -60,8 +55,8 @@ class SeenLocks(msgspec.Struct, frozen=True):
 class ClusterState:
     """What there is in one namespace, or with "" in all of them.
 
-    With `changes`, a view of all is not made again while nothing changes. One namespace may be in a pool with
-    others that cannot be watched, so it is.
+    With `changes`, what is about all namespaces is not read again while nothing of these kinds changes. One
+    namespace may be in a pool with others that cannot be watched, so it is.
     """
 
     def __init__(
@@ -72,25 +67,32 @@ class ClusterState:
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         cost: Callable[[], float],
-        changes: ChangeWatch | None = None,
+        changes: Callable[[tuple[Resource, ...]], Changes] | None = None,
     ) -> None:
         self.namespace = namespace
         self.history = History()
         self._cluster = cluster
         self._clock = clock
-        self._changes = None if namespace else changes
-        self._read_since_begin = False
         self._reader = ClusterReader(
             cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock
         )
-        self._view = LastRead(read=self._read_view, stopwatch=stopwatch, cost=cost)
-        self._locks = LastRead(read=self._read_locks, stopwatch=stopwatch, cost=cost)
-        self._policies = LastRead(read=self._read_policies, stopwatch=stopwatch, cost=cost)
+
+        def kept(read: Callable[[Timed | None], Timed], kinds: tuple[Resource, ...]) -> LastRead[Timed]:
+            watch = None if namespace or changes is None else changes(kinds)
+            unless = UnlessUnchanged(read, clock=clock, changes=watch)
+            return LastRead(read=unless, stopwatch=stopwatch, cost=cost)
+
+        self._view = kept(self._read_view, OF_THE_VIEW)
+        self._locks = kept(self._read_locks, OF_LOCKS)
+        self._policies = kept(self._read_policies, OF_POLICIES)
         self._telling = Lock()
 
     def view(self) -> Latest[SeenCluster]:
         """Return quotas, those that wait, and those that run."""
-        return self._view.current()
+        latest = self._view.current()
+        if latest.value is not None:
+            self.history.record(latest.value.view, latest.value.at)
+        return latest
 
     def locks(self) -> Latest[SeenLocks]:
         """Return who holds and who waits for every lock."""
@@ -114,7 +116,7 @@ class ClusterState:
     def _story_of_queued(self, seen: SeenCluster, uid: str) -> Story | None:
         with self._telling:  # Two that ask for the same at once would compute it twice.
             story, at = seen.stories.get(uid, (None, _NO_TIME))
-            if seen.at - at >= _STORY_LASTS:
+            if seen.at - at >= LASTS:  # It says how long a wait lasts.
                 story = story_of_queued(seen.roots, uid)
                 seen.stories[uid] = story, seen.at
             return story
@@ -130,27 +132,12 @@ class ClusterState:
         return story_of_other(found, self._clock(), locks=locks, argo=argo)
 
     def _read_view(self, before: SeenCluster | None) -> SeenCluster:
-        now = self._clock()
-        if before is not None and self._at_rest(before, now):
-            self.history.record(msgspec.structs.replace(before.view, at=now))
-            return msgspec.structs.replace(before, at=now)
-        self._read_since_begin = False
-        if self._changes is not None:
-            self._changes.begin()
         roots = LiveRoots(self._reader.read(self.namespace))
         view = cluster_view(roots, (self.namespace,) if self.namespace else ())
-        self.history.record(view)
         mark = mark_of(msgspec.structs.replace(view, at=_NO_TIME))
         known = {} if before is None or before.mark != mark else before.stories
-        self._read_since_begin = True
         waiting = {(each.namespace, each.name): each for each in view.waiting}
         return SeenCluster(view.at, roots, view, mark, waiting, known)
-
-    def _at_rest(self, before: SeenCluster, now: datetime) -> bool:
-        """Return whether what was read before is still so; windows and ages change by themselves, slowly."""
-        if self._changes is None or not self._read_since_begin or now - before.view.at >= _VIEW_LASTS:
-            return False
-        return self._changes.unchanged
 
     def _read_locks(self, _before: SeenLocks | None) -> SeenLocks:
         now = self._clock()
@@ -159,7 +146,7 @@ class ClusterState:
         )
         stuck = live_deadlocks(found)
         without_time = shown(found, stuck, _NO_TIME)
-        return SeenLocks(now, shown(found, stuck, now), mark_of(without_time))
+        return SeenLocks(now, now, shown(found, stuck, now), mark_of(without_time))
 
     def _read_policies(self, _before: SeenPolicies | None) -> SeenPolicies:
         rows, unread = read_policies(self._cluster, self.namespace)

@@ -55,12 +55,12 @@ class History:
         self._samples: deque[_Sample] = deque(maxlen=_MOST_SAMPLES)
         self._lock = Lock()
 
-    def record(self, view: ClusterView) -> None:
-        """Keep the figures of a view, unless others were kept just before."""
+    def record(self, view: ClusterView, at: datetime) -> None:
+        """Keep the figures of a view that was so at a time, unless others were kept just before."""
         with self._lock:
-            if self._samples and view.at - self._samples[-1].at < _SPACING:
+            if self._samples and at - self._samples[-1].at < _SPACING:
                 return
-            self._samples.append(_Sample(view.at, dict(_figures(view))))
+            self._samples.append(_Sample(at, dict(_figures(view))))
 
     @property
     def mark(self) -> str:

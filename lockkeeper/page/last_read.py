@@ -1,17 +1,24 @@
-"""What was read last: read again when it is old and somebody asks, by one reader for all who ask."""
+"""What was read last: read again when it is old and somebody asks, by one reader for all who ask.
+
+`LastRead` keeps it; `UnlessUnchanged` saves the reading of what nobody has changed since.
+"""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from threading import Lock
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from policy.cluster.errors import ClusterError
 
 Value = TypeVar("Value")
+Timed = TypeVar("Timed", bound="AtOneTime")
 
 FRESH_SECONDS: Final = 2.0
 """What is not older is not read again."""
+LASTS: Final = timedelta(seconds=30)
+"""What nobody has changed is read anew after so long."""
 _IDLE: Final = 10.0
 """After a read that took one second of CPU there is none for so many; so reading takes a tenth at most."""
 
@@ -59,3 +66,63 @@ class LastRead(Generic[Value]):
             return Latest(before, error)
         finally:
             self._next = self._stopwatch() + max(FRESH_SECONDS, _IDLE * (self._cost() - begin))
+
+
+class Changes(Protocol):
+    """Tells whether anything was changed."""
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nothing was changed since `begin`; False where that is not known."""
+        ...
+
+    def begin(self) -> None:
+        """Look for changes from now on."""
+        ...
+
+
+class AtOneTime(msgspec.Struct, frozen=True):
+    """Something that was so at a time."""
+
+    at: datetime
+
+
+class UnlessUnchanged(Generic[Timed]):
+    """A `read` for `LastRead`: what was read before is so now, too, while nothing is changed.
+
+    Limits and ages change by themselves, so it is read anew after a while all the same. Without `changes` it
+    is always read anew.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Timed | None], Timed],
+        *,
+        clock: Callable[[], datetime],
+        changes: Changes | None,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._changes = changes
+        self._read_at: datetime | None = None
+
+    def __call__(self, before: Timed | None) -> Timed:
+        """Return what is so now.
+
+        Raises:
+            ClusterError: it cannot be read.
+        """
+        now = self._clock()
+        if before is not None and self._at_rest(now):
+            return msgspec.structs.replace(before, at=now)
+        self._read_at = None  # Should it fail, it is not known what was changed meanwhile.
+        if self._changes is not None:
+            self._changes.begin()
+        found = self._read(before)
+        self._read_at = now
+        return found
+
+    def _at_rest(self, now: datetime) -> bool:
+        if self._changes is None or self._read_at is None or now - self._read_at >= LASTS:
+            return False
+        return self._changes.unchanged

@@ -43,7 +43,7 @@ class PageServer:
             clock=clock,
             stopwatch=time.monotonic,
             cost=time.thread_time,
-            changes=ChangeWatch(cluster=cluster, stopped=self._stopped),
+            changes=lambda kinds: ChangeWatch(cluster=cluster, kinds=kinds, stopped=self._stopped),
         )
         app = create_page(self._state, clock=clock, bug=bug)
         self._port = HealthPort(app=app, listener=listener, bug=bug, limits=_LIMITS)

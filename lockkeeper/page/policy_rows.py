@@ -1,11 +1,11 @@
 """Policies with the conditions that the controller wrote into their status."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from lockkeeper.page.last_read import AtOneTime
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
@@ -79,10 +79,9 @@ class PolicyRow(msgspec.Struct, frozen=True):
         return self.seen and bool(self.conditions) and all(each.good for each in self.conditions)
 
 
-class SeenPolicies(msgspec.Struct, frozen=True):
+class SeenPolicies(AtOneTime, frozen=True):
     """All policies at one time; `unread` are sentences about the kinds that could not be read."""
 
-    at: datetime
     rows: tuple[PolicyRow, ...]
     unread: tuple[str, ...]
     mark: str
