@@ -32,6 +32,8 @@ from policy.service.release.reference_recorder import ReferenceRecorder
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import SendAll
 from policy.service.status.events import EventWriter
+from policy.service.status.run_length_writer import RunLengthWriter
+from policy.service.tracking.run_ends import RunEnds
 from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
@@ -52,11 +54,12 @@ def build_controller(
     capacity: Callable[[str], Limits | None] = unknown_capacity,
     send_all: SendAll = map,
     write_every: timedelta = WRITE_EVERY,
+    run_ends: RunEnds | None = None,
 ) -> Controller:
     """Return the controller; its caller wakes it when policies change.
 
     `capacity` returns what nodes allow a pool, `send_all` sends releases, and `write_every` is how often at
-    most the positions in the queue of a namespace are written.
+    most the positions in the queue of a namespace are written. `run_ends` sees who starts and ends.
     """
     release_pass = ReleasePass(
         cluster=cluster,
@@ -68,6 +71,7 @@ def build_controller(
         capacity=capacity,
         send_all=send_all,
         write_every=write_every,
+        run_ends=run_ends,
     )
     return Controller(cluster=cluster, release_pass=release_pass, clock=utc_now, trouble=reporter.trouble)
 
@@ -92,7 +96,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         self.reporter.led()
         policies, snapshots, trouble = self.policies, self.policies.snapshots, self.reporter.trouble
         event_writer = EventWriter(cluster=self.cluster, clock=utc_now, me=self.me)
-        locks, nodes = self._locks(), self._nodes()
+        locks, nodes, run_ends = self._locks(), self._nodes(), RunEnds()
         queues = build_controller(
             cluster=self.cluster,
             snapshots=snapshots,
@@ -101,6 +105,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             capacity=nodes.capacity,
             send_all=several_at_once(),
             write_every=self.write_every,
+            run_ends=run_ends,
+        )
+        run_lengths = RunLengthWriter(
+            cluster=self.cluster, take=run_ends.take, clock=utc_now, trouble=trouble
         )
         status = policies.status_writer(trouble)
         semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
@@ -134,6 +142,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             "siblings": siblings,
             "references": references,
             "locks": locks,
+            "run-lengths": run_lengths,
         }
         return Duties({**works, **upkeep}, ending=ending)
 

@@ -13,6 +13,7 @@ from policy.cluster.protocol import (
     EVENTS,
     NAMESPACES,
     QUOTA_LEDGERS,
+    RUN_LENGTHS,
     SYNCHRONIZATION_POLICIES,
     WORKFLOW_QUOTAS,
     WORKFLOW_TEMPLATES,
@@ -81,5 +82,6 @@ SERVED: Final = (
     ServedKind(SYNCHRONIZATION_POLICIES, "sp", (_READY, _AGE), status_apart=True),
     ServedKind(CLUSTER_SYNCHRONIZATION_POLICIES, "csp", (_READY, _AGE), status_apart=True),
     ServedKind(QUOTA_LEDGERS, "wfql", (Column("Epoch", "integer", ("status", "epoch")), _AGE)),
+    ServedKind(RUN_LENGTHS, "wfrl", (_AGE,)),
 )
 """All kinds; there are no others."""

@@ -45,6 +45,8 @@ OWNERS: Final = (
 RELEASING: Final = (
     Rule(("argoproj.io",), ("workflows",), (*READ, "patch", "delete")),
     Rule(("lockkeeper.dev",), ("quotaledgers",), ("list", "create")),
+    Rule(("lockkeeper.dev",), ("runlengths",), ("create",)),
+    Rule(("lockkeeper.dev",), ("runlengths",), ("get", "patch"), ("lockkeeper",)),
     Rule(("",), ("nodes",), FOLLOW),
     Rule(("events.k8s.io",), ("events",), ("create",)),
     Rule(("lockkeeper.dev",), tuple(f"{kind}/status" for kind in POLICIES), ("patch",)),

@@ -40,6 +40,7 @@ def refused_to_all(name: str) -> Iterator[Right]:
         yield from (Right(verb, _OURS, resource) for verb in _WRITES)
         yield from (Right(verb, _OURS, f"{resource}/status") for verb in ("update", "delete"))
     yield from (Right(verb, _OURS, "quotaledgers") for verb in ("watch", "patch", "delete"))
+    yield from (Right(verb, _OURS, "runlengths") for verb in ("list", "watch", "update", "delete"))
     for resource in ("deployments", "daemonsets", "statefulsets"):
         yield from (Right(verb, "apps", resource, namespace=NAMESPACE) for verb in _EVERYTHING)
     for verb in ("get", "update"):
@@ -61,6 +62,7 @@ def refused_to_webhook(name: str) -> Iterator[Right]:
         yield Right(verb, "coordination.k8s.io", "leases", f"{name}-controller", NAMESPACE)
     yield Right("create", "", "secrets", namespace=NAMESPACE)
     yield from (Right(verb, _OURS, "quotaledgers") for verb in ("list", "create"))
+    yield from (Right(verb, _OURS, "runlengths", "lockkeeper") for verb in ("get", "create", "patch"))
     yield from (Right(verb, "", "nodes") for verb in ("list", "watch"))
 
 

@@ -42,6 +42,7 @@ from policy.service.release.position_messages import WRITE_EVERY, PositionMessag
 from policy.service.release.release_sender import ReleaseSender, Reporter, SendAll
 from policy.service.release.requested_ends import RequestedEnds
 from policy.service.release.root_state import RootState
+from policy.service.tracking.run_ends import RunEnds
 from policy.service.tracking.tracked import track
 from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
 
@@ -61,6 +62,7 @@ class ReleasePass:
     """Carries out passes; `publish` receives the view of usage after each.
 
     `capacity` returns what nodes allow a pool, by its name. `send_all` sends the releases of a pass.
+    `run_ends` sees who starts and ends.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class ReleasePass:
         capacity: Callable[[str], Limits | None] = unknown_capacity,
         send_all: SendAll = map,
         write_every: timedelta = WRITE_EVERY,
+        run_ends: RunEnds | None = None,
     ) -> None:
         self._cluster = cluster
+        self._run_ends = run_ends
         self._ledgers = ledgers
         self._snapshot = snapshot
         self._clock = clock
@@ -225,6 +229,8 @@ class ReleasePass:
     def _fold(self, tracker: Tracker, snapshot: Snapshot, now: datetime) -> None:
         """Bring the states of roots up to date; where policies changed they are created again."""
         changes = self._checked(tracker.take_changes(), tracker, now)
+        if self._run_ends is not None:
+            self._run_ends.observe(changes, now)
         self._cron_replace.observe(changes)
         self._bypasses.observe(changes, snapshot, now)
         if self._policies is not snapshot.compiled or self._needs_state(changes, snapshot, tracker):
