@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.admission.reference_marks import with_references
 from policy.core.admission.tasks_and_priority import tasks_of
 from policy.core.decision.decision import Review
 from policy.core.objects import hold
@@ -59,12 +60,12 @@ class Assumptions(msgspec.Struct, frozen=True):
     def with_usage(self, review: Review, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot in which as much is used as is assumed.
 
-        The Workflows that run have the labels, the user and the priority of the one under review.
+        The Workflows that run have the labels, references, user and priority of the one under review.
         """
         workflow = review.workflow
         if workflow is None or not self.running:
             return snapshot
-        labels = hold.original_labels(workflow.metadata or EMPTY_METADATA)
+        labels = _labels_of(workflow, review, snapshot)
         one = _usage_of(workflow, labels, review.namespace, snapshot, self.now)
         used: dict[Account, Usage] = {}
         running: dict[str, Usage] = {}
@@ -93,6 +94,15 @@ def _by_namespace(given: Sequence[RunningWorkflows], own: str) -> Mapping[str, R
     """Return what runs by namespace; what is said of a namespace by name counts before what has no name."""
     unnamed_first = sorted(given, key=lambda each: each.namespace != _ANY)
     return {each.namespace or own: each for each in unnamed_first}
+
+
+def _labels_of(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels:
+    """Return the labels of a new Workflow, with what it refers to where quotas select by that."""
+    metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
+    policies = snapshot.policies(review.namespace)
+    return hold.original_labels(
+        with_references(review, metadata, spec, before=None, policies=policies, snapshot=snapshot)
+    )
 
 
 def _usage_of(workflow: Workflow, labels: Labels, namespace: str, snapshot: Snapshot, now: datetime) -> Usage:

@@ -157,3 +157,20 @@ def test_what_cannot_be_assumed_is_told_with_the_form(
         main(["review", "w.yaml", "--policies", "p", f"{option}={value}"])
     assert stopped.value.code == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("template", "outcome"), [("nightly", "queued"), ("other", "ungoverned")])
+def test_what_runs_refers_to_what_the_one_under_review_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str, outcome: str
+) -> None:
+    """A quota that selects by it counts them too."""
+    policies, workflow = tmp_path / "p.yaml", tmp_path / "w.yaml"
+    selector = "{matchReferences: {workflowTemplates: [nightly]}}"
+    policies.write_text(f"{QUOTA}{{selector: {selector}, limits: {{workflows: 1}}}}")
+    workflow.write_text(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w, namespace: etl}\n"
+        f"spec: {{workflowTemplateRef: {{name: {template}}}}}\n"
+    )
+    main(["review", str(workflow), "--policies", str(policies), "-o", "json", "--running", "1"])
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["outcome"] == outcome
