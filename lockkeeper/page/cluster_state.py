@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -18,7 +18,7 @@ from lockkeeper.page.policy_rows import SeenPolicies, read_policies
 from policy.cluster.errors import NotFound
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, Cluster, Resource
-from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
+from policy.core.cluster_view.story import SeenWorkflow, Story, StoryState, story_of_other
 from policy.core.cluster_view.view import ClusterView, WaitingRow
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.service.reading.argo_limits_read import read_argo_limit
@@ -27,6 +27,9 @@ from policy.service.reading.cluster_views import cluster_view
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.reading.queued_story import story_of_queued
 
+_MOST_OTHERS: Final = 200
+"""Stories that are kept of Workflows that do not wait; when there are more, all are told anew."""
+_SECOND: Final = timedelta(seconds=1)
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -73,6 +76,8 @@ class ClusterState:
         self.history = History()
         self._cluster = cluster
         self._clock = clock
+        self._stopwatch = stopwatch
+        self._cost = cost
         self._reader = ClusterReader(
             cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock
         )
@@ -86,6 +91,7 @@ class ClusterState:
         self._locks = kept(self._read_locks, OF_LOCKS)
         self._policies = kept(self._read_policies, OF_POLICIES)
         self._telling = Lock()
+        self._others: dict[tuple[str, str], LastRead[Story]] = {}
 
     def view(self) -> Latest[SeenCluster]:
         """Return quotas, those that wait, and those that run."""
@@ -111,7 +117,26 @@ class ClusterState:
         """
         row = seen.waiting.get((namespace, name))
         told = None if row is None else self._story_of_queued(seen, row.uid)
-        return told or self._story_of_other(namespace, name)
+        if told is not None:
+            return told
+        latest = self._other(namespace, name).current()
+        if latest.value is None or isinstance(latest.error, NotFound):
+            raise latest.error or NotFound(f"{namespace}/{name} was not read")
+        return latest.value
+
+    def _other(self, namespace: str, name: str) -> LastRead[Story]:
+        """Return what keeps the story of one that does not wait: its locks may take long to read."""
+        with self._telling:
+            if len(self._others) >= _MOST_OTHERS:
+                self._others.clear()
+            kept = self._others.get((namespace, name))
+            if kept is None:
+                kept = self._others[namespace, name] = LastRead(
+                    read=lambda _: self._story_of_other(namespace, name),
+                    stopwatch=self._stopwatch,
+                    cost=self._cost,
+                )
+            return kept
 
     def _story_of_queued(self, seen: SeenCluster, uid: str) -> Story | None:
         with self._telling:  # Two that ask for the same at once would compute it twice.
@@ -127,9 +152,17 @@ class ClusterState:
         except NotFound:
             raise NotFound(not_found(self._cluster, namespace, name)) from None
         found = msgspec.convert(obj, SeenWorkflow)
+        if found.held and self._is_younger_than_view(found):
+            text = f"{name} was created just now: its place is not known yet"
+            return Story(namespace, name, StoryState.NEW, (text,))
         locks = tuple(lock_sentences(self._cluster, found, self._clock))
         argo = read_argo_limit(self._cluster, namespace) if found.waits_in_argo else None
         return story_of_other(found, self._clock(), locks=locks, argo=argo)
+
+    def _is_younger_than_view(self, found: SeenWorkflow) -> bool:
+        """Return whether a Workflow may have been created after the view was read; the API counts seconds."""
+        seen, created = self._view.current().value, found.metadata.creation_timestamp
+        return seen is not None and created is not None and created + _SECOND > seen.roots.reading.at
 
     def _read_view(self, before: SeenCluster | None) -> SeenCluster:
         roots = LiveRoots(self._reader.read(self.namespace))

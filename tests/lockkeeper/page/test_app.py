@@ -105,6 +105,27 @@ def test_one_that_runs_has_its_story(page: OpenedPage) -> None:
     assert "a1 is admitted" in page.text("/workflows/a/a1")
 
 
+def test_one_that_was_created_since_is_told_as_that(scene: Scene) -> None:
+    """What is shown is older than it; soon its story is told."""
+    page = OpenedPage(scene)
+    page.text("/queue")
+    scene.submit("a4")
+    scene.leader.work()
+    assert "a4 was created just now: its place is not known yet." in page.text("/workflows/a/a4")
+    page.later(3)
+    assert "position 2 of 2 in a" in page.text("/workflows/a/a4")
+
+
+def test_one_that_runs_is_read_once_for_all(scene: Scene) -> None:
+    """And one that is gone is told as that, though it was there before."""
+    page = OpenedPage(scene)
+    assert "a1 is admitted" in page.text("/workflows/a/a1")
+    scene.cluster.delete(WORKFLOWS, "a1", namespace="a")
+    assert "a1 is admitted" in page.text("/workflows/a/a1")
+    page.later(3)
+    assert page.get("/workflows/a/a1").status_code == 404
+
+
 def test_a_name_that_does_not_exist_gets_the_nearest(page: OpenedPage) -> None:
     """Most are a slip of the fingers."""
     response = page.get("/workflows/a/a33")
