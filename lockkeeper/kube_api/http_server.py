@@ -20,6 +20,10 @@ _IDLE_SECONDS: Final = 300.0
 """After so long without a request a connection ends."""
 _HEALTHY: Final = ("/healthz", "/livez", "/readyz")
 
+_OLD_SCHEMAS: Final = "/openapi/v2"
+"""What kubectl checks a List by, and kinds that we do not serve; it is empty, so that kubectl passes them."""
+_OLD_SCHEMAS_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
 
 class KubeApi:
     """Serves the API on loopback until the process ends; `bug` hears of a fault of ours."""
@@ -129,6 +133,9 @@ class _ApiHandler(BaseHTTPRequestHandler):
         )
         if url.path in _HEALTHY:
             self._send(200, b"ok", "text/plain")
+            return
+        if url.path == _OLD_SCHEMAS:
+            self._send(200, b"", _OLD_SCHEMAS_TYPE)
             return
         answer = self.reply_to(request)
         if answer.events is None:

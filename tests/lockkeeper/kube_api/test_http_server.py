@@ -128,3 +128,9 @@ def test_a_watch_ends_with_its_time_and_the_connection_serves_on(site: Site) -> 
     response = site.send("GET", f"{PATH}?watch=1&resourceVersion=1&timeoutSeconds=0")
     events = [json.loads(line) for line in response.read().splitlines()]
     assert [(each["type"], each["object"]["metadata"]["name"]) for each in events] == [("ADDED", "w")]
+
+
+def test_the_old_schemas_are_empty_so_that_kubectl_sends_lists(site: Site) -> None:
+    """It checks the items of a List by them, and says of kinds that are not served that there is no match."""
+    answer = site.send("GET", "/openapi/v2")
+    assert (answer.status, answer.read()) == (200, b"")
