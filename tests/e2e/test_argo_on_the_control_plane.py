@@ -141,7 +141,7 @@ def test_hundreds_of_workflows_run_and_end(kube_cluster: KubeCluster, argo_witho
     """The double keeps up, and complains about nothing."""
     for number in range(MANY):
         submit(kube_cluster, f"wf-{number}")
-    until(lambda: all(each.is_completed for each in workflows(kube_cluster)), "some never end", seconds=60)
+    until(lambda: all(each.is_completed for each in workflows(kube_cluster)), "some never end")
     assert {each.status.phase for each in workflows(kube_cluster)} == {Phase.SUCCEEDED}
     assert argo_without_pods.log.read_text().splitlines() == ["argo double: watching"]
 

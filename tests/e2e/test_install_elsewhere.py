@@ -95,7 +95,7 @@ def test_its_uninstall_leaves_nothing_that_stands_in_the_way(site: Installed) ->
     """Neither webhooks nor the controllers' Lease; nor does it touch what others have in the namespace."""
     site.release.helm.said("uninstall", NAME, IN_NAMESPACE)
     labels = f"app.kubernetes.io/instance={NAME}"
-    until(lambda: not pods(site.cluster, NAMESPACE, labels=labels), "Pods are left", seconds=60)
+    until(lambda: not pods(site.cluster, NAMESPACE, labels=labels), "Pods are left")
     kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations,leases,secrets,services,roles"
     left = site.site.kubectl.said("get", kinds, "-A", "-o", "name")
     assert NAME not in left

@@ -138,7 +138,7 @@ def test_governed_all_of_them_are_created_and_follow_in_turn_to_the_end(
     with workflow_controller(
         installed.site.plane, installed.cluster, tmp_path, finish_after=TASK_SECONDS, environment={}
     ) as argo:
-        until(lambda: finished(installed), f"some are never finished; {argo.log}", seconds=60)
+        until(lambda: finished(installed), f"some are never finished; {argo.log}")
 
 
 def running(site: Installed) -> int:

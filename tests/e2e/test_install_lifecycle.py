@@ -128,7 +128,7 @@ def settled(installed: Installed) -> None:
         found = pods(installed.cluster, NAMESPACE, labels=labels)
         return all(pod.metadata.deletion_timestamp is None for pod in found)
 
-    until(gone, "old Pods are left", seconds=60)
+    until(gone, "old Pods are left")
 
 
 def asked_until(installed: Installed, resource: Resource, since: str) -> int:
@@ -190,7 +190,7 @@ def test_an_uninstall_blocks_nothing_at_any_moment(installed: Installed) -> None
     since = {resource: installed.cluster.list(resource).resource_version for resource in CONFIGURATIONS}
     with streams(installed) as running:
         installed.release.uninstall()
-        until(lambda: not pods(installed.cluster, NAMESPACE), "Pods are left", seconds=60)
+        until(lambda: not pods(installed.cluster, NAMESPACE), "Pods are left")
         running.await_more()
     assert running.governed.failed == []
     assert running.free.failed == []
