@@ -19,8 +19,8 @@ from policy.core.cluster_view.view import StartRange
 from policy.core.quota.accounts import Account
 
 _FUTURES: Final = 60
-_FEWEST_FUTURES: Final = 10
-_MOST_PLAYED: Final = 120_000
+_FEWEST_FUTURES: Final = 8
+_MOST_PLAYED: Final = 70_000
 """Runs of all futures together; of a large root there are fewer futures."""
 _LOW, _HIGH, _ALL = 20, 80, 100
 _WORD: Final = (1 << 64) - 1
@@ -56,8 +56,8 @@ def expected_starts(live: LiveRoot, lengths: RunLengths, now: datetime) -> dict[
 
 
 def _at(count: int, share: int) -> int:
-    """Return the index of a share in so many sorted times."""
-    return min(count - 1, (count * share + _ALL // 2) // _ALL)
+    """Return the index of a share in so many sorted times: of the next one, so many are below in the mean."""
+    return ((count + 1) * share + _ALL // 2) // _ALL - 1
 
 
 class _Futures:

@@ -38,9 +38,12 @@ class LiveRoots:
         return known
 
     def expected(self, root: Root) -> Mapping[str, StartRange]:
-        """Return when those that wait in a root are expected to start, by uid, as far as enough is known."""
+        """Return when those that wait in a root are expected to start, by uid, as far as enough is known.
+
+        Where a root was not read whole, none is: others may go before them.
+        """
         lengths, known = self.reading.lengths, self._expected.get(root)
-        if lengths is None:
+        if lengths is None or not self.knows_all_of(root):
             return {}
         if known is None:
             live = self.build(root, self.reading.snapshot, self.reading.at)
