@@ -296,8 +296,9 @@ class _ObjectWalk:
             below = (BLOCK, key) if holds_block(value) else (key,)
             self.lost_locks.append(Problem(place.path(*below), lost))
             return
-        if len(self.warnings) < MAX_MISMATCHES:
-            hint = hint if of_lock else misplaced(key, place.around()) or hint
+        # Unknown names without end are not all looked for, here neither (`MAX_UNKNOWN`).
+        if not of_lock and (name, key, of_lock) in self._unknown and len(self.warnings) < MAX_MISMATCHES:
+            hint = misplaced(key, place.around()) or hint
         if hint:
             self._warn(place.path(key), hint)
 
