@@ -39,7 +39,7 @@ class RunLengthWriter(Passes):
         self._clock = clock
         self._trouble = trouble
         self._known: RunLengths | None = None
-        self._unwritten = False
+        self._unwritten = True  # A term begins with a write, so that a right that is missing is told then.
         super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float | None:

@@ -86,10 +86,16 @@ def test_the_next_leader_goes_on_with_what_is_known(store: MemoryCluster, clock:
     assert abs((known.quantile(75) or 0) - 1200) <= 1200 // 8
 
 
-def test_nothing_is_written_where_nothing_has_ended(store: MemoryCluster, clock: Clock) -> None:
-    """An idle cluster gets no writes."""
-    Leader(store, clock).writer.run_pass()
-    assert store.list(RUN_LENGTHS).items == ()
+def test_a_term_begins_with_one_write_and_an_idle_cluster_gets_no_more(
+    store: MemoryCluster, clock: Clock
+) -> None:
+    """A right that is missing is told at once and not when the first run ends."""
+    leader = Leader(store, clock)
+    leader.writer.run_pass()
+    version = store.list(RUN_LENGTHS).resource_version
+    assert len(store.list(RUN_LENGTHS).items) == 1
+    leader.writer.run_pass()
+    assert store.list(RUN_LENGTHS).resource_version == version
 
 
 def test_without_the_right_it_is_told_and_tried_again_later(store: MemoryCluster, clock: Clock) -> None:
