@@ -190,6 +190,15 @@ CHANGES: Final = {
     "metrics.serviceMonitor.interval": ("metrics.serviceMonitor.interval=1m",),
     "metrics.serviceMonitor.scrapeTimeout": ("metrics.serviceMonitor.scrapeTimeout=5s",),
     "metrics.serviceMonitor.labels": ("metrics.serviceMonitor.labels.a=b",),
+    "metrics.dashboards.enabled": ("metrics.dashboards.enabled=true",),
+    "metrics.dashboards.labels.grafana_dashboard": (
+        "metrics.dashboards.enabled=true",
+        "metrics.dashboards.labels.grafana_dashboard=yes",
+    ),
+    "metrics.dashboards.annotations": (
+        "metrics.dashboards.enabled=true",
+        "metrics.dashboards.annotations.grafana_folder=Lockkeeper",
+    ),
     "metrics.prometheusRule.enabled": ("metrics.prometheusRule.enabled=false",),
     "metrics.prometheusRule.labels": ("metrics.prometheusRule.labels.a=b",),
     "metrics.prometheusRule.certificateDays": ("metrics.prometheusRule.certificateDays=7",),

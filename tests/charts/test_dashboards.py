@@ -1,0 +1,227 @@
+"""The dashboards on a real Prometheus that scrapes the product: every panel has data, or says why not."""
+
+import json
+from collections.abc import Callable, Iterator
+from threading import Event
+from time import monotonic
+from typing import Final
+
+import msgspec
+import pytest
+
+from tests.charts.prometheus_server import HONEST, PLAIN, PrometheusServer, prometheus
+from tests.charts.rendering import WITHOUT_CRDS, Chart
+from tests.charts.scraped_product import TEAM, ScrapedProduct
+from tests.e2e.building import ROOT
+from tests.e2e.prometheus import PrometheusIsMissingError
+from tests.patience import PATIENCE
+
+pytestmark = pytest.mark.e2e
+FOLDER: Final = ROOT / "charts" / "lockkeeper" / "files" / "dashboards"
+NAMES: Final = ("locks", "platform", "team", "webhook")
+MAY_BE_EMPTY: Final = ("Empty", "Nothing")
+"""How the description of a panel begins a sentence that says when it has no data."""
+
+
+class Target(msgspec.Struct, frozen=True, rename="camel"):
+    """One query of a panel."""
+
+    expr: str
+    ref_id: str
+
+
+class Panel(msgspec.Struct, frozen=True, rename="camel"):
+    """What the tests look at of a panel."""
+
+    id: int
+    title: str
+    type: str
+    description: str
+    targets: tuple[Target, ...]
+    grid_pos: dict[str, int]
+
+    @property
+    def explains(self) -> bool:
+        """Whether it says when it has no data."""
+        return any(word in self.description for word in MAY_BE_EMPTY)
+
+
+class Dashboard(msgspec.Struct, frozen=True):
+    """What the tests look at of a dashboard."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def dashboard(name: str) -> Dashboard:
+    """Return a dashboard of the chart."""
+    text = (FOLDER / f"lockkeeper-{name}.json").read_bytes()
+    return msgspec.json.decode(text, type=Dashboard)
+
+
+def asked(expression: str, installation: str = PLAIN) -> str:
+    """Return a query as Grafana sends it, with its variables filled in."""
+    return expression.replace("$installation", installation).replace("$workflow_namespace", TEAM)
+
+
+def until(what: Callable[[], object], why: str) -> None:
+    """Wait until something is so."""
+    deadline, pause = monotonic() + PATIENCE, Event()
+    while not what():
+        assert monotonic() < deadline, why
+        pause.wait(0.2)
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[ScrapedProduct]:
+    """Give the product."""
+    with ScrapedProduct() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(product: ScrapedProduct, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """Give a Prometheus that has seen: two that run and two that wait, a release, denials and a deadlock."""
+    try:
+        with prometheus(tmp_path_factory.mktemp("prometheus"), product.ports()) as started:
+            until(lambda: started.value("sum(up)") == 8, "not every process is scraped")
+            for name in ("a", "b", "c", "d", "h"):
+                assert product.create(name, TEAM)
+            assert product.create("e", "ml")
+            assert not product.create("f", "full")
+            product.tie_a_knot()
+            queued = "sum(lockkeeper_queued_workflows)"  # Of both ways, here and below.
+            until(lambda: started.value(queued) == 6, "the queue is not seen")
+            product.complete("a", TEAM)
+            until(lambda: started.value(queued) == 4, "the release is not seen")
+            product.complete("b", TEAM)
+            released = "count(increase(lockkeeper_releases_total[1m]) > 0)"
+            until(lambda: started.value(released) == 2, "the second release is not seen")
+            assert not product.create("g", "full")
+            denied = 'count(increase(lockkeeper_decisions_total{result="denied"}[1m]) > 0)'
+            until(lambda: started.value(denied) == 2, "the second denial is not seen")
+            until(lambda: started.value("sum(lockkeeper_lock_deadlocks_now)") == 2, "no deadlock is seen")
+            oldest = "count(lockkeeper_queue_oldest_created_timestamp_seconds)"
+            until(lambda: started.value(oldest) == 2, "nobody says who waits longest")
+            yield started
+    except PrometheusIsMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_has_data_or_says_why_not(server: PrometheusServer, name: str) -> None:
+    """Each query as Grafana sends it; a query that is wrong is an error of Prometheus."""
+    empty = [
+        (panel.title, target.expr)
+        for panel in dashboard(name).panels
+        for target in panel.targets
+        if not server.rows(asked(target.expr)) and not panel.explains
+    ]
+    assert empty == []
+
+
+def test_most_panels_have_data(server: PrometheusServer) -> None:
+    """An excuse is no reason to be misspelt."""
+    panels = [(name, panel) for name in NAMES for panel in dashboard(name).panels]
+    empty = {
+        (name, panel.title)
+        for name, panel in panels
+        if not any(server.rows(asked(target.expr)) for target in panel.targets)
+    }
+    assert empty <= {
+        ("locks", "Poisoned locks"),
+        ("locks", "Free, with others waiting"),
+        ("platform", "API latency p99"),
+        ("platform", "Past the webhook"),
+        ("platform", "Largest ledgers"),
+        ("platform", "Reservations that are not settled"),
+        ("platform", "Quotas above 90 %"),
+        ("platform", "Mean wait by namespace, last hour"),
+        ("team", "Time to drain, roughly"),
+        ("team", "Mean wait, last hour"),
+        ("team", "My pool: how full"),
+        ("team", "Time with a queue, last day"),
+        ("team", "Borrowed beyond the share"),
+        ("team", "Locks"),
+        ("webhook", "Days to the end of certificates"),
+        ("webhook", "The API server had no answer"),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_query_gives_the_same_with_honor_labels_and_without(server: PrometheusServer, name: str) -> None:
+    """No label of ours is one that Prometheus gives to targets, so no team is merged into another."""
+    for panel in dashboard(name).panels:
+        for target in panel.targets:
+            plain, honest = (
+                {
+                    frozenset(
+                        (key, value) for key, value in row.metric.items() if key not in {"namespace", "job"}
+                    )
+                    for row in server.rows(asked(target.expr, way))
+                }
+                for way in (PLAIN, HONEST)
+            )
+            assert plain == honest, (panel.title, target.expr)
+    assert server.rows('{__name__=~"lockkeeper_.*",exported_namespace!=""}') == []
+
+
+def test_figures_are_those_of_the_cluster_and_counted_once(server: PrometheusServer) -> None:
+    """Two controllers and two webhooks are scraped; the quota has its window's limit."""
+
+    def figure(name: str, **labels: str) -> float | None:
+        chosen = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        return server.value(f'sum(lockkeeper_{name}{{namespace="{PLAIN}",{chosen}}})')
+
+    assert figure("running_workflows", workflow_namespace=TEAM) == 2
+    assert figure("queued_workflows", workflow_namespace=TEAM) == 1
+    own = {"workflow_namespace": TEAM, "quota": "own", "resource": "workflows"}
+    assert (figure("quota_used", **own), figure("quota_limit", **own)) == (2, 2)
+    share = {"workflow_namespace": "ml", "quota": "data", "resource": "workflows"}
+    assert (figure("quota_used", **share), figure("quota_limit", **share)) == (1, 3)
+    assert figure("decisions_total", workflow_namespace="full", result="denied") == 2
+    assert figure("leader") == 1
+
+
+def test_the_figures_stay_over_a_change_of_the_lead(
+    server: PrometheusServer, product: ScrapedProduct
+) -> None:
+    """The last of the tests of it: what it starts has to end with it, and so all does."""
+    queued = f'sum(lockkeeper_queued_workflows{{namespace="{PLAIN}"}})'
+    before = server.value(queued)
+    product.change_the_lead()
+    second = product.ports()["controller"][1]
+    leader = f'lockkeeper_leader{{namespace="{PLAIN}",instance="127.0.0.1:{second}"}}'
+    until(lambda: server.value(leader) == 1, "the other does not lead")
+    until(lambda: server.value(queued) == before, "its queue is another")
+    assert server.value(f'sum(lockkeeper_leader{{namespace="{PLAIN}"}})') == 1
+    product.end()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dashboard_is_one_that_grafana_takes(name: str) -> None:
+    """Numbers of panels are there once, no two panels are in one place, and each has a description."""
+    found = dashboard(name)
+    assert found.uid == f"lockkeeper-{name}"
+    assert len({panel.id for panel in found.panels}) == len(found.panels)
+    places = [
+        (panel.grid_pos["x"] + x, panel.grid_pos["y"] + y)
+        for panel in found.panels
+        for x in range(panel.grid_pos["w"])
+        for y in range(panel.grid_pos["h"])
+    ]
+    assert len(set(places)) == len(places)
+    assert max(x for x, _ in places) < 24
+    assert all(panel.description.endswith(".") for panel in found.panels)
+
+
+def test_the_chart_brings_them_for_the_sidecar(chart: Chart) -> None:
+    """As they are in the files; off by default."""
+    assert chart.rendered(WITHOUT_CRDS).all("ConfigMap") == []
+    found = chart.rendered(WITHOUT_CRDS, "metrics.dashboards.enabled=true").all("ConfigMap")
+    assert {each.metadata.name for each in found} == {f"lockkeeper-{name}" for name in NAMES}
+    for each in found:
+        assert each.metadata.labels["grafana_dashboard"] == "1"
+        ((file, text),) = each.read(dict[str, str], "data").items()
+        assert json.loads(text) == json.loads((FOLDER / file).read_text(encoding="utf-8"))
