@@ -1,6 +1,7 @@
 """The dashboards on a real Prometheus that scrapes the product: every panel has data, or says why not."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from threading import Event
 from time import monotonic
@@ -182,6 +183,23 @@ def test_figures_are_those_of_the_cluster_and_counted_once(server: PrometheusSer
     assert (figure("quota_used", **share), figure("quota_limit", **share)) == (1, 3)
     assert figure("decisions_total", workflow_namespace="full", result="denied") == 2
     assert figure("leader") == 1
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there(server: PrometheusServer) -> None:
+    """Those that are shown only at times are named here; the rest are counted or shown from the start."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(lockkeeper_[a-z_]+)`", text, re.MULTILINE))
+    rows = server.rows('group by (__name__) ({__name__=~"lockkeeper_.*"})')
+    shown = {re.sub("_(bucket|sum|count)$", "", row.metric["__name__"]) for row in rows}
+    assert shown <= documented
+    assert documented - shown <= {
+        "lockkeeper_objects_left_out",
+        "lockkeeper_not_admitted_workflows",
+        "lockkeeper_lock_poisoned",
+        "lockkeeper_ledger_size_bytes",
+        "lockkeeper_reservations",
+        "lockkeeper_caller_path_changes_total",
+    }
 
 
 def test_the_figures_stay_over_a_change_of_the_lead(
