@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from lockkeeper.checking.facts import ArgoFacts, UnreadObject
+from lockkeeper.checking.facts import ArgoFacts, Gap, UnreadObject
 from lockkeeper.checking.results import Check, CheckResult, State, unread
 
 _Version: TypeAlias = tuple[int, int, int]
@@ -53,9 +53,14 @@ def check_argo(facts: ArgoFacts) -> Iterator[CheckResult]:
 
 def _check_controller(facts: ArgoFacts) -> Iterator[CheckResult]:
     """Check the version of Argo's controller by its image, and whether its account is believed."""
+    if facts.webhook is not None and facts.webhook.gap is not Gap.ABSENT:
+        yield unread(Check.ARGO, facts.webhook)
     found = facts.controller
     where = f"Deployment {facts.deployment}"
     if isinstance(found, UnreadObject):
+        if found.gap is Gap.NO_RIGHT:
+            yield unread(Check.ARGO, found)
+            return
         advice = "say which Deployment it is with argo.deployment, or ask for the right to see it"
         yield CheckResult(
             Check.ARGO, State.SKIPPED, f"Argo's controller was not found as {where}: {found.error}", advice

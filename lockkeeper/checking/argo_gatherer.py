@@ -61,20 +61,26 @@ class _Crd(msgspec.Struct, frozen=True):
 
 
 class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
-    """Reads about the Argo of one installation, release `name` in `namespace`."""
+    """Reads about the Argo of one installation, release `name` in `namespace`.
+
+    `inside` is whether this runs in the cluster, with the rights of the chart: on Deployments by name alone.
+    """
 
     cluster: Cluster
     namespace: str
     name: str
+    inside: bool
 
     def gather(self) -> ArgoFacts:
         """Return what is known."""
-        options = self._options()
+        webhook = self._webhook()
+        options = () if isinstance(webhook, UnreadObject) else webhook
         accounts = [each.removeprefix(_ACCOUNT) for each in options if each.startswith(_ACCOUNT)]
         if not accounts:
             accounts = [each.removeprefix(SERVICE_ACCOUNT) for each in sorted(UPSTREAM.argo_controllers)]
         deployment, controller = self._found(options, accounts)
         return ArgoFacts(
+            webhook=webhook if isinstance(webhook, UnreadObject) else None,
             deployment=deployment,
             accounts=tuple(accounts),
             controller=controller,
@@ -86,14 +92,14 @@ class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
             configuration=self.name,
         )
 
-    def _options(self) -> tuple[str, ...]:
-        """Return what our webhook is started with; nothing where its Deployment may not be seen."""
+    def _webhook(self) -> tuple[str, ...] | UnreadObject:
+        """Return what our webhook is started with."""
         name = f"{self.name}-webhook"
         found = attempt(
             lambda: self._deployed(name, self.namespace), right("get", DEPLOYMENTS, self.namespace, name)
         )
         if isinstance(found, UnreadObject):
-            return ()
+            return found
         return tuple(each for container in found.containers for each in container.args or ())
 
     def _deployed(self, name: str, namespace: str) -> Deployment:
@@ -113,8 +119,10 @@ class ArgoGatherer(msgspec.Struct, frozen=True, kw_only=True):
         )
         if not isinstance(expected, UnreadObject):
             return wanted, _controller(expected)
+        if told or expected.gap is not Gap.ABSENT or self.inside:
+            return wanted, expected
         elsewhere = attempt(self._elsewhere, right("list", DEPLOYMENTS))
-        if told or expected.gap is not Gap.ABSENT or isinstance(elsewhere, UnreadObject) or not elsewhere:
+        if isinstance(elsewhere, UnreadObject) or not elsewhere:
             return wanted, expected
         # Where there are several, that of the account that is believed, if it is one of them.
         return min(elsewhere, key=lambda each: each[1].account_in(each[0].namespace) not in accounts)

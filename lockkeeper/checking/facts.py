@@ -204,11 +204,13 @@ class OtherConfiguration(msgspec.Struct, frozen=True):
 class ArgoFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the Argo beside an installation.
 
-    `accounts` are those that the webhook believes to be Argo's controller, `deployment` is where that should
-    be. `full_crd` is whether the CRD of Workflows lists their fields, `others` are the mutating
-    configurations of other products, and `configuration` is the name of ours.
+    `webhook` is why our webhook's own options could not be read. `accounts` are those that it believes to be
+    Argo's controller, by its options or else Argo's own, and `deployment` is where that should be. `full_crd`
+    is whether the CRD of Workflows lists their fields, `others` are the mutating configurations of other
+    products, and `configuration` is the name of ours.
     """
 
+    webhook: UnreadObject | None
     deployment: NamespacedName
     accounts: tuple[str, ...]
     controller: ArgoController | UnreadObject

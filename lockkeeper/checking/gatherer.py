@@ -91,7 +91,9 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
             validating=validating,
             probes=tuple(self.probe(target) for target in self._targets(webhooks)),
             lease=self._lease(),
-            argo=ArgoGatherer(cluster=self.cluster, namespace=self.namespace, name=self.name).gather(),
+            argo=ArgoGatherer(
+                cluster=self.cluster, namespace=self.namespace, name=self.name, inside=self.inside
+            ).gather(),
             now=self.clock(),
             namespace=self.namespace,
             name=self.name,

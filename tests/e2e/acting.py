@@ -18,7 +18,7 @@ from policy.core.values.prepared import prepare
 from policy.service.leading.leader_election import LEASES, Lease
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import workflow
-from tests.e2e.grants import EDITOR, VIEWER
+from tests.e2e.grants import EDITOR, POOL_READER, POOLS, VIEWER
 from tests.e2e.installed import CONTROLLER, Installed
 from tests.e2e.kubectl import AWHILE
 from tests.e2e.podrunner.launch import SeenPod, await_rollout, pods
@@ -248,5 +248,8 @@ def let_people_in(installed: Installed) -> None:
     kubectl = installed.site.kubectl
     for user, role in ((VIEWER, "view"), (EDITOR, "edit")):
         kubectl.said("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", "-n", GOVERNED)
+    kubectl.said(
+        "create", "clusterrolebinding", POOL_READER, f"--clusterrole={POOLS}", f"--user={POOL_READER}"
+    )
     asked = ("auth", "can-i", "deletecollection", "synchronizationpolicies", f"--as={EDITOR}", "-n", GOVERNED)
     until(lambda: kubectl.run(*asked).returncode == 0, "the role edit has nothing of ours")

@@ -26,8 +26,11 @@ REVIEWS: Final = Resource(
 )
 VIEWER: Final = "viewer"
 EDITOR: Final = "editor"
+POOL_READER: Final = "pool-reader"
 PEOPLE: Final = {f"{RELEASE}-view": VIEWER, f"{RELEASE}-edit": EDITOR}
 """Users that have the roles which become part of the cluster's own, in the namespace GOVERNED."""
+POOLS: Final = f"{RELEASE}-pools"
+"""The role of who sees pools: they are of the cluster."""
 _ACCOUNT: Final = "system:serviceaccount:"
 _OF_RELEASE: Final = f"app.kubernetes.io/instance={RELEASE}"
 
@@ -223,9 +226,10 @@ def _granted(role: Role) -> Iterator[Grant]:
     """Yield every right of a role, one verb on one resource of one name each."""
     name, namespace = role.metadata.name, role.metadata.namespace
     person = PEOPLE.get(name)
+    user = POOL_READER if name == POOLS else person or account_name(name)
     for rule in role.rules or ():
         for right in _rights(rule, namespace or (GOVERNED if person else "")):
-            yield Grant(f"{role.resource.kind} {name}", person or account_name(name), right)
+            yield Grant(f"{role.resource.kind} {name}", user, right)
 
 
 def _rights(rule: Rule, namespace: str = "") -> Iterator[Right]:

@@ -34,7 +34,7 @@ def refused_to_all(name: str) -> Iterator[Right]:
         yield from (Right(verb, "", resource) for verb in _WRITES)
     yield from _that_lead_to_more()
     for resource in _CONFIGURATIONS:
-        yield from (Right(verb, _REGISTRATION, resource, "somebody-elses") for verb in _EVERYTHING)
+        yield from (each for verb in _EVERYTHING if (each := _of_others(verb, resource)) != _LIST_OF_OTHERS)
         yield from (Right(verb, _REGISTRATION, resource, name) for verb in ("create", "update", "delete"))
     for resource in _POLICIES:
         yield from (Right(verb, _OURS, resource) for verb in _WRITES)
@@ -48,6 +48,14 @@ def refused_to_all(name: str) -> Iterator[Right]:
         yield Right(verb, "coordination.k8s.io", "leases", f"{name}-controller", "kube-system")
     yield Right("delete", "coordination.k8s.io", "leases", f"{name}-controller", NAMESPACE)
     yield Right("create", "coordination.k8s.io", "leases", namespace="kube-system")
+
+
+def _of_others(verb: str, resource: str) -> Right:
+    return Right(verb, _REGISTRATION, resource, "somebody-elses")
+
+
+_LIST_OF_OTHERS: Final = _of_others("list", "mutatingwebhookconfigurations")
+"""The check alone lists those: what changes Workflows after us."""
 
 
 def refused_to_webhook(name: str) -> Iterator[Right]:
@@ -64,10 +72,12 @@ def refused_to_webhook(name: str) -> Iterator[Right]:
     yield from (Right(verb, _OURS, "quotaledgers") for verb in ("list", "create"))
     yield from (Right(verb, _OURS, "runlengths", "lockkeeper") for verb in ("get", "create", "patch"))
     yield from (Right(verb, "", "nodes") for verb in ("list", "watch"))
+    yield _LIST_OF_OTHERS
 
 
 def refused_to_controller() -> Iterator[Right]:
     """Yield what it has no use for, though others have."""
+    yield _LIST_OF_OTHERS
     for resource in _POLICIES:
         yield Right("get", _OURS, resource)
 

@@ -20,9 +20,10 @@ from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, MergePatch
 from policy.core.decision.decision import Code
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
+from tests.e2e.acting import scale
 from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
-from tests.e2e.installed import Installed, running_site
+from tests.e2e.installed import CONTROLLER, Installed, running_site
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
 from tests.patience import PATIENCE
@@ -47,15 +48,26 @@ WAYS: Final = ("patch", "json-patch", "replace", "apply")
 FORGED: Final[JsonObject] = {"status": {"phase": "Succeeded"}}
 
 
+def name_of(what: str) -> str:
+    """Return the name of the Workflow of a case."""
+    return re.sub(r"[^a-z0-9]+", "-", what.lower())
+
+
+WANTED: Final = (
+    {name_of(f"{way} {name}"): each.state for name, each in ATTEMPTS.items() for way in WAYS}
+    | {name_of(what): state for what, (state, _) in FREE.items()}
+    | dict.fromkeys(("finished-by-argo", "hidden-by-argo", "edited", "by-subresource"), State.RUNNING)
+    | {"retried": State.FINISHED}
+)
+"""The Workflows that are tried, and the state of each."""
+DELETED: Final = tuple(name for name, each in ATTEMPTS.items() if each.state is State.DELETED)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """Give the installation, with policies in force."""
-    wanted = {name_of(f"{way} {name}"): each.state for name, each in ATTEMPTS.items() for way in WAYS}
-    wanted |= {name_of(what): state for what, (state, _) in FREE.items()}
-    wanted |= dict.fromkeys(("finished-by-argo", "hidden-by-argo", "edited", "by-subresource"), State.RUNNING)
-    wanted["retried"] = State.FINISHED
     with running_site(tmp_path_factory.mktemp("guarded")) as installed:
-        for name, state in wanted.items():
+        for name, state in WANTED.items():
             if state in (State.RUNNING, State.FINISHED, State.ENDING):
                 add(installed, name, in_state(state))
             if state is State.ENDING:
@@ -69,18 +81,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         kinds = {"apiVersion": "v1", "kind": "List", "items": policies}
         installed.site.kubectl.said("apply", "-f", "-", text=json.dumps(kinds))
         await_governed(installed, GOVERNED)
-        for name, state in wanted.items():
+        for name, state in WANTED.items():
             if state is State.HELD:
                 add(installed, name, new())
-            elif state is State.DELETED:
-                add(installed, name, merge(new(), {"metadata": {"finalizers": ["example.com/a"]}}))
-                installed.cluster.delete(WORKFLOWS, name, namespace=GOVERNED)
         yield installed
 
 
-def name_of(what: str) -> str:
-    """Return the name of the Workflow of a case."""
-    return re.sub(r"[^a-z0-9]+", "-", what.lower())
+@pytest.fixture(scope="module")
+def without_leader(installed: Installed) -> Installed:
+    """Delete those that are to be deleted while they wait, with no controller that would end them at once."""
+    scale(installed, CONTROLLER, 0)
+    for name, state in WANTED.items():
+        if state is State.DELETED:
+            add(installed, name, merge(new(), {"metadata": {"finalizers": ["example.com/a"]}}))
+            installed.cluster.delete(WORKFLOWS, name, namespace=GOVERNED)
+    return installed
 
 
 def add(installed: Installed, name: str, obj: JsonObject) -> None:
@@ -128,9 +143,14 @@ def refusal(installed: Installed, name: str, change: JsonObject) -> str:
     return tried(installed, "patch", name, change, USER)
 
 
-@pytest.mark.parametrize("name", ATTEMPTS)
+@pytest.mark.parametrize("name", [each for each in ATTEMPTS if each not in DELETED])
 def test_no_way_of_kubectl_gets_around(installed: Installed, name: str) -> None:
     """By PATCH of either kind, by PUT, and by server-side apply: what an apply leaves out it leaves alone."""
+    gets_around_nothing(installed, name)
+
+
+def gets_around_nothing(installed: Installed, name: str) -> None:
+    """Try one attempt in each way."""
     attempt = ATTEMPTS[name]
     for way in WAYS:
         workflow = name_of(f"{way} {name}")
@@ -158,7 +178,7 @@ def as_it_was(obj: JsonObject, before: JsonObject, attempt: Attempt) -> bool:
     )
 
 
-@pytest.mark.parametrize("what", FREE)
+@pytest.mark.parametrize("what", [what for what, (state, _) in FREE.items() if state is not State.DELETED])
 def test_nobody_is_kept_from_what_is_his_own(installed: Installed, what: str) -> None:
     """Stopping, finalizers, and what means nothing to us."""
     name, change = name_of(what), FREE[what][1]
@@ -298,3 +318,17 @@ def test_a_held_workflow_is_deleted_at_once(installed: Installed) -> None:
     installed.site.kubectl.said("-n", GOVERNED, "delete", "workflow", name, "--wait=true")
     with pytest.raises(NotFound):
         stored(installed, name)
+
+
+@pytest.mark.parametrize("name", DELETED)
+def test_no_way_gets_around_while_one_that_is_deleted_still_waits(
+    without_leader: Installed, name: str
+) -> None:
+    """The leader ends it within a second; where none is there, a finalizer keeps it for as long."""
+    gets_around_nothing(without_leader, name)
+
+
+@pytest.mark.parametrize("what", [what for what, (state, _) in FREE.items() if state is State.DELETED])
+def test_what_is_deleted_while_it_waits_stays_its_owner_s(without_leader: Installed, what: str) -> None:
+    """Its finalizers above all, or it would never go."""
+    assert refusal(without_leader, name_of(what), FREE[what][1]) == ""

@@ -336,7 +336,7 @@ def test_a_workflow_that_waits_for_itself_is_told_within_seconds(
     place.end("knot")
     until(lambda: place.workflow("knot").status.phase == "Failed", "it does not end")
     seen = lockkeeper("locks", "--kubeconfig", control_plane.kubeconfig, "-n", place.namespace, "-o", "json")
-    assert (seen.code, msgspec.json.decode(seen.out)) == (0, {"locks": [], "deadlocks": []})
+    assert (seen.code, msgspec.json.decode(seen.out)) == (0, {"locks": [], "deadlocks": [], "queued": 0})
 
 
 def test_an_open_window_and_a_foreign_owner_show_in_the_config_map(place: Place) -> None:

@@ -100,7 +100,7 @@ def test_every_grant_is_needed(toured: Toured) -> None:
     present = grants(toured.installed.cluster)
     assert {each.role for each in present} == {
         *(f"{kind} {RELEASE}-{name}" for kind in ("Role", "ClusterRole") for name in COMPONENTS),
-        *(f"ClusterRole {RELEASE}-{name}" for name in ("view", "edit")),
+        *(f"ClusterRole {RELEASE}-{name}" for name in ("view", "edit", "pools")),
     }
     unused = [str(each) for each in present if not any(each.allows(asked) for asked in toured.asked)]
     assert unused == []

@@ -33,7 +33,7 @@ from tests.e2e.acting import (
 )
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE
-from tests.e2e.grants import EDITOR, VIEWER
+from tests.e2e.grants import EDITOR, POOL_READER, VIEWER
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
 from tests.e2e.kubectl import AWHILE
 from tests.e2e.product import until
@@ -156,6 +156,11 @@ def _let_people_work(installed: Installed) -> None:
     """Have users look at policies and change them; what they change is a trial, and all stays as it is."""
     let_people_in(installed)
     kubectl = installed.site.kubectl
+    of_pools = f"--as={POOL_READER}"
+    for what in (("clusterworkflowquotas",), ("clusterworkflowquotas", "data"), ("runlengths", "lockkeeper")):
+        kubectl.said("get", *what, of_pools)
+    pools = "/apis/lockkeeper.dev/v1alpha1/clusterworkflowquotas"
+    kubectl.said("get", "--raw", f"{pools}?watch=true&timeoutSeconds=1", of_pools)
     for plural, name in (("workflowquotas", "queue"), ("synchronizationpolicies", "locks")):
         path = f"/apis/lockkeeper.dev/v1alpha1/namespaces/{GOVERNED}/{plural}"
         see = (f"--as={VIEWER}", f"--namespace={GOVERNED}")

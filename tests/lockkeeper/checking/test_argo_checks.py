@@ -156,8 +156,10 @@ def test_what_may_not_be_seen_of_argo_is_skipped(installation: Installation) -> 
             raise Forbidden("no")
 
     installation.spy.before = refuse
-    for check in (Check.ARGO, Check.CRDS, Check.ORDER):
-        assert [state for state, _ in installation.judged(check)] == [State.SKIPPED]
+    for check, reads in ((Check.ARGO, 2), (Check.CRDS, 1), (Check.ORDER, 1)):
+        found = installation.judged(check)
+        assert [state for state, _ in found] == [State.SKIPPED] * reads
+        assert all("for want of the right to" in message for _, message in found)
 
 
 def test_limits_of_argo_below_ours_are_told(installation: Installation) -> None:
@@ -169,6 +171,7 @@ def test_limits_of_argo_below_ours_are_told(installation: Installation) -> None:
 
 def test_an_argo_elsewhere_is_found_by_its_image(installation: Installation) -> None:
     """Whoever left argo.controllerServiceAccount as it is, beside an Argo of another namespace, reads it."""
+    installation.inside = False
     installation.memory.delete(DEPLOYMENTS, "workflow-controller", namespace="argo")
     argo = deployed("flows-wc", image="registry:5000/a/workflow-controller:v4.1.2", account="wc")
     installation.memory.create(DEPLOYMENTS, argo, namespace="flows")
@@ -181,8 +184,22 @@ def test_an_argo_elsewhere_is_found_by_its_image(installation: Installation) -> 
 
 def test_of_several_argos_the_believed_one_counts(installation: Installation) -> None:
     """The other one has an instance id of its own, and another Lockkeeper or none."""
+    installation.inside = False
     installation.memory.delete(DEPLOYMENTS, "workflow-controller", namespace="argo")
     for namespace, name, account in (("aaa", "wc", "wc"), ("argo", "argo-workflow-controller", "argo")):
         obj = deployed(name, image=f"{IMAGE}:v4.1.2", account=account)
         installation.memory.create(DEPLOYMENTS, obj, namespace=namespace)
     assert {state for state, _ in installation.judged(Check.ARGO)} == {State.OK}
+
+
+def test_within_the_cluster_no_right_is_asked_for_that_the_chart_does_not_grant(
+    installation: Installation,
+) -> None:
+    """A refused request would stand in the audit log at every `helm test`."""
+    installation.memory.delete(DEPLOYMENTS, "workflow-controller", namespace="argo")
+    calls: list[Call] = []
+    installation.spy.before = calls.append
+    [(state, message)] = installation.judged(Check.ARGO)
+    assert state is State.SKIPPED
+    assert message.startswith("Argo's controller was not found as Deployment argo/workflow-controller")
+    assert {each.verb for each in calls if each.plural == DEPLOYMENTS.plural} == {"get"}
