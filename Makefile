@@ -41,7 +41,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release lock clean
+.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release bench-queue lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -96,6 +96,9 @@ bench-compare: $(READY) ## Measure the webhook against another build; ARGS="FOLD
 
 bench-release: $(READY) ## Measure what a leader costs and how fast it lets go; some minutes (ARGS="--only plan")
 	@$(BIN)/python -m bench.release $(ARGS)
+
+bench-queue: $(READY) ## Play Kueue's own baseline scenario on a real control plane; minutes (ARGS="--scale 0.05")
+	@$(BIN)/python -m bench.queueing $(ARGS)
 
 lock: LOCK = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --python-version 3.11

@@ -26,6 +26,8 @@ from tests.e2e.processes import Process, Ready
 
 LOOPBACK: Final = "127.0.0.1"
 ADMIN_GROUP: Final = "system:masters"
+_ACCOUNTS: Final = "system:serviceaccounts"
+"""The group of all ServiceAccounts; those of a namespace have another one with its name."""
 _ISSUER: Final = "https://kubernetes.default.svc"
 _LOOK: Final = 5.0
 """Seconds that one look at a readiness path may take."""
@@ -72,6 +74,11 @@ class Component:
         if self._process is not None:
             self._process.stop(number, grace=_GRACE)
 
+    @property
+    def pid(self) -> int:
+        """The id of its process, 0 before its first life."""
+        return 0 if self._process is None else self._process.pid
+
     def end(self) -> None:
         """End it in any way."""
         if self._process is not None:
@@ -79,13 +86,17 @@ class Component:
 
 
 class ControlPlane(msgspec.Struct, frozen=True):
-    """Where the API server is, and how an administrator gets in; `components` are those that were started."""
+    """Where the API server is, and how an administrator gets in; `components` are those that were started.
+
+    `accounts` are the kubeconfigs of those ServiceAccounts, as NAMESPACE:NAME, that were given a token.
+    """
 
     url: str
     ca: Path
     token: str
     kubeconfig: Path
     components: dict[Role, Component] = {}
+    accounts: dict[str, Path] = {}
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -136,18 +147,20 @@ def running(
     folder: Path,
     prepare: Callable[[ControlPlane], None] = lambda _: None,
     apiserver_flags: tuple[str, ...] = (),
+    accounts: tuple[str, ...] = (),
 ) -> Iterator[ControlPlane]:
     """Run a control plane while the context lasts.
 
     `prepare` runs when the API server answers and before the controllers start. Kinds that are defined there
     are known to the garbage collector at once; of later ones it learns within half a minute.
-    `apiserver_flags` come to the API server's usual ones.
+    `apiserver_flags` come to the API server's usual ones. Each of `accounts`, as NAMESPACE:NAME, gets a token
+    that lasts and a kubeconfig: processes that are no Pods may be that ServiceAccount, rights and name.
 
     Raises:
         NotReadyError: a component did not come up.
     """
     files = Files(folder)
-    plane = _write(files, _free_port())
+    plane = _write(files, _free_port(), accounts)
     trust = ssl.create_default_context(cafile=str(files.ca))
     trust.sslsocket_class = ClosingSocket  # Looks may be caught by the end of a component.
     with ExitStack() as processes:
@@ -177,7 +190,7 @@ def running(
         yield plane
 
 
-def _write(files: Files, port: int) -> ControlPlane:
+def _write(files: Files, port: int, accounts: tuple[str, ...]) -> ControlPlane:
     """Write certificates, keys, token and kubeconfig, all made anew."""
     now = datetime.now(UTC)
     authority = create_authority(now=now, name="control-plane-of-a-test")
@@ -185,18 +198,25 @@ def _write(files: Files, port: int) -> ControlPlane:
     files.ca.write_bytes(authority.cert_pem)
     files.cert.write_bytes(pair.cert_pem)
     files.key.write_bytes(pair.key_pem)
-    accounts = create_authority(now=now, name="service-accounts")
-    files.accounts_cert.write_bytes(accounts.cert_pem)
-    files.accounts_key.write_bytes(accounts.key_pem)
+    signer = create_authority(now=now, name="service-accounts")
+    files.accounts_cert.write_bytes(signer.cert_pem)
+    files.accounts_key.write_bytes(signer.key_pem)
     token = token_hex(16)
-    files.tokens.write_text(f'{token},admin,admin,"{ADMIN_GROUP}"\n', encoding="utf-8")
+    lines = [f'{token},admin,admin,"{ADMIN_GROUP}"']
     plane = ControlPlane(f"https://{LOOPBACK}:{port}", files.ca, token, files.kubeconfig)
-    files.kubeconfig.write_text(_kubeconfig(plane), encoding="utf-8")
+    files.kubeconfig.write_text(_kubeconfig(plane, token), encoding="utf-8")
+    for account in accounts:
+        own, namespace = token_hex(16), account.partition(":")[0]
+        groups = f"{_ACCOUNTS},{_ACCOUNTS}:{namespace}"
+        lines.append(f'{own},system:serviceaccount:{account},{account},"{groups}"')
+        plane.accounts[account] = files.folder / f"{account.replace(':', '-')}.kubeconfig"
+        plane.accounts[account].write_text(_kubeconfig(plane, own), encoding="utf-8")
+    files.tokens.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return plane
 
 
-def _kubeconfig(plane: ControlPlane) -> str:
-    """Return the administrator's kubeconfig; JSON, because that is YAML too."""
+def _kubeconfig(plane: ControlPlane, token: str) -> str:
+    """Return the kubeconfig of whoever has a token; JSON, because that is YAML too."""
     return json.dumps(
         {
             "apiVersion": "v1",
@@ -204,8 +224,8 @@ def _kubeconfig(plane: ControlPlane) -> str:
             "clusters": [
                 {"name": "test", "cluster": {"server": plane.url, "certificate-authority": str(plane.ca)}}
             ],
-            "users": [{"name": "admin", "user": {"token": plane.token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "users": [{"name": "user", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
             "current-context": "test",
         }
     )

@@ -1,6 +1,7 @@
 """Fixtures that need a control plane; a plugin, so that several folders of tests share one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Final
@@ -87,13 +88,13 @@ def kubectl(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     return Kubectl(program=program, kubeconfig=control_plane.kubeconfig, folder=folder)
 
 
-def define_kinds(plane: ControlPlane) -> None:
-    """Apply all CRDs and wait until the API serves them."""
+def define_kinds(plane: ControlPlane, ours: Path = OUR_CRDS) -> None:
+    """Apply Argo's CRDs and `ours`, and wait until the API serves them."""
     cluster = connect(plane.kubeconfig)
     try:
         manifests = [
             yaml.safe_load(path.read_bytes())
-            for folder in (argo_crds(), OUR_CRDS)
+            for folder in (argo_crds(), ours)
             for path in sorted(folder.glob("*.yaml"))
         ]
         for manifest in manifests:
