@@ -98,7 +98,9 @@ def _report(inputs: Inputs, objects: LintObjects, found: list[FileFinding]) -> F
     checked = tuple(
         CheckedObject(each.origin.file, each.place("").line, str(each)) for each in objects.subjects
     )
-    return FilesReport(tuple(sorted(findings, key=sort_key)), checked, inputs.files, inputs.passed_over)
+    policies = sum(isinstance(each, Policy) for each in objects.documents)
+    ordered = tuple(sorted(findings, key=sort_key))
+    return FilesReport(ordered, checked, inputs.files, inputs.passed_over, policies)
 
 
 def _refuse_empty(objects: LintObjects, arguments: argparse.Namespace) -> None:

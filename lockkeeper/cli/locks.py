@@ -1,9 +1,10 @@
 """`lockkeeper locks`: who holds and who waits for every lock of a cluster, and what other limits would do."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 
 from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, queued, queued_text, shown, table
@@ -17,6 +18,7 @@ from policy.service.locks.lock_traces import WatchedCluster
 EXAMPLES = """examples:
   lockkeeper locks
   lockkeeper locks --context blue -n team-etl -o json
+  lockkeeper locks --lock team-etl/Mutex/load
   lockkeeper locks suggest -n team-etl --max-wait 5m
   lockkeeper locks suggest --lock team-etl/ConfigMap/workflow-semaphores/db
 
@@ -40,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="", help="one namespace (default: all of them)")
     add_output(parser, "json")
-    parser.add_argument("--lock", default="", metavar="NAME", help="suggest: one lock, by Argo's name of it")
+    parser.add_argument("--lock", default="", metavar="NAME", help="this lock alone, by Argo's name of it")
     parser.add_argument(
         "--max-wait",
         type=option_type(duration),
@@ -73,9 +75,12 @@ def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 
 def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
-    """Show the queues of all locks."""
-    found = lock_queues(live_traces(cluster, arguments.namespace, utc_now), SemaphoreLimits(cluster))
-    stuck = live_deadlocks(found)
+    """Show the queues of all locks, or of one: a deadlock may be of several, so all are read."""
+    every = lock_queues(live_traces(cluster, arguments.namespace, utc_now), SemaphoreLimits(cluster))
+    stuck = [each for each in live_deadlocks(every) if arguments.lock in ("", *each.locks)]
+    found = [each for each in every if arguments.lock in ("", each.lock)]
+    if arguments.lock and not found:
+        raise UsageError(_unknown_lock(arguments.lock, [each.lock for each in every]))
     now = utc_now()
     held = queued(cluster, arguments.namespace)
     with for_whoever_reads():
@@ -86,6 +91,13 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
             if held:
                 print(f"\n{queued_text(held)}")
     return 1 if stuck or any(each.poisoned for each in found) else 0
+
+
+def _unknown_lock(name: str, known: Sequence[str]) -> str:
+    """Return that a lock has no holder and no waiter, and which name may have been meant."""
+    near = get_close_matches(name, known, n=3)
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"nobody holds or waits for a lock {name}{meant}"
 
 
 @contextmanager

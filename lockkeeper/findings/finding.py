@@ -51,12 +51,13 @@ class CheckedObject(msgspec.Struct, frozen=True):
 
 
 class FilesReport(msgspec.Struct, frozen=True):
-    """What a command checked, and what it found there."""
+    """What a command checked, and what it found there; `policies` were read beside the objects."""
 
     findings: tuple[FileFinding, ...]
     checked: tuple[CheckedObject, ...]
     files: int = 0
     passed_over: int = 0
+    policies: int = 0
 
     @property
     def errors(self) -> int:

@@ -7,7 +7,8 @@ from lockkeeper.process.console import printable
 def table(report: FilesReport) -> str:
     """Return the lines."""
     errors = report.errors
-    read = f"{_some(len(report.checked), 'object')} in {_some(report.files, 'file')}"
+    of_policies = f" and {_some(report.policies, 'policy')}" if report.policies else ""
+    read = f"{_some(len(report.checked), 'object')}{of_policies} in {_some(report.files, 'file')}"
     if report.passed_over:
         read += f" ({_some(report.passed_over, 'other document')} passed over)"
     found = f"{_some(errors, 'error')}, {_some(len(report.findings) - errors, 'warning')}"
@@ -23,4 +24,5 @@ def line_of(finding: FileFinding) -> str:
 
 
 def _some(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count} {what if count == 1 else plural}"

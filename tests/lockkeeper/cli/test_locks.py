@@ -9,6 +9,7 @@ import pytest
 
 from lockkeeper.cli import locks
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown, table
+from lockkeeper.process.console import UsageError
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
@@ -209,6 +210,28 @@ def test_a_poisoned_lock_is_a_finding(cluster: Guarded, capsys: pytest.CaptureFi
     assert line.endswith("has a number for gone, then restart Argo's workflow-controller")
     seen = found(cluster)
     assert [bool(each.poisoned) for each in shown(seen, (), NOW).locks if each.lock == lock] == [True]
+
+
+@pytest.mark.parametrize(("lock", "code"), [(DB, 0), (mutex("m"), 1)])
+def test_one_lock_can_be_looked_at_alone(
+    cluster: Guarded, lock: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with others is not told then."""
+    parser = argparse.ArgumentParser()
+    locks.configure(parser)
+    assert locks.act(cluster, parser.parse_args(["--lock", lock, "-o", "json"])) == code
+    said = msgspec.json.decode(capsys.readouterr().out, type=ShownLocks)
+    assert [each.lock for each in said.locks] == [lock]
+    assert [each.locks for each in said.deadlocks] == [(lock,)] * code
+
+
+def test_a_lock_that_nobody_uses_is_told_with_the_nearest_names(cluster: Guarded) -> None:
+    """A name of Argo is long, and easily written wrong."""
+    parser = argparse.ArgumentParser()
+    locks.configure(parser)
+    with pytest.raises(UsageError) as told:
+        locks.act(cluster, parser.parse_args(["--lock", f"{DB}s"]))
+    assert str(told.value).startswith(f"nobody holds or waits for a lock {DB}s; did you mean {DB}")
 
 
 @pytest.mark.parametrize(("number", "those"), [(1, "1 Workflow waits"), (2, "2 Workflows wait")])
