@@ -210,6 +210,9 @@ def test_without_lists_of_its_own_the_leader_begins_nothing(installed: Installed
 def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Installed) -> None:
     """The controller is not ready, releases count as failed, and `lockkeeper check` tells of policies."""
     with denied(installed, lambda grant: grant.right.verb == "patch" and CONTROLLER in grant.user) as told:
+        kill(
+            installed, CONTROLLER
+        )  # A term begins with a write of the lengths of runs; the next is minutes later.
         hold(installed, "held-for-want-of-a-patch")
         for what, namespace, change in (
             ("workflowquota/queue", GOVERNED, '{"spec": {"perUser": {"workflows": 7}}}'),

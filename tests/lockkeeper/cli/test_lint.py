@@ -231,7 +231,7 @@ def test_the_table_and_the_annotations_say_the_same(
     folder = _write(tmp_path, a=HANGS, b=LIMITS)
     assert main(["lint", folder]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last == "1 object and 1 policy in 2 files: 3 errors, 0 warnings"
+    assert last == "1 object in 2 files: 3 errors, 0 warnings"
     assert lines[0] == (
         f"{folder}/a.yaml:13: error: UnknownReference: Workflow default/hangs-: "
         'spec.templates[0].steps[1][0].template: template "gone" of Workflow hangs- does not exist, and Argo '

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from typing import Final
 
 import jsonschema_rs
+import msgspec
 import pytest
 
 from lockkeeper.findings.finding import CheckedObject, FileCode, FileFinding, FilesReport, Level
@@ -107,6 +108,8 @@ def test_the_table_counts_what_was_read() -> None:
     assert table(ALL).splitlines()[2] == "dir/b c.yaml: error: Unreadable: is not YAML"
     assert table(ALL).endswith("3 objects in 3 files (1 other document passed over): 3 errors, 1 warning\n")
     assert table(NOTHING) == "3 objects in 1 file: 0 errors, 0 warnings\n"
+    beside = msgspec.structs.replace(NOTHING, policies=2)
+    assert table(beside) == "3 objects and 2 policies in 1 file: 0 errors, 0 warnings\n"
 
 
 def test_junit_has_no_error_where_the_exit_code_is_0() -> None:
