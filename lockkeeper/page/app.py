@@ -1,4 +1,4 @@
-"""The routes of the page, the headers of every answer, and errors as a page with one sentence.
+"""The routes of the page, the headers of every answer, and who may see it.
 
 Every view has a mark that changes with what it shows. A browser that has shown it asks again with that mark
 as an ETag, and is answered 304 before anything is rendered. What it asks for again is the live part alone.
@@ -9,15 +9,18 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
-from flask import Flask, Response, render_template, request
-from werkzeug.exceptions import HTTPException, SecurityError
+from flask import Flask, Request, Response, g, render_template, request, url_for
+from werkzeug.exceptions import BadRequest, SecurityError
 
 from lockkeeper import __version__
 from lockkeeper.page.cluster_state import ClusterState, SeenCluster, mark_of
+from lockkeeper.page.error_pages import add_error_pages, sentence
 from lockkeeper.page.last_read import Latest
 from lockkeeper.page.overview import overview, totals
 from lockkeeper.page.queue_rows import Filters, choices, queue_page
-from policy.cluster.errors import ClusterError, Forbidden, NotFound
+from lockkeeper.page.sign_in import NAMESPACE, OPEN_TO_ALL, SignIn
+from lockkeeper.page.viewers import Viewer
+from policy.cluster.errors import ClusterError, NotFound
 from policy.core.values.durations import written
 
 Value = TypeVar("Value")
@@ -32,8 +35,17 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_HOSTS: Final = ["localhost", "127.0.0.1"]
-"""Names by which a browser may reach the page: with any other, a foreign site could read it under its own."""
+_LONGEST_FORM: Final = 16 * 1024
+"""Bytes of the body of a request."""
+_VIEWS: Final = {
+    "show_overview": "Overview",
+    "show_queue": "Queue",
+    "show_locks": "Locks",
+    "show_policies": "Policies",
+    "show_history": "History",
+}
+_IN_NAMESPACE: Final = "/in/<scope>"
+"""What the path of every view begins with where it is about one namespace."""
 _READ_AT: Final = "Lockkeeper-Read-At"
 _HTMX_SETTINGS: Final = {
     "allowEval": False,
@@ -57,18 +69,33 @@ class _Shown(msgspec.Struct, frozen=True):
     error: ClusterError | None = None
 
 
+class PageEntry(msgspec.Struct, frozen=True):
+    """Who may see the page: `viewer` returns who asks, or raises; `hosts` are the names to ask by.
+
+    `sign_in` is the form for those who are not known, None where all are.
+    """
+
+    viewer: Callable[[Request], Viewer]
+    hosts: tuple[str, ...]
+    sign_in: SignIn | None = None
+
+
 def create_page(
-    state: ClusterState, *, clock: Callable[[], datetime], bug: Callable[[BaseException], None]
+    entry: PageEntry, *, clock: Callable[[], datetime], bug: Callable[[BaseException], None]
 ) -> Flask:
     """Return the application; `bug` hears of faults of ours."""
     app = Flask(__name__, static_url_path="/static")
-    app.config["TRUSTED_HOSTS"] = _HOSTS
+    app.config["TRUSTED_HOSTS"] = list(entry.hosts)
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _LONGEST_FORM
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["ago"] = lambda at, now: written(max(now - at, now - now) // _SECONDS * _SECONDS)
     app.jinja_env.filters["before"] = lambda seconds, at: at - timedelta(seconds=seconds)
-    app.jinja_env.globals.update(version=__version__, namespace=state.namespace, htmx_settings=_HTMX_SETTINGS)
-    _add_views(app, state)
-    _add_errors(app, bug)
+    app.jinja_env.globals.update(version=__version__, htmx_settings=_HTMX_SETTINGS, views=_VIEWS)
+    _add_entry(app, entry)
+    _add_views(app)
+    if entry.sign_in is not None:
+        entry.sign_in.add_to(app)
+    add_error_pages(app, hosts=entry.hosts, bug=bug)
 
     @app.after_request
     def secured(response: Response) -> Response:
@@ -77,18 +104,63 @@ def create_page(
         return response
 
     @app.context_processor
-    def now() -> dict[str, object]:
-        """Give templates the time."""
-        return {"now": clock()}
+    def known() -> dict[str, object]:
+        """Give templates the time, and who looks at what."""
+        viewer: Viewer | None = g.get("viewer")
+        return {
+            "now": clock(),
+            "signs_in": entry.sign_in is not None,
+            "viewer": viewer,
+            "namespace": _namespace() if viewer else "",
+        }
 
     return app
 
 
-def _add_views(app: Flask, state: ClusterState) -> None:
+def _add_entry(app: Flask, entry: PageEntry) -> None:
+    @app.url_value_preprocessor
+    def take_scope(_endpoint: str | None, values: dict[str, object] | None) -> None:
+        """Take the namespace out of the path."""
+        g.scope = str((values or {}).pop("scope", ""))
+
+    @app.url_defaults
+    def keep_scope(endpoint: str, values: dict[str, object]) -> None:
+        """Let every link stay in the namespace that is shown."""
+        if g.get("scope") and "scope" not in values and app.url_map.is_endpoint_expecting(endpoint, "scope"):
+            values["scope"] = g.scope
+
+    @app.before_request
+    def admit() -> None:
+        """Find out who asks, and whether the namespace is one."""
+        g.viewer = None
+        if isinstance(request.routing_exception, SecurityError):
+            raise request.routing_exception
+        if request.endpoint in OPEN_TO_ALL:
+            return
+        g.viewer = entry.viewer(request)
+        if g.scope and not NAMESPACE.fullmatch(g.scope):
+            g.scope = ""
+            raise BadRequest("That is no name of a namespace: it has small letters, digits and dashes.")
+
+
+def _namespace() -> str:
+    """Return the namespace that is shown, "" for all."""
+    viewer: Viewer = g.viewer
+    return g.scope or viewer.namespace
+
+
+def _state() -> ClusterState:
+    """Return the state of what is shown to whoever asks."""
+    viewer: Viewer = g.viewer
+    return viewer.state(_namespace())
+
+
+def _add_views(app: Flask) -> None:
     @app.get("/")
+    @app.get(f"{_IN_NAMESPACE}/")
     def show_overview() -> Response:
         """Show pools and namespaces with bars."""
-        seen, error = _value(state.view())
+        seen, error = _value(_state().view())
         return _answer(
             _Shown(
                 "overview.html",
@@ -104,17 +176,19 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         )
 
     @app.get("/queue")
+    @app.get(f"{_IN_NAMESPACE}/queue")
     def show_queue() -> Response:
         """Show who waits, or who runs."""
-        seen, error = _value(state.view())
+        seen, error = _value(_state().view())
         filters = Filters.of(request.args)
         return _answer(_Shown("queue.html", seen.at, seen.mark, lambda: _queue_values(seen, filters), error))
 
     @app.get("/workflows/<namespace>/<name>")
+    @app.get(f"{_IN_NAMESPACE}/workflows/<namespace>/<name>")
     def show_workflow(namespace: str, name: str) -> Response:
         """Tell the story of one Workflow."""
-        seen, error = _value(state.view())
-        story = state.story(seen, namespace, name)
+        seen, error = _value(_state().view())
+        story = _state().story(seen, namespace, name)
         row = seen.waiting.get((namespace, name))
         return _answer(
             _Shown(
@@ -127,9 +201,10 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         )
 
     @app.get("/locks")
+    @app.get(f"{_IN_NAMESPACE}/locks")
     def show_locks() -> Response:
         """Show holders and waiters of every lock."""
-        seen, error = _value(state.locks())
+        seen, error = _value(_state().locks())
         return _answer(
             _Shown(
                 "locks.html", seen.at, seen.mark, lambda: {"locks": seen.locks, "as_of": seen.read_at}, error
@@ -137,9 +212,10 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         )
 
     @app.get("/policies")
+    @app.get(f"{_IN_NAMESPACE}/policies")
     def show_policies() -> Response:
         """Show policies with their conditions."""
-        seen, error = _value(state.policies())
+        seen, error = _value(_state().policies())
         return _answer(
             _Shown(
                 "policies.html",
@@ -151,13 +227,23 @@ def _add_views(app: Flask, state: ClusterState) -> None:
         )
 
     @app.get("/history")
+    @app.get(f"{_IN_NAMESPACE}/history")
     def show_history() -> Response:
         """Show what this process has seen over time."""
-        seen, error = _value(state.view())
-        history = state.history
+        seen, error = _value(_state().view())
+        history = _state().history
         return _answer(
             _Shown("history.html", seen.at, history.mark, lambda: {"charts": history.charts()}, error)
         )
+
+    @app.get("/namespace")
+    def choose_namespace() -> Response:
+        """Go to a namespace, or with "" to all of them."""
+        chosen = request.args.get("namespace", "").strip()
+        if chosen and not NAMESPACE.fullmatch(chosen):
+            raise BadRequest("That is no name of a namespace: it has small letters, digits and dashes.")
+        here = url_for("show_overview", scope=chosen) if chosen else "/"
+        return Response(status=303, headers={"Location": here})
 
 
 def _queue_values(seen: SeenCluster, filters: Filters) -> Mapping[str, object]:
@@ -200,53 +286,3 @@ def _answer(shown: _Shown) -> Response:
     response.set_etag(tag)
     response.headers[_READ_AT] = shown.at.isoformat(timespec="seconds")
     return response
-
-
-def sentence(error: ClusterError) -> str:
-    """Return what a failed read means, in one sentence."""
-    if isinstance(error, Forbidden):
-        return f"You have no right to see this: {error.message}"
-    if isinstance(error, NotFound):
-        return error.message
-    return f"The cluster does not answer: {error.message}"
-
-
-def _advice(error: ClusterError, namespace: str) -> str:
-    if isinstance(error, Forbidden) and not namespace:
-        return "With lockkeeper web -n NAMESPACE the rights in that namespace are enough."
-    return ""
-
-
-def _add_errors(app: Flask, bug: Callable[[BaseException], None]) -> None:
-    def shown(code: int, title: str, text: str, advice: str = "") -> Response:
-        """Return an error as a page; htmx does not put it in the place of what is shown."""
-        body = render_template("error.html", frame="page.html", title=title, text=text, advice=advice)
-        return Response(body, status=code, mimetype="text/html")
-
-    @app.errorhandler(ClusterError)
-    def cluster_error(error: ClusterError) -> Response:
-        """Tell what could not be read."""
-        known = isinstance(error, (Forbidden, NotFound))
-        titles = {Forbidden.code: "No right", NotFound.code: "Not found"}
-        code = error.code if known else 503
-        advice = _advice(error, str(app.jinja_env.globals["namespace"]))
-        return shown(code, titles.get(code, "No answer"), sentence(error), advice)
-
-    @app.errorhandler(SecurityError)
-    def foreign_name(_error: SecurityError) -> Response:
-        """Refuse a name that is not this machine's; without it nothing can be linked."""
-        text = f"Open this page by one of these names: {', '.join(_HOSTS)}.\n"
-        return Response(text, status=400, mimetype="text/plain")
-
-    @app.errorhandler(HTTPException)
-    def no_such_page(error: HTTPException) -> Response:
-        """Tell that there is no such page, or what else is wrong with the request."""
-        code = error.code or 500
-        text = "There is no such page." if code == NotFound.code else str(error.description)
-        return shown(code, error.name, text)
-
-    @app.errorhandler(Exception)
-    def fault(error: Exception) -> Response:
-        """Tell that it is a fault of ours, and report it."""
-        bug(error)
-        return shown(500, "A fault of ours", f"Lockkeeper could not make this page ({type(error).__name__}).")

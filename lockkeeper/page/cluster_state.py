@@ -3,21 +3,30 @@
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from threading import Lock
-from typing import Final
+from threading import Event, Lock
+from typing import Final, TypeAlias
 
 import msgspec
 
 from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown
 from lockkeeper.locks.lock_sentences import lock_sentences
-from lockkeeper.page.change_watch import OF_LOCKS, OF_POLICIES, OF_THE_VIEW
+from lockkeeper.page.change_watch import Kinds, of_locks, of_policies, of_the_view
 from lockkeeper.page.history import History
-from lockkeeper.page.last_read import LASTS, AtOneTime, Changes, LastRead, Latest, Timed, UnlessUnchanged
+from lockkeeper.page.last_read import (
+    LASTS,
+    AtOneTime,
+    Changes,
+    LastRead,
+    Latest,
+    ReadingShare,
+    Timed,
+    UnlessUnchanged,
+)
 from lockkeeper.page.policy_rows import SeenPolicies, read_policies
-from policy.cluster.errors import NotFound
+from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import WORKFLOWS, Cluster, Resource
+from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, StoryState, story_of_other
 from policy.core.cluster_view.view import ClusterView, WaitingRow
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
@@ -30,6 +39,8 @@ from policy.service.reading.queued_story import story_of_queued
 _MOST_OTHERS: Final = 200
 """Stories that are kept of Workflows that do not wait; when there are more, all are told anew."""
 _SECOND: Final = timedelta(seconds=1)
+WatchOf: TypeAlias = Callable[[Kinds, Event], Changes]
+"""Returns what looks for changes of some kinds until the event."""
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,8 +69,7 @@ class SeenLocks(AtOneTime, frozen=True):
 class ClusterState:
     """What there is in one namespace, or with "" in all of them.
 
-    With `changes`, what is about all namespaces is not read again while nothing of these kinds changes. One
-    namespace may be in a pool with others that cannot be watched, so it is.
+    With `changes`, nothing is read again while nothing changes; `share` bounds what readings take.
     """
 
     def __init__(
@@ -70,7 +80,8 @@ class ClusterState:
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         cost: Callable[[], float],
-        changes: Callable[[tuple[Resource, ...]], Changes] | None = None,
+        changes: WatchOf | None = None,
+        share: ReadingShare | None = None,
     ) -> None:
         self.namespace = namespace
         self.history = History()
@@ -78,20 +89,26 @@ class ClusterState:
         self._clock = clock
         self._stopwatch = stopwatch
         self._cost = cost
+        self._share = share or ReadingShare()
+        self._stopped = Event()
         self._reader = ClusterReader(
             cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock
         )
 
-        def kept(read: Callable[[Timed | None], Timed], kinds: tuple[Resource, ...]) -> LastRead[Timed]:
-            watch = None if namespace or changes is None else changes(kinds)
+        def kept(read: Callable[[Timed | None], Timed], kinds: Kinds) -> LastRead[Timed]:
+            watch = None if changes is None else changes(kinds, self._stopped)
             unless = UnlessUnchanged(read, clock=clock, changes=watch)
-            return LastRead(read=unless, stopwatch=stopwatch, cost=cost)
+            return LastRead(read=unless, stopwatch=stopwatch, cost=cost, share=self._share)
 
-        self._view = kept(self._read_view, OF_THE_VIEW)
-        self._locks = kept(self._read_locks, OF_LOCKS)
-        self._policies = kept(self._read_policies, OF_POLICIES)
+        self._view = kept(self._read_view, of_the_view(namespace))
+        self._locks = kept(self._read_locks, of_locks(namespace))
+        self._policies = kept(self._read_policies, of_policies(namespace))
         self._telling = Lock()
         self._others: dict[tuple[str, str], LastRead[Story]] = {}
+
+    def stop(self) -> None:
+        """Look for changes no longer."""
+        self._stopped.set()
 
     def view(self) -> Latest[SeenCluster]:
         """Return quotas, those that wait, and those that run."""
@@ -120,7 +137,7 @@ class ClusterState:
         if told is not None:
             return told
         latest = self._other(namespace, name).current()
-        if latest.value is None or isinstance(latest.error, NotFound):
+        if latest.value is None or isinstance(latest.error, (NotFound, Forbidden)):
             raise latest.error or NotFound(f"{namespace}/{name} was not read")
         return latest.value
 
@@ -135,6 +152,7 @@ class ClusterState:
                     read=lambda _: self._story_of_other(namespace, name),
                     stopwatch=self._stopwatch,
                     cost=self._cost,
+                    share=self._share,
                 )
             return kept
 

@@ -5,12 +5,12 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Forbidden
 
 Value = TypeVar("Value")
 Timed = TypeVar("Timed", bound="AtOneTime")
@@ -21,6 +21,12 @@ LASTS: Final = timedelta(seconds=30)
 """What nobody has changed is read anew after so long."""
 _IDLE: Final = 10.0
 """After a read that took one second of CPU there is none for so many; so reading takes a tenth at most."""
+_IDLE_OF_ALL: Final = 2.0
+"""The same for all viewers together: they take half of a core at most."""
+_LONGEST_IDLE: Final = 60.0
+"""What is shown is no older than this, however costly it is, and neither are the rights that it needs."""
+_AT_ONCE: Final = 4
+"""Readings of different viewers at the same time; the others wait for their turn."""
 
 
 class Latest(msgspec.Struct, Generic[Value], frozen=True):
@@ -28,6 +34,19 @@ class Latest(msgspec.Struct, Generic[Value], frozen=True):
 
     value: Value | None = None
     error: ClusterError | None = None
+
+
+class ReadingShare:
+    """What readings may take in all, where there are so many `viewers` now."""
+
+    def __init__(self, viewers: Callable[[], int] = lambda: 1) -> None:
+        self._viewers = viewers
+        self.turns = BoundedSemaphore(_AT_ONCE)
+
+    def idle_after(self, cost: float) -> float:
+        """Return for how many seconds nothing is read after a reading of this cost."""
+        idle = max(_IDLE, _IDLE_OF_ALL * self._viewers())
+        return min(_LONGEST_IDLE, max(FRESH_SECONDS, idle * cost))
 
 
 class LastRead(Generic[Value]):
@@ -39,10 +58,12 @@ class LastRead(Generic[Value]):
         read: Callable[[Value | None], Value],
         stopwatch: Callable[[], float],
         cost: Callable[[], float],
+        share: ReadingShare | None = None,
     ) -> None:
         self._read = read
         self._stopwatch = stopwatch
         self._cost = cost
+        self._share = share or ReadingShare()
         self._reading = Lock()
         self._latest: Latest[Value] | None = None
         self._next = 0.0
@@ -59,13 +80,15 @@ class LastRead(Generic[Value]):
             self._reading.release()
 
     def _again(self, before: Value | None) -> Latest[Value]:
-        begin = self._cost()
-        try:
-            return Latest(self._read(before))
-        except ClusterError as error:
-            return Latest(before, error)
-        finally:
-            self._next = self._stopwatch() + max(FRESH_SECONDS, _IDLE * (self._cost() - begin))
+        with self._share.turns:
+            begin = self._cost()
+            try:
+                return Latest(self._read(before))
+            except ClusterError as error:
+                # What may not be read any more may not be shown any more.
+                return Latest(None if isinstance(error, Forbidden) else before, error)
+            finally:
+                self._next = self._stopwatch() + self._share.idle_after(self._cost() - begin)
 
 
 class Changes(Protocol):

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from io import BufferedReader, RawIOBase
 from socket import SHUT_RDWR, socket
 from socketserver import BaseServer, ThreadingMixIn
+from ssl import SSLContext
 from sys import exc_info
 from threading import Lock, Thread
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import WSGIApplication
 
@@ -23,6 +24,8 @@ import msgspec
 Bug: TypeAlias = Callable[[BaseException], None]
 _Connection: TypeAlias = socket | tuple[bytes, socket]
 """What socketserver calls a request; with TCP it is the socket."""
+_Address: TypeAlias = Any
+"""What socketserver calls the address of a client; its form depends on the family."""
 _POLL_SECONDS: Final = 0.1
 """How soon the server sees that it has to stop."""
 
@@ -43,13 +46,20 @@ class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
 class HealthPort:
     """Serves an application on a socket that listens already, until it is stopped.
 
-    `bug` is called for errors of the server itself; those of a connection are the client's fault.
+    `bug` is called for errors of the server itself; those of a connection are the client's fault. With `tls`
+    connections are encrypted, each by the context of now.
     """
 
     def __init__(
-        self, *, app: WSGIApplication, listener: socket, bug: Bug, limits: PortLimits | None = None
+        self,
+        *,
+        app: WSGIApplication,
+        listener: socket,
+        bug: Bug,
+        limits: PortLimits | None = None,
+        tls: Callable[[], SSLContext] | None = None,
     ) -> None:
-        self._server = _Server(app=app, listener=listener, bug=bug, limits=limits or PortLimits())
+        self._server = _Server(app=app, listener=listener, bug=bug, limits=limits or PortLimits(), tls=tls)
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="health-port", daemon=True
         )
@@ -119,14 +129,23 @@ class _Handler(WSGIRequestHandler):
 class _Server(ThreadingMixIn, WSGIServer):
     """A thread for each connection, on a socket that is bound already."""
 
-    def __init__(self, *, app: WSGIApplication, listener: socket, bug: Bug, limits: PortLimits) -> None:
+    def __init__(
+        self,
+        *,
+        app: WSGIApplication,
+        listener: socket,
+        bug: Bug,
+        limits: PortLimits,
+        tls: Callable[[], SSLContext] | None,
+    ) -> None:
         # Not TCPServer's, which would open a socket of its own.
         BaseServer.__init__(self, listener.getsockname(), _Handler)
         self.socket = listener
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.limits = limits
         self._bug = bug
-        self._open: dict[_Connection, None] = {}
+        self._tls = tls
+        self._open: dict[_Connection, _Connection] = {}
         self._open_lock = Lock()
         self.setup_environ()
         self.set_app(app)
@@ -139,11 +158,26 @@ class _Server(ThreadingMixIn, WSGIServer):
         """
         with self._open_lock:
             while len(self._open) >= self.limits.connections:
-                oldest = next(iter(self._open))
-                del self._open[oldest]
-                _disconnect(oldest)
-            self._open[request] = None
+                _disconnect(self._open.pop(next(iter(self._open))))
+            self._open[request] = request
         super().process_request(request, client_address)
+
+    def finish_request(self, request: _Connection, client_address: _Address) -> None:
+        """Serve a connection, in its thread; with TLS the handshake comes first, in the same time."""
+        if self._tls is None or not isinstance(request, socket):
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(self.limits.seconds)
+        with self._tls().wrap_socket(request, server_side=True, do_handshake_on_connect=False) as encrypted:
+            with self._open_lock:
+                if request not in self._open:  # It was closed just now, for others.
+                    return
+                self._open[request] = encrypted
+            try:
+                encrypted.do_handshake()
+                super().finish_request(encrypted, client_address)
+            finally:
+                _disconnect(encrypted)
 
     def shutdown_request(self, request: _Connection) -> None:
         """Close a connection after its answer."""

@@ -64,6 +64,15 @@ STATUS: Final = "status"
 QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False)
 RUN_LENGTHS: Final = Resource("lockkeeper.dev", "v1alpha1", "runlengths", "RunLengths", namespaced=False)
 
+SELF_REVIEWS: Final = Resource(
+    "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+)
+"""A create tells who asks; it needs a token that the cluster knows, and nothing else."""
+SELF_ACCESS_REVIEWS: Final = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
+"""A create tells whether who asks has a right."""
+
 
 class EventType(StrEnum):
     """The type of a watch event."""

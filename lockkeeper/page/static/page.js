@@ -56,6 +56,8 @@
       }
       connection.textContent = "";
       document.body.classList.remove("away");
+    } else if (status === 401 || status === 403) {
+      location.reload();  // What is shown may not be shown any more; the page itself says why.
     } else {
       const why = status ? `The answer is an error (${status})` : "Lockkeeper does not answer";
       connection.textContent = `${why}; what is shown is from ${clock(new Date(lastAnswer))}.`;

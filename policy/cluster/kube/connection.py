@@ -8,7 +8,7 @@ receives bytes; the client's models are slow, and know nothing of our kinds.
 import logging
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPMethod
 from pathlib import Path
@@ -19,7 +19,7 @@ import urllib3
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.incluster_config import load_incluster_config
+from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, load_incluster_config
 from kubernetes.config.kube_config import load_kube_config_from_dict
 from urllib3.connection import HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.answers import SUCCESSES, failure
 from policy.cluster.kube.failures import why_unanswered
-from policy.cluster.kube.kubeconfig import ClusterSettingsError, cluster_settings
+from policy.cluster.kube.kubeconfig import ClusterSettings, ClusterSettingsError, cluster_settings
 from policy.cluster.kube.requests import KubeRequest
 
 _USER_AGENT: Final = "lockkeeper"
@@ -206,6 +206,51 @@ def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
         ClusterSettingsError: there are no such settings, or they cannot be used.
     """
     settings = cluster_settings(kubeconfig, context, environment=os.environ, home=Path.home())
+    configuration = _configuration(settings)
+    return KubeTransport(
+        client=ApiClient(configuration),
+        source=settings.source,
+        inside=settings.config is None,
+        namespace=settings.namespace,
+    )
+
+
+def connections_by_token(kubeconfig: Path | None, context: str = "") -> Callable[[str], KubeTransport]:
+    """Return what connects to the same cluster with the token of somebody else, and with nothing of ours.
+
+    Of a kubeconfig the user is left out; a Pod needs the CA of its cluster, and no token.
+
+    Raises:
+        ClusterSettingsError: as `connection` does.
+    """
+    settings = cluster_settings(kubeconfig, context, environment=os.environ, home=Path.home()).without_user()
+    _anonymous(settings)  # What is wrong with the settings is said now, and not to the first who asks.
+
+    def connected(token: str) -> KubeTransport:
+        configuration = _anonymous(settings)
+        configuration.api_key = {"BearerToken": f"Bearer {token}"}
+        return KubeTransport(
+            client=ApiClient(configuration), source="the token", inside=settings.config is None
+        )
+
+    return connected
+
+
+def _anonymous(settings: ClusterSettings) -> Configuration:
+    """Return a configuration without credentials."""
+    if settings.config is not None:
+        return _configuration(settings)
+    if not Path(SERVICE_CERT_FILENAME).is_file():
+        why = f"the CA of the cluster is not in {SERVICE_CERT_FILENAME}"
+        raise ClusterSettingsError(settings.source, why)
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    configuration = Configuration()
+    configuration.host = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    configuration.ssl_ca_cert = SERVICE_CERT_FILENAME
+    return configuration
+
+
+def _configuration(settings: ClusterSettings) -> Configuration:
     configuration = Configuration()
     logged = _ClientErrors()
     try:
@@ -222,9 +267,4 @@ def connection(kubeconfig: Path | None, context: str = "") -> KubeTransport:
     if logged.texts:
         raise ClusterSettingsError(settings.source, f"there are no credentials: {logged.texts[0]}")
     configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
-    return KubeTransport(
-        client=ApiClient(configuration),
-        source=settings.source,
-        inside=settings.config is None,
-        namespace=settings.namespace,
-    )
+    return configuration

@@ -18,7 +18,7 @@ from policy.cluster.kube.answers import (
     decoded_object,
     decoded_page,
 )
-from policy.cluster.kube.connection import connection
+from policy.cluster.kube.connection import connection, connections_by_token
 from policy.cluster.kube.lasting_watch import Watcher
 from policy.cluster.kube.request_counts import ObservedTransport, Observer
 from policy.cluster.kube.requests import Transport
@@ -64,6 +64,16 @@ def connect(kubeconfig: Path | None, *, context: str = "", observer: Observer | 
         inside=connected.inside,
         context_namespace=connected.namespace,
     )
+
+
+def clusters_by_token(kubeconfig: Path | None, *, context: str = "") -> Callable[[str], "KubeCluster"]:
+    """Return what reaches the cluster with the token of whoever asks, and with no credentials of ours.
+
+    Raises:
+        ClusterSettingsError: as `connect` does.
+    """
+    connected = connections_by_token(kubeconfig, context)
+    return lambda token: KubeCluster(transport=connected(token), rng=SystemRandom())
 
 
 class KubeCluster:

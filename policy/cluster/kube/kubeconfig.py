@@ -53,6 +53,18 @@ class ClusterSettings(msgspec.Struct, frozen=True):
                 return str(inner.get("namespace") or "")
         return ""
 
+    def without_user(self) -> "ClusterSettings":
+        """Return the settings that lead to the same cluster with nobody's credentials."""
+        if self.config is None:
+            return self
+        users = self.config.get("users")
+        nobody: list[_Config] = [
+            {"name": each.get("name"), "user": {}}
+            for each in (users if isinstance(users, list) else ())
+            if isinstance(each, dict)
+        ]
+        return ClusterSettings({**self.config, "users": nobody}, self.source)
+
 
 def cluster_settings(
     kubeconfig: Path | None, context: str, *, environment: Mapping[str, str], home: Path

@@ -3,7 +3,8 @@
 import re
 import signal
 import socket
-from http.client import HTTPConnection
+import ssl
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper
@@ -53,6 +54,41 @@ def test_a_port_in_use_is_one_clear_line(lockkeeper: Lockkeeper, tmp_path: Path)
         finished = lockkeeper("web", "--kubeconfig", file, "--port", str(taken.getsockname()[1]))
     assert (finished.code, finished.err.count("\n")) == (2, 1)
     assert "give another --port (0 takes a free one)" in finished.err
+
+
+def test_options_of_the_shared_page_go_with_it(lockkeeper: Lockkeeper) -> None:
+    """Who leaves --sign-in out would serve the own rights to others."""
+    finished = lockkeeper("web", "--host", "0.0.0.0")
+    assert finished.code == 2
+    assert "--host goes with --sign-in: without it the page is yours" in finished.err
+
+
+def test_the_page_for_all_asks_for_a_token_over_tls(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """With a certificate of its own where none is given, and with probes beside it."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(KUBECONFIG)
+    words = ("web", "--sign-in", "--kubeconfig", file, "--port", "0", "--health-port", "0")
+    with lockkeeper.started(*words) as running:
+        assert running.until("https://"), running.text
+        found = re.search(r"https://127\.0\.0\.1:(\d+)/", running.text)
+        assert found is not None
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for headers, code in (
+            ({}, 401),
+            ({"Authorization": "Bearer abc"}, 503),
+            ({"Host": "evil.example"}, 400),
+        ):
+            connection = HTTPSConnection("127.0.0.1", int(found[1]), timeout=PATIENCE, context=context)
+            connection.request("GET", "/", headers=headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Cache-Control"]) == (code, "no-store")
+            answer.read()
+            connection.close()
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0
+    assert "abc" not in running.text
+    assert "Traceback" not in running.text
 
 
 def test_a_run_serves_the_page_and_so_does_the_command_on_it(lockkeeper: Lockkeeper, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from html import unescape
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from lockkeeper.page.app import create_page
+from lockkeeper.page.app import PageEntry, create_page
 from lockkeeper.page.cluster_state import ClusterState
+from lockkeeper.page.page_server import OWN_HOSTS
+from lockkeeper.page.viewers import Viewer
 from policy.cluster.protocol import Cluster
 from tests.policy.service.reading.read_cluster import Scene
 
@@ -31,14 +33,19 @@ class OpenedPage:
         self.seconds = 0.0
         self.faults: list[BaseException] = []
         self._scene = scene
-        self.state = ClusterState(
-            cluster=cluster or scene.cluster,
-            namespace=namespace,
-            clock=scene.clock,
-            stopwatch=lambda: self.seconds,
-            cost=cost,
-        )
-        self.app = create_page(self.state, clock=scene.clock, bug=self.faults.append)
+
+        def make(read: Cluster, shown: str) -> ClusterState:
+            return ClusterState(
+                cluster=read,
+                namespace=shown,
+                clock=scene.clock,
+                stopwatch=lambda: self.seconds,
+                cost=cost,
+            )
+
+        viewer = Viewer(cluster=cluster or scene.cluster, make=make, namespace=namespace)
+        entry = PageEntry(viewer=lambda _: viewer, hosts=OWN_HOSTS)
+        self.app = create_page(entry, clock=scene.clock, bug=self.faults.append)
         self.client: FlaskClient = self.app.test_client()
 
     def get(self, path: str, **headers: str) -> TestResponse:

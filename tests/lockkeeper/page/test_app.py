@@ -1,5 +1,6 @@
 """The page as a browser gets it: every view, headers, errors, and asking again."""
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -310,8 +311,50 @@ def test_missing_rights_are_an_error_with_what_to_do(scene: Scene) -> None:
     """The rights in one namespace are enough for its page."""
     answer = OpenedPage(scene, cluster=RightsIn(scene.cluster, {"a"})).get("/")
     assert answer.status_code == 403
-    assert "You have no right to see this: workflowquotas is forbidden" in words(answer)
-    assert "lockkeeper web -n NAMESPACE" in words(answer)
+    text = words(answer)
+    assert "You have no right to see this: workflowquotas is forbidden" in text
+    assert "Show one namespace, for which its rights are enough" in text
+    assert (
+        "list workflows.argoproj.io in all namespaces who waits and who runs missing "
+        "ClusterRole view , by a ClusterRoleBinding"
+    ) in text
+    assert "list clusterworkflowquotas.lockkeeper.dev pools and their figures missing" in text
+    assert "ClusterRole lockkeeper-pools , by a ClusterRoleBinding" in text
+
+
+def test_a_namespace_is_chosen_where_not_all_may_be_seen(scene: Scene) -> None:
+    """Its address is a link for others, and every link of it stays there."""
+    page = OpenedPage(scene, cluster=RightsIn(scene.cluster, {"a"}, CLUSTER_WORKFLOW_QUOTAS))
+    chosen = page.get("/namespace?namespace=a")
+    assert (chosen.status_code, chosen.location) == (303, "/in/a/")
+    text = page.text("/in/a/queue")
+    assert "namespace a" in text
+    assert "1 to 1 of 1 queued" in text
+    links = set(re.findall(r'href="(/[^"]*)"', page.get("/in/a/queue").text))
+    assert {each for each in links if not each.startswith(("/in/a/", "/static/"))} == {"/namespace"}
+    assert page.get("/in/b/").status_code == 403
+    assert page.get("/namespace?namespace=").location == "/"
+    for wrong in ("/namespace?namespace=A", "/in/A/queue", "/in/-/"):
+        refused = page.get(wrong)
+        assert (refused.status_code, "That is no name of a namespace" in refused.text) == (400, True)
+
+
+def test_what_may_not_be_seen_any_more_is_not_shown(scene: Scene) -> None:
+    """A right that was taken away takes away what was read with it."""
+    namespaces = {"", "a", "b"}
+    page = OpenedPage(scene, cluster=RightsIn(scene.cluster, namespaces))
+    assert "pool data" in page.text("/")
+    assert "a1 is admitted" in page.text("/workflows/a/a1")
+    namespaces.clear()
+    page.later(3)
+    for path in VIEWS:
+        if path != "/policies":  # It tells of each kind by itself what may not be read.
+            answer = page.get(path)
+            assert (answer.status_code, "b1" in answer.text, "pool data" in answer.text) == (
+                403,
+                False,
+                False,
+            )
 
 
 def test_a_user_of_one_namespace_sees_it(scene: Scene) -> None:

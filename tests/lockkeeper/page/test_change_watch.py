@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from lockkeeper.page.change_watch import OF_THE_VIEW, ChangeWatch
+from lockkeeper.page.change_watch import ChangeWatch, of_the_view
 from lockkeeper.page.cluster_state import ClusterState
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -101,14 +101,14 @@ def state_of(scene: Scene, cluster: MemoryCluster, watch: ChangeWatch, seconds: 
         clock=scene.clock,
         stopwatch=lambda: seconds[0],
         cost=lambda: 0.0,
-        changes=lambda _: watch,
+        changes=lambda _kinds, _stopped: watch,
     )
 
 
 def test_a_cluster_at_rest_is_not_read_again(scene: Scene, stopped: Event) -> None:
     """Until something is written; then it is."""
     cluster = Counting(scene.cluster)
-    watch = ChangeWatch(cluster=cluster, kinds=OF_THE_VIEW, stopped=stopped)
+    watch = ChangeWatch(cluster=cluster, kinds=of_the_view(""), stopped=stopped)
     seconds = [0.0]
     state = state_of(scene, cluster, watch, seconds)
     first = state.view().value
@@ -130,7 +130,7 @@ def test_a_cluster_at_rest_is_not_read_again(scene: Scene, stopped: Event) -> No
 
 def test_before_the_first_reading_nothing_is_known_to_be_unchanged(scene: Scene, stopped: Event) -> None:
     """And after `begin` it is, as long as nothing is written."""
-    watch = ChangeWatch(cluster=scene.cluster, kinds=OF_THE_VIEW, stopped=stopped)
+    watch = ChangeWatch(cluster=scene.cluster, kinds=of_the_view(""), stopped=stopped)
     assert not watch.unchanged
     watch.begin()
     assert watch.unchanged
@@ -144,7 +144,7 @@ def test_before_the_first_reading_nothing_is_known_to_be_unchanged(scene: Scene,
 def test_without_the_right_to_watch_it_is_read_each_time(scene: Scene, stopped: Event) -> None:
     """Nothing is missed by that, and the watch is not asked for again and again."""
     cluster = Counting(scene.cluster, secret=QUOTA_LEDGERS)
-    watch = ChangeWatch(cluster=cluster, kinds=OF_THE_VIEW, stopped=stopped)
+    watch = ChangeWatch(cluster=cluster, kinds=of_the_view(""), stopped=stopped)
     seconds = [0.0]
     state = state_of(scene, cluster, watch, seconds)
     assert state.view().value is not None
@@ -159,5 +159,6 @@ def test_without_the_right_to_watch_it_is_read_each_time(scene: Scene, stopped: 
 def test_what_a_view_is_made_of_is_watched(scene: Scene, stopped: Event) -> None:
     """A kind that is read and not watched would be shown as it was."""
     cluster = Counting(scene.cluster)
-    state_of(scene, cluster, ChangeWatch(cluster=cluster, kinds=OF_THE_VIEW, stopped=stopped), [0.0]).view()
-    assert {*cluster.lists, WORKFLOWS, QUOTA_LEDGERS} == set(OF_THE_VIEW)
+    watch = ChangeWatch(cluster=cluster, kinds=of_the_view(""), stopped=stopped)
+    state_of(scene, cluster, watch, [0.0]).view()
+    assert {*cluster.lists, WORKFLOWS, QUOTA_LEDGERS} == {resource for resource, _ in of_the_view("")}

@@ -1,15 +1,19 @@
 """The controller's port: probes and metrics, bounded in every way, and an end that lets answers out."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 
+from certs.reload import ReloadingContext
+from lockkeeper.certificates.loopback import ensure_folder
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from tests.patience import PATIENCE
 from webhook.metrics import Metrics
@@ -17,6 +21,38 @@ from webhook.probes import PROMETHEUS, create_app
 from webhook.serving.server import bind
 
 HASTY: Final = PortLimits(connections=4, request=2048, seconds=0.3)
+
+
+def test_with_tls_only_who_speaks_it_is_answered(tmp_path: Path) -> None:
+    """A handshake that is not one, or that is late, ends the connection and nothing else."""
+    paths = ensure_folder(tmp_path, ("127.0.0.1",)).paths
+    reloading = ReloadingContext(cert_path=paths.cert, key_path=paths.key)
+    trusting = ssl.create_default_context(cafile=str(paths.authority_cert))
+    listener = bind("127.0.0.1", 0)
+    number = int(listener.getsockname()[1])
+    bugs: list[BaseException] = []
+    health = HealthPort(
+        app=application(), listener=listener, bug=bugs.append, limits=HASTY, tls=reloading.current
+    )
+    health.start()
+    try:
+        with socket.create_connection(("127.0.0.1", number), PATIENCE) as plain:
+            plain.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert b"200 OK" not in plain.recv(1000)
+        with socket.create_connection(("127.0.0.1", number), PATIENCE) as silent:
+            assert is_hung_up(silent)
+        for _ in range(3):
+            connection = HTTPSConnection("127.0.0.1", number, timeout=PATIENCE, context=trusting)
+            connection.request("GET", "/livez")
+            assert connection.getresponse().read() == b"ok\n"
+            connection.close()
+        silent_ones = [socket.create_connection(("127.0.0.1", number), PATIENCE) for _ in range(6)]
+        assert is_hung_up(silent_ones[0])
+        for each in silent_ones:
+            each.close()
+    finally:
+        health.stop()
+    assert bugs == []
 
 
 class Port:

@@ -12,6 +12,8 @@ from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
+    SELF_ACCESS_REVIEWS,
+    SELF_REVIEWS,
     STATUS,
     WORKFLOW_QUOTAS,
     WORKFLOWS,
@@ -109,6 +111,19 @@ class Scene:
         self.cluster.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **obj})
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    namespace: str
+    resource: str
+
+
+class _AccessSpec(msgspec.Struct, frozen=True, rename="camel"):
+    resource_attributes: _Asked
+
+
+class _AccessReview(msgspec.Struct, frozen=True):
+    spec: _AccessSpec
+
+
 class RightsIn(MemoryCluster):
     """The same cluster for somebody who has rights in some namespaces alone, and may list these kinds."""
 
@@ -121,6 +136,7 @@ class RightsIn(MemoryCluster):
         self._inner = inner
         self._namespaces = namespaces
         self._also = also
+        self.user = "ann"
 
     def list(
         self,
@@ -138,6 +154,19 @@ class RightsIn(MemoryCluster):
         return self._inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
+
+    def create(
+        self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
+    ) -> JsonObject:
+        """Tell who asks, and which rights there are; create nothing else."""
+        del namespace, dry_run
+        if resource == SELF_REVIEWS:
+            return {"status": {"userInfo": {"username": self.user}}}
+        if resource != SELF_ACCESS_REVIEWS:
+            raise Forbidden(f"{resource.plural} is forbidden")
+        asked = msgspec.convert(obj, _AccessReview).spec.resource_attributes
+        known = {each.plural for each in self._also}
+        return {"status": {"allowed": asked.namespace in self._namespaces or asked.resource in known}}
 
     def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
         """Get what is in a namespace, and the namespace itself."""
