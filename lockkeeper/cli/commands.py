@@ -33,6 +33,11 @@ COMMANDS: Final = (
         "lint", "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
     ),
     _Command(
+        "test",
+        "Run tests of policies: cases of Workflows, and what is to be decided about them.",
+        "planning.test",
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

@@ -2,16 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
-from lockkeeper.assembly.policy_folder import Beside, load_once
+from lockkeeper.assembly.policies_beside import load_beside
 from lockkeeper.findings.finding import FilesReport
 from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
 from lockkeeper.findings.table import line_of
 from lockkeeper.lint.reading import lint_objects
-from lockkeeper.manifests.applied_templates import as_applied
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.reading import Inputs, read_inputs, unread
 from lockkeeper.options.command_options import add_output, add_policies, option_type, print_values
@@ -94,13 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = read_inputs(arguments.files, exclude=arguments.exclude)
     objects = lint_objects(inputs, arguments.namespace)
     try:
-        snapshot = load_once(
+        snapshot = load_beside(
             existing_policies(arguments.policies),
+            objects,
             arguments.argo_version,
             namespace=arguments.namespace,
             allow_empty=arguments.allow_empty,
             note=print_message,
-            beside=Beside(objects.documents, objects.extent, partial(as_applied, objects.templates())),
         )
     except PolicyErrors as errors:
         if arguments.output not in FOR_PROGRAMS:

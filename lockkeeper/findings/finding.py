@@ -22,6 +22,7 @@ class FileCode(StrEnum):
     DROPPED = "Dropped"
     REPEATED_KEY = "RepeatedKey"
     WARNING = "Warning"
+    TEST_FAILED = "TestFailed"
 
 
 class FileFinding(msgspec.Struct, frozen=True):

@@ -92,6 +92,10 @@ _TEXTS: Final[dict[str, RuleText]] = {
         "Write it where the message says, or leave it out.",
     ),
     FileCode.REPEATED_KEY: RuleText("A key stands twice, and the last one counts.", "Leave one of them out."),
+    FileCode.TEST_FAILED: RuleText(
+        "A test of policies came out otherwise than it expects.",
+        "Correct the policies, or what the case expects. docs/ci.md has the format.",
+    ),
     FileCode.WARNING: RuleText("Something that Lockkeeper warns of when the object is created.", _MANUAL),
 }
 

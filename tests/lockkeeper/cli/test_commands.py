@@ -34,6 +34,7 @@ FORBIDDEN: Final[dict[str, tuple[list[str], frozenset[str]]]] = {
         ["review", WORKFLOW, "--policies", str(EXAMPLES / "policies")],
         SERVERS | CLUSTER | CRYPTOGRAPHY,
     ),
+    "test": (["test", str(EXAMPLES / "tests")], SERVERS | CLUSTER | CRYPTOGRAPHY),
     "locks": (["locks", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES | {"webhook"}),
     "web": (["web", "--help"], CLUSTER | {"flask", "jinja2"}),
     "check": (["check", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES),
