@@ -27,15 +27,19 @@ endif
 
 # What `make check` asks of a built wheel: that it alone, and not this folder, gives a command that starts.
 define CHECK_WHEEL_SOURCE
-import importlib, importlib.metadata, sys
+import importlib, importlib.metadata, importlib.resources, sys
 unpacked = sys.argv.pop(1)
-(script,) = importlib.metadata.distribution("lockkeeper").entry_points.select(group="console_scripts")
-command = script.load()
+scripts = importlib.metadata.distribution("lockkeeper").entry_points.select(group="console_scripts")
+assert {each.name for each in scripts} == {"lockkeeper", "kubectl-lockkeeper"}, scripts
+(command,) = {each.load() for each in scripts}
 for name in ("lockkeeper", "webhook", "policy", "certs"):
     found = importlib.import_module(name).__file__
     assert found.startswith(unpacked), f"{name} came from {found}, not from the wheel"
 for each in importlib.import_module("lockkeeper.cli.commands").COMMANDS:
     each.load()  # The help alone imports none of them.
+page = importlib.resources.files("lockkeeper.page")
+missing = [each for each in ("templates/overview.html", "static/page.css") if not (page / each).is_file()]
+assert not missing, f"the wheel lacks {missing}"
 sys.argv = ["lockkeeper", "--help"]
 sys.exit(command())
 endef
