@@ -25,6 +25,7 @@ EVERYTHING: Final = (
     "networkPolicy.enabled=true",
     "metrics.serviceMonitor.enabled=true",
     "metrics.prometheusRule.enabled=true",
+    "page.enabled=true",
 )
 MODES: Final = {
     "builtIn": (),

@@ -68,12 +68,15 @@ def test_the_names_are_those_that_the_parts_of_the_project_agreed_on(chart: Char
         "ClusterRoleBinding/lockkeeper-controller",
         "ClusterRoleBinding/lockkeeper-webhook",
         "Deployment/lockkeeper-controller",
+        "Deployment/lockkeeper-page",
         "Deployment/lockkeeper-webhook",
         "MutatingWebhookConfiguration/lockkeeper",
         "NetworkPolicy/lockkeeper-controller",
+        "NetworkPolicy/lockkeeper-page",
         "NetworkPolicy/lockkeeper-webhook",
         "Pod/lockkeeper-check",
         "PodDisruptionBudget/lockkeeper-controller",
+        "PodDisruptionBudget/lockkeeper-page",
         "PodDisruptionBudget/lockkeeper-webhook",
         "PrometheusRule/lockkeeper",
         "Role/lockkeeper-check",
@@ -84,9 +87,11 @@ def test_the_names_are_those_that_the_parts_of_the_project_agreed_on(chart: Char
         "RoleBinding/lockkeeper-webhook",
         "Secret/lockkeeper-certs",
         "Service/lockkeeper-controller",
+        "Service/lockkeeper-page",
         "Service/lockkeeper-webhook",
         "ServiceAccount/lockkeeper-check",
         "ServiceAccount/lockkeeper-controller",
+        "ServiceAccount/lockkeeper-page",
         "ServiceAccount/lockkeeper-webhook",
         "ServiceMonitor/lockkeeper-controller",
         "ServiceMonitor/lockkeeper-webhook",
@@ -161,7 +166,7 @@ def test_further_labels_are_on_every_object_and_those_of_pods_win(chart: Chart) 
     assert (pods["cost"], pods["team"]) == ("ours", "b")
 
 
-@pytest.mark.parametrize("component", ["webhook", "controller"])
+@pytest.mark.parametrize("component", ["webhook", "controller", "page"])
 def test_whatever_selects_pods_selects_those_of_its_deployment(chart: Chart, component: str) -> None:
     """The version is not part of a selector: it cannot change, and an upgrade changes it."""
     rendered = chart.rendered(*EVERYTHING)
@@ -177,14 +182,19 @@ def test_whatever_selects_pods_selects_those_of_its_deployment(chart: Chart, com
         ("NetworkPolicy", "podSelector"),
         ("ServiceMonitor", "selector"),
     ):
+        if (component, kind) == ("page", "ServiceMonitor"):
+            continue  # It has no metrics.
         found = rendered.one(kind, name).read(dict[str, str], "spec", field, "matchLabels")
         assert found == wanted, kind
 
 
-@pytest.mark.parametrize("component", ["webhook", "controller"])
-def test_a_single_replica_has_no_disruption_budget(chart: Chart, component: str) -> None:
+@pytest.mark.parametrize(
+    ("component", "path"),
+    [("webhook", "webhook"), ("controller", "controller"), ("page", "page.deployment")],
+)
+def test_a_single_replica_has_no_disruption_budget(chart: Chart, component: str, path: str) -> None:
     """With one it could never be evicted, and a node never be drained."""
-    rendered = chart.rendered(*EVERYTHING, f"{component}.replicas=1")
+    rendered = chart.rendered(*EVERYTHING, f"{path}.replicas=1")
     names = [each.metadata.name for each in rendered.all("PodDisruptionBudget")]
     assert f"lockkeeper-{component}" not in names
-    assert len(names) == 1
+    assert len(names) == 2

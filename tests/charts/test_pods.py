@@ -72,6 +72,46 @@ def test_every_pod_runs_as_the_image_says_under_an_account_of_its_own(rendered: 
         assert not pod.enable_service_links, name
 
 
+def test_the_page_is_confined_as_all_others_and_gets_no_token(chart: Chart) -> None:
+    """It has the CA of the cluster where others have a token, too."""
+    rendered = chart.rendered(WITHOUT_CRDS, "page.enabled=true", "page.tlsSecret=page-tls")
+    pod = pod_of(rendered.one("Deployment", "lockkeeper-page"))
+    assert list(breaches(pod)) == []
+    assert pod.only.security_context.read_only_root_filesystem
+    assert pod.service_account_name == "lockkeeper-page"
+    assert not pod.automount_service_account_token
+    assert not pod.enable_service_links
+    assert [mount.name for mount in pod.only.volume_mounts if not mount.read_only] == ["tmp"]
+    assert {each["name"]: each for each in pod.volumes} == {
+        "tmp": {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        "cluster-ca": {"name": "cluster-ca", "configMap": {"name": "kube-root-ca.crt"}},
+        "certs": {"name": "certs", "secret": {"secretName": "page-tls"}},
+    }
+    assert set(pod.only.resources.requests) == {"cpu", "memory"}
+    assert set(pod.only.resources.limits) == {"memory"}
+
+
+def test_the_page_understands_its_arguments_and_knows_its_names(chart: Chart) -> None:
+    """Any other name is refused; without a Secret it makes a certificate for them."""
+    made = container(chart, "page", "page.enabled=true", "page.hosts={queues.example}")
+    parsed = understood(made.args)
+    assert parsed.sign_in
+    assert (parsed.host, parsed.port, parsed.health_port) == ("10.1.2.3", 8443, 8081)
+    assert parsed.certs_mounted is None
+    assert set(parsed.host_names) == {
+        "lockkeeper-page",
+        "lockkeeper-page.traffic",
+        "lockkeeper-page.traffic.svc",
+        "lockkeeper-page.traffic.svc.cluster.local",
+        "queues.example",
+    }
+    with_secret = container(chart, "page", "page.enabled=true", "page.tlsSecret=page-tls")
+    assert "--certs-mounted=/certs" in with_secret.args
+    for probe in (made.startup_probe, made.readiness_probe, made.liveness_probe):
+        assert probe is not None
+        assert (probe.http_get.scheme, probe.http_get.port) == ("HTTP", "health")
+
+
 def test_the_user_can_be_left_to_the_cluster(chart: Chart) -> None:
     """OpenShift gives every namespace a range of users, and refuses any other."""
     for pod in pods(chart.rendered(WITHOUT_CRDS, "runAsUser=null")).values():

@@ -191,6 +191,25 @@ def test_templates_are_made_and_deleted_only_where_siblings_are_enabled(chart: C
     }
 
 
+def test_the_page_has_no_rights_and_no_token(chart: Chart) -> None:
+    """It reads with the tokens of those who look; its account is a name and nothing else."""
+    before, after = chart.rendered(WITHOUT_CRDS), chart.rendered(WITHOUT_CRDS, "page.enabled=true")
+    assert {each.id for each in after.manifests} - {each.id for each in before.manifests} == {
+        "Deployment/lockkeeper-page",
+        "PodDisruptionBudget/lockkeeper-page",
+        "Service/lockkeeper-page",
+        "ServiceAccount/lockkeeper-page",
+    }
+    assert roles(after) == roles(before)
+    bound = [
+        subject["name"]
+        for each in after.all("RoleBinding", "ClusterRoleBinding")
+        for subject in each.read(tuple[dict[str, str], ...], "subjects")
+    ]
+    assert "lockkeeper-page" not in bound
+    assert not after.one("ServiceAccount", "lockkeeper-page").read(bool, "automountServiceAccountToken")
+
+
 def test_every_role_is_bound_to_the_account_of_its_name(chart: Chart) -> None:
     """A binding to an account of another namespace would be somebody else's rights."""
     rendered = chart.rendered(WITHOUT_CRDS)

@@ -31,6 +31,7 @@ REFUSED: Final = [
     ("metrics.enabled=true", "metrics", "enabled"),
     ("semaphores.names={a}", "semaphores", "names"),
     ("siblings.templates=true", "siblings", "templates"),
+    ("page.replicas=3", "page", "replicas"),
     # Values of another sort, or out of range.
     ("webhook.replicas=two", "webhook.replicas", "integer"),
     ("webhook.replicas=0", "webhook.replicas", "1"),
@@ -58,6 +59,8 @@ REFUSED: Final = [
     ("argo.controllerServiceAccount={it's}", "argo.controllerServiceAccount.0", "pattern"),
     ("crds.install=perhaps", "crds.install", "boolean"),
     ("siblings.enabled=1", "siblings.enabled", "boolean"),
+    ("page.hosts={https://queues.example}", "page.hosts.0", "pattern"),
+    ("page.deployment.replicas=0", "page.deployment.replicas", "1"),
     ("fullnameOverride=Traffic", "fullnameOverride", "pattern"),
     ("registration.validating.failurePolicy=Maybe", "registration.validating.failurePolicy", "Ignore"),
     ("registration.validating.timeoutSeconds=31", "registration.validating.timeoutSeconds", "30"),
@@ -75,6 +78,7 @@ REFUSED: Final = [
     # What the templates rely on cannot be taken away.
     ("registration.mutating=null", "registration", "mutating"),
     ("webhook=null", "", "webhook"),
+    ("page.deployment=null", "page", "deployment"),
 ]
 
 TOGETHER: Final = [
@@ -152,9 +156,12 @@ CHANGES: Final = {
         f"{component}.{path}": (
             f"{component}.{path}{change[1]}" if len(change) > 1 else f"{component}.{path}={change[0]}",
         )
-        for component in ("webhook", "controller")
+        for component in ("webhook", "controller", "page.deployment")
         for path, change in OF_A_DEPLOYMENT.items()
     },
+    "page.enabled": ("page.enabled=false",),
+    "page.hosts": ("page.hosts={queues.example}",),
+    "page.tlsSecret": ("page.tlsSecret=page-tls",),
     "registration.excludedNamespaces": ("registration.excludedNamespaces={a}",),
     "registration.namespaceSelector": ("registration.namespaceSelector.matchLabels.a=b",),
     "registration.objectSelector": ("registration.objectSelector.matchLabels.a=b",),
@@ -184,6 +191,7 @@ CHANGES: Final = {
     ),
     "networkPolicy.enabled": ("networkPolicy.enabled=false",),
     "networkPolicy.webhookFrom": ("networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8",),
+    "networkPolicy.pageFrom": ("networkPolicy.pageFrom[0].podSelector.matchLabels.a=b",),
     "networkPolicy.metricsFrom": ("networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b",),
     "networkPolicy.apiServerPorts": ("networkPolicy.apiServerPorts={8443}",),
     "metrics.serviceMonitor.enabled": ("metrics.serviceMonitor.enabled=false",),

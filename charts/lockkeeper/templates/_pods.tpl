@@ -67,7 +67,7 @@ labels:
 {{- fail (printf "%s.terminationGracePeriodSeconds is %d: it has to be longer than preStopSeconds, or the Pod is killed before it is told to stop" .component $grace) -}}
 {{- end -}}
 serviceAccountName: {{ include "lockkeeper.fullname" .root }}-{{ .component }}
-automountServiceAccountToken: true
+automountServiceAccountToken: {{ not .withoutToken }}
 # Addresses of all Services of the namespace, as variables: nothing here reads them.
 enableServiceLinks: false
 securityContext:
