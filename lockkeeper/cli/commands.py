@@ -38,6 +38,9 @@ COMMANDS: Final = (
         "planning.test",
     ),
     _Command(
+        "diff", "Show what two sets of policies decide differently, for pull requests.", "planning.diff"
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

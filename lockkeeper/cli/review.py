@@ -11,18 +11,16 @@ from lockkeeper.findings.report_formats import FOR_PROGRAMS, written
 from lockkeeper.findings.table import line_of
 from lockkeeper.lint.reading import lint_objects
 from lockkeeper.manifests.manifest import Manifest
-from lockkeeper.manifests.reading import Inputs, read_inputs, unread
-from lockkeeper.options.command_options import add_output, add_policies, option_type, print_values
+from lockkeeper.manifests.reading import read_inputs
+from lockkeeper.options.command_options import add_output, add_policies, print_values
 from lockkeeper.options.file_options import add_file_options, existing_policies, nothing_in
-from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, utc_now
-from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows, time_with_zone
-from lockkeeper.reviewing.object_review import ReviewedManifest, review_manifest
+from lockkeeper.options.review_options import add_assumptions, assumptions_of
+from lockkeeper.process.console import UsageError, for_whoever_reads, print_message
+from lockkeeper.reviewing.object_review import ReviewedManifest
 from lockkeeper.reviewing.review_report import policy_report, review_report
 from lockkeeper.reviewing.review_table import review_table
-from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from lockkeeper.reviewing.reviewed_inputs import review_inputs
 from policy.sources.directory import PolicyErrors
-from webhook.http_errors import BadRequest
 
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
@@ -62,28 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="diff",
         help="how the table shows a changed object: diff, whole, or none (default %(default)s)",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of Workflows and policies that name none (default %(default)s)",
-    )
-    parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
-    parser.add_argument(
-        "--running",
-        type=option_type(RunningWorkflows.parse),
-        action="append",
-        default=[],
-        metavar="[NAMESPACE=]N[/TASKS]",
-        help="assume that N Workflows run: in the namespace of each object, or in the one named. Each uses "
-        "what the one under review uses, unless the tasks of all N are given; repeatable (default: none)",
-    )
-    parser.add_argument(
-        "--at",
-        type=option_type(time_with_zone),
-        metavar="TIME",
-        help="assume this time, for windows; with a zone, as 2026-12-01T03:00:00+01:00 (default: now)",
-    )
+    add_assumptions(parser)
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
 
 
@@ -107,29 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = msgspec.structs.replace(inputs, findings=(*inputs.findings, *objects.findings))
     if not (inputs.manifests or inputs.findings or arguments.allow_empty):
         raise UsageError(nothing_in("nothing to review", arguments.files))
-    inputs, pairs = _reviewed(inputs, snapshot, arguments)
+    inputs, pairs = review_inputs(
+        inputs,
+        snapshot,
+        namespace=arguments.namespace,
+        user=arguments.user,
+        assumed=assumptions_of(arguments),
+    )
     return _print(review_report(inputs, pairs), pairs, arguments)
-
-
-def _reviewed(
-    inputs: Inputs, snapshot: Snapshot, arguments: argparse.Namespace
-) -> tuple[Inputs, list[tuple[Manifest, ReviewedManifest]]]:
-    """Return the decision about each object, and the inputs with what turned out to be unreadable."""
-    pairs = []
-    assumed = Assumptions(arguments.at or utc_now(), tuple(arguments.running))
-    for manifest in inputs.manifests:
-        try:
-            reviewed = review_manifest(
-                manifest, snapshot, arguments.namespace, arguments.user, assumed=assumed
-            )
-        except BadRequest as error:
-            inputs = unread(inputs, manifest, f"cannot be reviewed: {error}")
-            continue
-        carrier = manifest.carrier
-        told = (*map(str, reviewed.reasons), *reviewed.warnings)
-        if carrier is None or not any(map(carrier.rests_on_tag, told)):
-            pairs.append((manifest, reviewed))
-    return inputs, pairs
 
 
 def _print(

@@ -35,6 +35,10 @@ FORBIDDEN: Final[dict[str, tuple[list[str], frozenset[str]]]] = {
         SERVERS | CLUSTER | CRYPTOGRAPHY,
     ),
     "test": (["test", str(EXAMPLES / "tests")], SERVERS | CLUSTER | CRYPTOGRAPHY),
+    "diff": (
+        ["diff", str(EXAMPLES / "policies"), str(EXAMPLES / "policies"), WORKFLOW],
+        SERVERS | CLUSTER | CRYPTOGRAPHY,
+    ),
     "locks": (["locks", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES | {"webhook"}),
     "web": (["web", "--help"], CLUSTER | {"flask", "jinja2"}),
     "check": (["check", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES),

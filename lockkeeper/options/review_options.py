@@ -1,0 +1,39 @@
+"""Options of commands that review files: what is taken for granted, since no cluster is asked."""
+
+import argparse
+
+from lockkeeper.options.command_options import option_type
+from lockkeeper.process.console import utc_now
+from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows, time_with_zone
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+
+
+def add_assumptions(parser: argparse.ArgumentParser) -> None:
+    """Add `--namespace`, `--user`, `--running` and `--at`."""
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default=DEFAULT_NAMESPACE,
+        help="namespace of Workflows and policies that name none (default %(default)s)",
+    )
+    parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
+    parser.add_argument(
+        "--running",
+        type=option_type(RunningWorkflows.parse),
+        action="append",
+        default=[],
+        metavar="[NAMESPACE=]N[/TASKS]",
+        help="assume that N Workflows run: in the namespace of each object, or in the one named. Each uses "
+        "what the one under review uses, unless the tasks of all N are given; repeatable (default: none)",
+    )
+    parser.add_argument(
+        "--at",
+        type=option_type(time_with_zone),
+        metavar="TIME",
+        help="assume this time, for windows; with a zone, as 2026-12-01T03:00:00+01:00 (default: now)",
+    )
+
+
+def assumptions_of(arguments: argparse.Namespace) -> Assumptions:
+    """Return what the options of `add_assumptions` say."""
+    return Assumptions(arguments.at or utc_now(), tuple(arguments.running))

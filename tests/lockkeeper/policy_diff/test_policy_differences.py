@@ -1,0 +1,48 @@
+"""Fields of policies that differ are named by their paths, entries of lists by their names."""
+
+import pytest
+
+from lockkeeper.policy_diff.differences import FieldChange
+from lockkeeper.policy_diff.policy_differences import policy_changes
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WindowSpec, WorkflowQuotaSpec
+
+NIGHT = WindowSpec("night", "0 20 * * *", "10h", QuotaLimits(9))
+NOON = WindowSpec("noon", "0 12 * * *", "1h", QuotaLimits(1))
+
+
+def snapshot(*windows: WindowSpec, workflows: int | None = 2, limit: str = "1") -> Snapshot:
+    """Return the snapshot of a quota and a ConfigMap."""
+    spec = WorkflowQuotaSpec(limits=QuotaLimits(workflows), windows=windows)
+    documents = (
+        WorkflowQuota(PolicyMetadata("q", "team"), spec),
+        ConfigMap(PolicyMetadata("limits", "team"), {"gpu": limit}),
+    )
+    return take_snapshot(documents, version="", argo=DEFAULT_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (snapshot(NIGHT), snapshot(NIGHT), []),
+        (snapshot(NIGHT, NOON), snapshot(NOON, NIGHT), []),
+        (snapshot(workflows=2), snapshot(workflows=3), [FieldChange("spec.limits.workflows", 2, 3)]),
+        (snapshot(workflows=None), snapshot(), [FieldChange("spec.limits.workflows", None, 2)]),
+        (
+            snapshot(NIGHT, NOON),
+            snapshot(NIGHT),
+            [
+                FieldChange("spec.windows[noon].name", "noon", None),
+                FieldChange("spec.windows[noon].schedule", "0 12 * * *", None),
+                FieldChange("spec.windows[noon].duration", "1h", None),
+                FieldChange("spec.windows[noon].limits.workflows", 1, None),
+            ],
+        ),
+        (snapshot(limit="1"), snapshot(limit="2"), [FieldChange("data.gpu", "1", "2")]),
+    ],
+)
+def test_each_changed_field_is_named(before: Snapshot, after: Snapshot, expected: list[FieldChange]) -> None:
+    """The order of named entries says nothing."""
+    assert [field for each in policy_changes(before, after) for field in each.fields] == expected
