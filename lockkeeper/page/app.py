@@ -13,14 +13,16 @@ from flask import Flask, Request, Response, g, render_template, request, url_for
 from werkzeug.exceptions import BadRequest, SecurityError
 
 from lockkeeper import __version__
-from lockkeeper.page.cluster_state import ClusterState, SeenCluster, mark_of
 from lockkeeper.page.error_pages import add_error_pages, sentence
-from lockkeeper.page.last_read import Latest
 from lockkeeper.page.overview import overview, totals
 from lockkeeper.page.queue_rows import Filters, choices, queue_page
 from lockkeeper.page.sign_in import NAMESPACE, OPEN_TO_ALL, SignIn
 from lockkeeper.page.viewers import Viewer
+from lockkeeper.page_state.cluster_state import ClusterState, SeenCluster, mark_of
+from lockkeeper.page_state.last_read import Latest
 from policy.cluster.errors import ClusterError, NotFound
+from policy.core.cluster_view.start_sentences import clock_range
+from policy.core.cluster_view.view import StartRange
 from policy.core.values.durations import written
 
 Value = TypeVar("Value")
@@ -53,6 +55,7 @@ _HTMX_SETTINGS: Final = {
     "includeIndicatorStyles": False,
     "responseHandling": [{"code": "200", "swap": True}, {"code": "...", "swap": False}],
 }
+_SOON: Final = timedelta(minutes=1)
 _SECONDS: Final = timedelta(seconds=1)
 
 
@@ -89,6 +92,7 @@ def create_page(
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _LONGEST_FORM
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["ago"] = lambda at, now: written(max(now - at, now - now) // _SECONDS * _SECONDS)
+    app.jinja_env.filters["clock_range"] = _clock_range
     app.jinja_env.filters["before"] = lambda seconds, at: at - timedelta(seconds=seconds)
     app.jinja_env.globals.update(version=__version__, htmx_settings=_HTMX_SETTINGS, views=_VIEWS)
     _add_entry(app, entry)
@@ -115,6 +119,11 @@ def create_page(
         }
 
     return app
+
+
+def _clock_range(expected: StartRange, now: datetime) -> str:
+    """Return when something is expected to start as times of a day: these stay right while they are shown."""
+    return "soon" if expected.latest - now < _SOON else f"{clock_range(expected, now)} UTC"
 
 
 def _add_entry(app: Flask, entry: PageEntry) -> None:

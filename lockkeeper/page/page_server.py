@@ -10,13 +10,13 @@ from threading import Event, Thread
 from typing import Final, TypeAlias
 
 from lockkeeper.page.app import PageEntry, create_page
-from lockkeeper.page.change_watch import ChangeWatch, Kinds
-from lockkeeper.page.cluster_state import ClusterState
-from lockkeeper.page.last_read import ReadingShare
 from lockkeeper.page.rate_limit import RateLimit
 from lockkeeper.page.sessions import ClosableCluster, Sessions
 from lockkeeper.page.sign_in import SignIn
 from lockkeeper.page.viewers import Viewer
+from lockkeeper.page_state.change_watch import ChangeWatch, Kinds
+from lockkeeper.page_state.cluster_state import ClusterState
+from lockkeeper.page_state.last_read import ReadingShare
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from policy.cluster.protocol import Cluster
 

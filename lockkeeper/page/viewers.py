@@ -8,9 +8,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from lockkeeper.page.cluster_state import ClusterState
 from lockkeeper.page.needed_rights import RightRow, rights_of
 from lockkeeper.page.rate_limit import RateLimit
+from lockkeeper.page_state.cluster_state import ClusterState
 from policy.cluster.protocol import Cluster
 
 _MOST_STATES: Final = 4

@@ -15,10 +15,11 @@ from tests.e2e.creating import workflow
 from tests.e2e.installed import Installed, installation
 from tests.e2e.kubectl import AWHILE
 from tests.e2e.product import until
+from tests.e2e.replicas import ASKING
 from tests.e2e.test_commands_on_the_control_plane import OTHERS, POLICIES, USER
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, ASKING]
 SETTINGS: Final = (
     *QUICK,
     "page.enabled=true",
@@ -129,7 +130,7 @@ def test_who_has_no_rights_sees_which_are_missing(page: Page) -> None:
     """The API server says of each whether it is there."""
     shown = page.asks(f"/in/{OTHERS}/", page.stranger)
     assert shown.code == 403
-    assert shown.text.count(">missing<") == 3
+    assert shown.text.count('class="tag bad">missing<') == 3
     assert "pool shared" not in shown.text
 
 

@@ -28,6 +28,7 @@ class LiveRoots:
         self.reading = reading
         self._known: dict[Root, LiveRoot] = {}
         self._expected: dict[Root, Mapping[str, StartRange]] = {}
+        self._given: Mapping[Root, Mapping[str, StartRange]] | None = None
 
     def of_namespace(self, namespace: str) -> LiveRoot:
         """Return the root of a namespace as it is now."""
@@ -43,6 +44,8 @@ class LiveRoots:
         Where a root was not read whole, none is: others may go before them.
         """
         lengths, known = self.reading.lengths, self._expected.get(root)
+        if self._given is not None:
+            return self._given.get(root, {})
         if lengths is None or not self.knows_all_of(root):
             return {}
         if known is None:
@@ -50,6 +53,19 @@ class LiveRoots:
             known = expected_starts(live, lengths, self.reading.at)
             self._expected[root] = known
         return known
+
+    def take_expected(self, found: Mapping[Root, Mapping[str, StartRange]]) -> None:
+        """Expect these starts, which were computed before, in place of computing them now."""
+        self._given = found
+
+    def tells_starts(self, root: Root) -> bool:
+        """Return whether it can be told of those that wait in a root when they start, or why not."""
+        computed = self._given is None or root in self._given
+        return self.reading.lengths is not None and computed and self.knows_all_of(root)
+
+    def roots(self) -> set[Root]:
+        """Return the roots of the namespaces that were read and are governed."""
+        return {self.reading.snapshot.policies(each).root for each in self.governed()}
 
     def members(self, root: Root, snapshot: Snapshot) -> set[str]:
         """Return the known namespaces of a root."""

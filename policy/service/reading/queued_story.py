@@ -21,5 +21,5 @@ def story_of_queued(roots: LiveRoots, uid: str) -> Story | None:
         what_if,
         roots.reading.at,
         expected=expected,
-        lengths_known=roots.reading.lengths is not None and roots.knows_all_of(live.root),
+        lengths_known=roots.tells_starts(live.root),
     )

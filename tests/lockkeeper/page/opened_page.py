@@ -9,9 +9,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from lockkeeper.page.app import PageEntry, create_page
-from lockkeeper.page.cluster_state import ClusterState
 from lockkeeper.page.page_server import OWN_HOSTS
 from lockkeeper.page.viewers import Viewer
+from lockkeeper.page_state.cluster_state import ClusterState
+from lockkeeper.page_state.start_times import Background, in_thread
 from policy.cluster.protocol import Cluster
 from tests.policy.service.reading.read_cluster import Scene
 
@@ -29,6 +30,7 @@ class OpenedPage:
         namespace: str = "",
         cluster: Cluster | None = None,
         cost: Callable[[], float] = lambda: 0.0,
+        background: Background = in_thread,
     ) -> None:
         self.seconds = 0.0
         self.faults: list[BaseException] = []
@@ -41,6 +43,7 @@ class OpenedPage:
                 clock=scene.clock,
                 stopwatch=lambda: self.seconds,
                 cost=cost,
+                background=background,
             )
 
         viewer = Viewer(cluster=cluster or scene.cluster, make=make, namespace=namespace)

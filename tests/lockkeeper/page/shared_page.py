@@ -7,11 +7,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from lockkeeper.page.app import PageEntry, create_page
-from lockkeeper.page.cluster_state import ClusterState
 from lockkeeper.page.rate_limit import RateLimit
 from lockkeeper.page.sessions import ClosableCluster, Sessions
 from lockkeeper.page.sign_in import SignIn
 from lockkeeper.page.viewers import Viewer
+from lockkeeper.page_state.cluster_state import ClusterState
 from policy.cluster.errors import Unauthorized
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Cluster, Resource

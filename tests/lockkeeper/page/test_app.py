@@ -2,7 +2,9 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice, product
 
 import pytest
 
@@ -10,6 +12,8 @@ from lockkeeper.page.app import HEADERS
 from policy.cluster.errors import Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, WORKFLOWS, Listing, Resource
+from policy.cluster.stored_lengths import write_lengths
+from policy.core.cluster_view.run_lengths import RunLengths, series_of
 from policy.core.objects.json_patch import JsonObject
 from tests.lockkeeper.page.opened_page import PART, OpenedPage, tag_of, words
 from tests.policy.core.lock_graph.running import NAMESPACE, mutex, node, running
@@ -276,6 +280,12 @@ class Away(MemoryCluster):
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
 
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Get while it answers."""
+        if self.away:
+            raise Unavailable("connection refused")
+        return self._inner.get(resource, name, namespace=namespace)
+
 
 def test_a_cluster_that_is_away_is_told_with_the_age_of_what_is_shown(scene: Scene) -> None:
     """What was read before stays there."""
@@ -392,13 +402,65 @@ def test_costly_readings_are_rare(scene: Scene) -> None:
     assert cluster.lists > before
 
 
+def loads(count: int) -> Iterator[str]:
+    """Yield names as `generateName: load-` gives them: what is known of one is known of all."""
+    yield from (f"load-{''.join(each)}" for each in islice(product("bcdfghjklm", repeat=5), count))
+
+
+def crowd(count: int) -> Scene:
+    """Return one slot for so many, of which each takes ten minutes."""
+    scene = Scene(quota("a", "main", workflows=1))
+    lengths = RunLengths()
+    for number in range(9):
+        lengths.add(series_of("a", "load-bcdfg"), timedelta(minutes=10, seconds=number), scene.clock())
+    write_lengths(scene.cluster, lengths.stored(scene.clock()))
+    for name in loads(count):
+        scene.submit(name, age=0)
+    scene.leader.work()
+    return scene
+
+
+def test_it_tells_when_those_that_wait_are_expected_to_start() -> None:
+    """As times of a day in the queue, and in a sentence of the story."""
+    page = OpenedPage(crowd(3))
+    found = re.findall(r" UTC WaitingForQuota", page.text("/queue"))
+    assert len(found) == 2
+    _, name, _ = loads(3)
+    story = page.text(f"/workflows/a/{name}")
+    assert "it is expected to start in " in story
+    assert re.search(r"Expected start \d\d:\d\d-\d\d:\d\d UTC", story)
+
+
+def test_where_nothing_is_known_of_runs_no_start_is_told(page: OpenedPage) -> None:
+    """The column says so, and so does the story."""
+    assert re.search(r"\ds - WaitingForQuota", page.text("/queue"))
+    assert "when it starts cannot be said" in page.text("/workflows/a/a3")
+
+
+def test_of_many_the_starts_are_computed_beside_the_view() -> None:
+    """The first view does not wait for them; they are in the next, also where nothing changes."""
+    scene = crowd(303)
+    later: list[Callable[[], None]] = []
+    page = OpenedPage(scene, background=later.append)
+    *_, last = loads(5)
+    first = page.get("/queue")
+    assert " UTC</span>" not in first.text
+    story = page.text(f"/workflows/a/{last}")
+    assert "when it starts" not in story
+    assert "expected to start" not in story
+    assert len(later) == 1
+    later.pop()()
+    page.later(3)
+    again = page.poll("/queue", tag_of(first))
+    assert again.status_code == 200
+    assert again.text.count(" UTC</span>") == 100
+    assert "it is expected to start in " in page.text(f"/workflows/a/{last}")
+    assert later
+
+
 def test_five_thousand_waiters_are_paged() -> None:
     """A page of them takes less than a second of CPU, and the same page again takes next to none."""
-    scene = Scene(quota("a", "main", workflows=1))
-    for number in range(5001):
-        scene.submit(f"w{number:04}", age=0)
-    scene.leader.work()
-    page = OpenedPage(scene)
+    page = OpenedPage(crowd(5001), background=lambda _: None)
     begin = time.thread_time()
     first = page.get("/queue?page=3")
     assert time.thread_time() - begin < 3

@@ -5,10 +5,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from lockkeeper.page.history import History
 from lockkeeper.page.overview import overview, totals
-from lockkeeper.page.policy_rows import read_policies
 from lockkeeper.page.queue_rows import Filters, choices, queue_page
+from lockkeeper.page_state.history import History
+from lockkeeper.page_state.policy_rows import read_policies
 from policy.cluster.errors import Forbidden
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, JsonPatch
 from policy.core.cluster_view.view import ClusterView

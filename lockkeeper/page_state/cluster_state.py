@@ -11,9 +11,9 @@ import msgspec
 from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown
 from lockkeeper.locks.lock_sentences import lock_sentences
-from lockkeeper.page.change_watch import Kinds, of_locks, of_policies, of_the_view
-from lockkeeper.page.history import History
-from lockkeeper.page.last_read import (
+from lockkeeper.page_state.change_watch import Kinds, of_locks, of_policies, of_the_view
+from lockkeeper.page_state.history import History
+from lockkeeper.page_state.last_read import (
     LASTS,
     AtOneTime,
     Changes,
@@ -23,7 +23,8 @@ from lockkeeper.page.last_read import (
     Timed,
     UnlessUnchanged,
 )
-from lockkeeper.page.policy_rows import SeenPolicies, read_policies
+from lockkeeper.page_state.policy_rows import SeenPolicies, read_policies
+from lockkeeper.page_state.start_times import Background, StartTimes, in_thread
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, Cluster
@@ -39,6 +40,8 @@ from policy.service.reading.queued_story import story_of_queued
 _MOST_OTHERS: Final = 200
 """Stories that are kept of Workflows that do not wait; when there are more, all are told anew."""
 _SECOND: Final = timedelta(seconds=1)
+Read: TypeAlias = Callable[[Timed | None], Timed]
+"""Reads something; it gets what was read before."""
 WatchOf: TypeAlias = Callable[[Kinds, Event], Changes]
 """Returns what looks for changes of some kinds until the event."""
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
@@ -48,7 +51,7 @@ class SeenCluster(AtOneTime, frozen=True):
     """The view, and what it was made of; `mark` is another where what is shown is another.
 
     At the time `at` it was still so. `waiting` are the rows by namespace and name; `stories` are those that
-    were asked for.
+    were asked for; `starts` is the number of the computation that the expected starts are from.
     """
 
     roots: LiveRoots
@@ -56,6 +59,7 @@ class SeenCluster(AtOneTime, frozen=True):
     mark: str
     waiting: dict[tuple[str, str], WaitingRow]
     stories: dict[str, tuple[Story | None, datetime]]
+    starts: int
 
 
 class SeenLocks(AtOneTime, frozen=True):
@@ -69,7 +73,8 @@ class SeenLocks(AtOneTime, frozen=True):
 class ClusterState:
     """What there is in one namespace, or with "" in all of them.
 
-    With `changes`, nothing is read again while nothing changes; `share` bounds what readings take.
+    With `changes`, nothing is read again while nothing changes; `share` bounds what readings take, and
+    `background` runs what nobody waits for.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class ClusterState:
         cost: Callable[[], float],
         changes: WatchOf | None = None,
         share: ReadingShare | None = None,
+        background: Background = in_thread,
     ) -> None:
         self.namespace = namespace
         self.history = History()
@@ -91,18 +97,22 @@ class ClusterState:
         self._cost = cost
         self._share = share or ReadingShare()
         self._stopped = Event()
+        self._starts = StartTimes(stopwatch=stopwatch, cost=cost, share=self._share, background=background)
         self._reader = ClusterReader(
             cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock
         )
 
-        def kept(read: Callable[[Timed | None], Timed], kinds: Kinds) -> LastRead[Timed]:
+        def unless_unchanged(read: Read[Timed], kinds: Kinds) -> Read[Timed]:
             watch = None if changes is None else changes(kinds, self._stopped)
-            unless = UnlessUnchanged(read, clock=clock, changes=watch)
-            return LastRead(read=unless, stopwatch=stopwatch, cost=cost, share=self._share)
+            return UnlessUnchanged(read, clock=clock, changes=watch)
 
-        self._view = kept(self._read_view, of_the_view(namespace))
-        self._locks = kept(self._read_locks, of_locks(namespace))
-        self._policies = kept(self._read_policies, of_policies(namespace))
+        def kept(read: Read[Timed]) -> LastRead[Timed]:
+            return LastRead(read=read, stopwatch=stopwatch, cost=cost, share=self._share)
+
+        of_view = unless_unchanged(self._read_view, of_the_view(namespace))
+        self._view = kept(lambda before: self._with_new_starts(of_view(before)))
+        self._locks = kept(unless_unchanged(self._read_locks, of_locks(namespace)))
+        self._policies = kept(unless_unchanged(self._read_policies, of_policies(namespace)))
         self._telling = Lock()
         self._others: dict[tuple[str, str], LastRead[Story]] = {}
 
@@ -183,12 +193,24 @@ class ClusterState:
         return seen is not None and created is not None and created + _SECOND > seen.roots.reading.at
 
     def _read_view(self, before: SeenCluster | None) -> SeenCluster:
-        roots = LiveRoots(self._reader.read(self.namespace))
+        roots = LiveRoots(self._reader.read(self.namespace, lengths=True))
+        starts = self._starts.put_into(roots)
+        return self._seen(roots, starts, before)
+
+    def _with_new_starts(self, seen: SeenCluster) -> SeenCluster:
+        """Return what was read with the expected starts that were computed since."""
+        if seen.starts == self._starts.computed:
+            return seen
+        roots = LiveRoots(seen.roots.reading)
+        starts = self._starts.put_into(roots, begin=False)
+        return msgspec.structs.replace(self._seen(roots, starts, None), at=seen.at)
+
+    def _seen(self, roots: LiveRoots, starts: int, before: SeenCluster | None) -> SeenCluster:
         view = cluster_view(roots, (self.namespace,) if self.namespace else ())
         mark = mark_of(msgspec.structs.replace(view, at=_NO_TIME))
         known = {} if before is None or before.mark != mark else before.stories
         waiting = {(each.namespace, each.name): each for each in view.waiting}
-        return SeenCluster(view.at, roots, view, mark, waiting, known)
+        return SeenCluster(view.at, roots, view, mark, waiting, known, starts)
 
     def _read_locks(self, _before: SeenLocks | None) -> SeenLocks:
         now = self._clock()

@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 
-from lockkeeper.page.change_watch import ChangeWatch, of_the_view
-from lockkeeper.page.cluster_state import ClusterState
+from lockkeeper.page_state.change_watch import ChangeWatch, of_the_view
+from lockkeeper.page_state.cluster_state import ClusterState
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Listing, Resource, WatchEvent
@@ -40,6 +40,10 @@ class Counting(MemoryCluster):
         return self._inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Get as the cluster does."""
+        return self._inner.get(resource, name, namespace=namespace)
 
     def watch(
         self,

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.page.last_read import AtOneTime
+from lockkeeper.page_state.last_read import AtOneTime
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,

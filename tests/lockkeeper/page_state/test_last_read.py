@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import Event, Thread
 
-from lockkeeper.page.last_read import FRESH_SECONDS, LastRead
+from lockkeeper.page_state.last_read import FRESH_SECONDS, LastRead
 from policy.cluster.errors import Unavailable
 from tests.patience import PATIENCE
 
