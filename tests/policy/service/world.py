@@ -54,8 +54,9 @@ from policy.core.policy_kinds.quota_parts import (
 )
 from policy.core.queue.positions import WaitReason
 from policy.core.quota.usage_view import NO_USAGE, UsageView
+from policy.core.values.amounts import Limits
 from policy.service.release.controller import IDLE_PASS, Controller
-from policy.service.release.release_pass import ReleasePass
+from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.tracking.tracked import Tracked
 from policy.service.tracking.tracker import LIVE, Tracker
 from policy.sources.snapshot_store import SnapshotStore
@@ -424,7 +425,14 @@ def eventually(cluster: Cluster, condition: Callable[[], bool], resource: Resour
 class Leader:
     """A leader driven by hand: a release pass over a cluster, with a tracker that is listed when asked to."""
 
-    def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        snapshot: Snapshot,
+        clock: Clock,
+        *,
+        capacity: Callable[[str], Limits | None] = unknown_capacity,
+    ) -> None:
         self.cluster = cluster
         self.snapshot = snapshot
         self.clock = clock
@@ -439,6 +447,7 @@ class Leader:
             clock=clock,
             publish=self._publish,
             reporter=self.told,
+            capacity=capacity,
         )
 
     def _publish(self, view: UsageView) -> None:

@@ -1,6 +1,6 @@
 """A cluster in memory with policies as objects, a leader driven by hand, and a reader with any rights."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 
@@ -29,6 +29,7 @@ from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 from policy.core.policies.snapshot import Document
 from policy.core.policies.status_figures import figures
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, NamespaceObject, WorkflowQuota
+from policy.core.values.amounts import Limits
 from policy.service.reading.cluster_reading import ClusterReader
 from policy.service.reading.live_roots import LiveRoots
 from policy.service.release.release_pass import unknown_capacity
@@ -45,12 +46,15 @@ _KINDS: Final = {
 class Scene:
     """Policies and Workflows in a cluster, and a leader that works when it is told to."""
 
-    def __init__(self, *documents: Document) -> None:
+    def __init__(
+        self, *documents: Document, capacity: Callable[[str], Limits | None] = unknown_capacity
+    ) -> None:
         self.clock = Clock()
         self.cluster = memory(self.clock)
+        self.capacity = capacity
         for each in documents:
             self._store(each)
-        self.leader = Leader(self.cluster, snapshot_of(*documents), self.clock)
+        self.leader = Leader(self.cluster, snapshot_of(*documents), self.clock, capacity=capacity)
 
     def submit(
         self,
@@ -99,7 +103,7 @@ class Scene:
     def publish(self) -> None:
         """Write the figures of every quota into its status, as the leader does."""
         leader = self.leader
-        found = figures(leader.view, leader.snapshot, self.clock(), unknown_capacity)
+        found = figures(leader.view, leader.snapshot, self.clock(), self.capacity)
         for name, each in found.items():
             resource = WORKFLOW_QUOTAS if name.namespace else CLUSTER_WORKFLOW_QUOTAS
             patch = JsonPatch((PatchOp(Op.ADD, pointer("status"), msgspec.to_builtins(each)),))
