@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +22,9 @@ from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
 from policy.cluster.kube.kubeconfig import ClusterSettingsError
 from webhook.logs import Log
+
+if TYPE_CHECKING:
+    from lockkeeper.page_state.prometheus_api import PrometheusApi
 
 EXAMPLES = """examples:
   lockkeeper web
@@ -60,6 +63,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=PAGE_PORT,
         help="port to listen on; 0 takes a free one (default %(default)s)",
     )
+    parser.add_argument(
+        "--prometheus",
+        metavar="URL",
+        help="address of the Prometheus that scrapes Lockkeeper, for the history (default: what this process "
+        "sees)",
+    )
     shared = parser.add_argument_group("for many users")
     shared.add_argument(
         "--sign-in", action="store_true", help="each user signs in with a token of the cluster; over TLS"
@@ -95,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Flask takes a while to import; the help does without it.
     from lockkeeper.page.page_server import PageServer, page_url  # noqa: PLC0415 - see above
 
+    prometheus = _prometheus_of(arguments)
     with closing(reach(arguments)) as cluster:
         listener = listen(PAGE_HOST, arguments.port)
         server = PageServer(
@@ -103,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             listener=listener,
             clock=utc_now,
             bug=lambda error: print_message(f"a fault of ours: {type(error).__name__}: {error}"),
+            prometheus=prometheus,
         )
         _until_stopped([server], page_url(listener))
     return 0
@@ -118,6 +129,7 @@ def _serve_all(arguments: argparse.Namespace) -> int:
         connect = clusters_by_token(arguments.kubeconfig, context=arguments.context)
     except ClusterSettingsError as error:
         raise UsageError(str(error)) from error
+    prometheus = _prometheus_of(arguments)
     host = arguments.host or PAGE_HOST
     names = tuple(dict.fromkeys((*_OWN_NAMES, *(arguments.host_names or ()))))
     listener = listen(host, arguments.port)
@@ -143,6 +155,7 @@ def _serve_all(arguments: argparse.Namespace) -> int:
                 hosts=names,
                 clock=utc_now,
                 bug=_tell_without_text,
+                prometheus=prometheus,
             )
         ]
         if probed is not None:
@@ -152,6 +165,19 @@ def _serve_all(arguments: argparse.Namespace) -> int:
             served.append(HealthPort(app=app, listener=probed, bug=_tell_without_text))
         _until_stopped(served, f"{url_of(host, listener.getsockname()[1])}/")
     return 0
+
+
+def _prometheus_of(arguments: argparse.Namespace) -> "PrometheusApi | None":
+    """Return what asks the Prometheus of `--prometheus`."""
+    if arguments.prometheus is None:
+        return None
+    from lockkeeper.page_state.measured_history import PrometheusError  # noqa: PLC0415 - as above
+    from lockkeeper.page_state.prometheus_api import PrometheusApi  # noqa: PLC0415 - as above
+
+    try:
+        return PrometheusApi(arguments.prometheus)
+    except PrometheusError as error:
+        raise UsageError(f"--prometheus: {error}") from error
 
 
 def _until_stopped(served: list[Served], address: str) -> None:

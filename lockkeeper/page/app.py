@@ -20,6 +20,7 @@ from lockkeeper.page.sign_in import NAMESPACE, OPEN_TO_ALL, SignIn
 from lockkeeper.page.viewers import Viewer
 from lockkeeper.page_state.cluster_state import ClusterState, SeenCluster, mark_of
 from lockkeeper.page_state.last_read import Latest
+from lockkeeper.page_state.measured_history import Span
 from policy.cluster.errors import ClusterError, NotFound
 from policy.core.cluster_view.start_sentences import clock_range
 from policy.core.cluster_view.view import StartRange
@@ -238,11 +239,19 @@ def _add_views(app: Flask) -> None:
     @app.get("/history")
     @app.get(f"{_IN_NAMESPACE}/history")
     def show_history() -> Response:
-        """Show what this process has seen over time."""
-        seen, error = _value(_state().view())
-        history = _state().history
+        """Show quotas over time."""
+        state = _state()
+        seen, error = _value(state.view())
+        asked = request.args.get("span", "")
+        past = state.past(seen, Span(asked) if asked in list(Span) else Span.SIX_HOURS)
         return _answer(
-            _Shown("history.html", seen.at, history.mark, lambda: {"charts": history.charts()}, error)
+            _Shown(
+                "history.html",
+                seen.at,
+                past.mark,
+                lambda: {"past": past, "charts": past.charts(), "spans": list(Span)},
+                error,
+            )
         )
 
     @app.get("/namespace")

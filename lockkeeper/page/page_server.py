@@ -17,6 +17,7 @@ from lockkeeper.page.viewers import Viewer
 from lockkeeper.page_state.change_watch import ChangeWatch, Kinds
 from lockkeeper.page_state.cluster_state import ClusterState
 from lockkeeper.page_state.last_read import ReadingShare
+from lockkeeper.page_state.measured_history import RangeQueries
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from policy.cluster.protocol import Cluster
 
@@ -40,10 +41,18 @@ class PageServer:
     """The page of one cluster for whoever started it, or of one namespace; `bug` hears of faults of ours."""
 
     def __init__(
-        self, *, cluster: Cluster, namespace: str, listener: socket, clock: Callable[[], datetime], bug: Bug
+        self,
+        *,
+        cluster: Cluster,
+        namespace: str,
+        listener: socket,
+        clock: Callable[[], datetime],
+        bug: Bug,
+        prometheus: RangeQueries | None = None,
     ) -> None:
         self._stopped = Event()
-        self._viewer = Viewer(cluster=cluster, make=_states(clock, ReadingShare()), namespace=namespace)
+        states = _states(clock, ReadingShare(), prometheus)
+        self._viewer = Viewer(cluster=cluster, make=states, namespace=namespace)
         app = create_page(PageEntry(viewer=lambda _: self._viewer, hosts=OWN_HOSTS), clock=clock, bug=bug)
         self._port = HealthPort(app=app, listener=listener, bug=bug, limits=_LIMITS)
 
@@ -82,8 +91,9 @@ class SharedPageServer:
         hosts: tuple[str, ...],
         clock: Callable[[], datetime],
         bug: Bug,
+        prometheus: RangeQueries | None = None,
     ) -> None:
-        states = _states(clock, ReadingShare(lambda: len(self._sessions)))
+        states = _states(clock, ReadingShare(lambda: len(self._sessions)), prometheus)
 
         def make(cluster: Cluster, name: str, fresh: RateLimit) -> Viewer:
             return Viewer(cluster=cluster, make=states, name=name, namespace=namespace, fresh=fresh)
@@ -105,7 +115,9 @@ class SharedPageServer:
         self._sessions.close()
 
 
-def _states(clock: Callable[[], datetime], share: ReadingShare) -> Callable[[Cluster, str], ClusterState]:
+def _states(
+    clock: Callable[[], datetime], share: ReadingShare, prometheus: RangeQueries | None
+) -> Callable[[Cluster, str], ClusterState]:
     """Return what makes the state of a namespace."""
 
     def watch(cluster: Cluster, kinds: Kinds, stopped: Event) -> ChangeWatch:
@@ -120,6 +132,7 @@ def _states(clock: Callable[[], datetime], share: ReadingShare) -> Callable[[Clu
             cost=time.thread_time,
             changes=partial(watch, cluster),
             share=share,
+            prometheus=prometheus,
         )
 
     return make

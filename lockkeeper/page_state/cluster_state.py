@@ -12,7 +12,7 @@ from lockkeeper.actions.changes import not_found
 from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown
 from lockkeeper.locks.lock_sentences import lock_sentences
 from lockkeeper.page_state.change_watch import Kinds, of_locks, of_policies, of_the_view
-from lockkeeper.page_state.history import History
+from lockkeeper.page_state.history import Chart, History
 from lockkeeper.page_state.last_read import (
     LASTS,
     AtOneTime,
@@ -23,6 +23,7 @@ from lockkeeper.page_state.last_read import (
     Timed,
     UnlessUnchanged,
 )
+from lockkeeper.page_state.measured_history import MeasuredHistory, PrometheusError, RangeQueries, Span
 from lockkeeper.page_state.policy_rows import SeenPolicies, read_policies
 from lockkeeper.page_state.start_times import Background, StartTimes, in_thread
 from policy.cluster.errors import Forbidden, NotFound
@@ -62,6 +63,18 @@ class SeenCluster(AtOneTime, frozen=True):
     starts: int
 
 
+class Past(msgspec.Struct, frozen=True):
+    """The history, and another `mark` where it is another; `charts` are made when they are called for.
+
+    `span` is how far back Prometheus was asked, `fault` why it could not be.
+    """
+
+    charts: Callable[[], list[Chart]]
+    mark: str
+    fault: str = ""
+    span: Span | None = None
+
+
 class SeenLocks(AtOneTime, frozen=True):
     """All locks; how long waits last is as of `read_at`."""
 
@@ -73,8 +86,8 @@ class SeenLocks(AtOneTime, frozen=True):
 class ClusterState:
     """What there is in one namespace, or with "" in all of them.
 
-    With `changes`, nothing is read again while nothing changes; `share` bounds what readings take, and
-    `background` runs what nobody waits for.
+    With `changes`, nothing is read again while nothing changes; `share` bounds what readings take,
+    `background` runs what nobody waits for, and `prometheus` knows more of the past than this process.
     """
 
     def __init__(
@@ -88,9 +101,11 @@ class ClusterState:
         changes: WatchOf | None = None,
         share: ReadingShare | None = None,
         background: Background = in_thread,
+        prometheus: RangeQueries | None = None,
     ) -> None:
         self.namespace = namespace
-        self.history = History()
+        self._history = History()
+        self._measured = None if prometheus is None else MeasuredHistory(api=prometheus, stopwatch=stopwatch)
         self._cluster = cluster
         self._clock = clock
         self._stopwatch = stopwatch
@@ -124,8 +139,18 @@ class ClusterState:
         """Return quotas, those that wait, and those that run."""
         latest = self._view.current()
         if latest.value is not None:
-            self.history.record(latest.value.view, latest.value.at)
+            self._history.record(latest.value.view, latest.value.at)
         return latest
+
+    def past(self, seen: SeenCluster, span: Span) -> Past:
+        """Return the history of the quotas of a view: from Prometheus, or what this process has seen."""
+        if self._measured is None:
+            return Past(self._history.charts, self._history.mark)
+        try:
+            charts = self._measured.charts(seen.view, self._clock(), span)
+        except PrometheusError as error:
+            return Past(self._history.charts, mark_of((self._history.mark, str(error))), str(error))
+        return Past(lambda: charts, mark_of((span, charts)), span=span)
 
     def locks(self) -> Latest[SeenLocks]:
         """Return who holds and who waits for every lock."""

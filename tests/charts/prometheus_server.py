@@ -41,6 +41,11 @@ class PrometheusServer:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._port}"
+
     def rows(self, query: str) -> list[Row]:
         """Return the rows that a query gives now, without those that are not a number."""
         body = self._get(f"/api/v1/query?{urlencode({'query': query})}")

@@ -105,3 +105,27 @@ def test_the_way_in_can_be_narrowed(chart: Chart) -> None:
         {"ports": [{"port": "health", "protocol": "TCP"}], "from": [peer]},
     ]
     assert into["controller"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("http://prometheus:9090", 9090),
+        ("http://prometheus", 80),
+        ("https://metrics.example/prom", 443),
+        ("https://[fd00::9]:9443/", 9443),
+    ],
+)
+def test_the_page_is_let_out_to_the_prometheus_that_it_asks(chart: Chart, address: str, port: int) -> None:
+    """And nobody else is."""
+    rendered = chart.rendered(*EVERYTHING, f"page.prometheus={address}")
+    ways = {}
+    for component in ("webhook", "controller", "page"):
+        spec = rendered.one("NetworkPolicy", f"lockkeeper-{component}").body["spec"]
+        assert isinstance(spec, dict)
+        ways[component] = spec["egress"]
+    assert ways["page"] == [
+        *msgspec.convert(ways["controller"], list[object]),
+        {"ports": [{"port": port, "protocol": "TCP"}]},
+    ]
+    assert ways["webhook"] == ways["controller"]

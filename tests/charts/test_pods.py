@@ -105,6 +105,9 @@ def test_the_page_understands_its_arguments_and_knows_its_names(chart: Chart) ->
         "lockkeeper-page.traffic.svc.cluster.local",
         "queues.example",
     }
+    assert parsed.prometheus is None
+    asks = container(chart, "page", "page.enabled=true", "page.prometheus=http://prometheus:9090")
+    assert understood(asks.args).prometheus == "http://prometheus:9090"
     with_secret = container(chart, "page", "page.enabled=true", "page.tlsSecret=page-tls")
     assert "--certs-mounted=/certs" in with_secret.args
     for probe in (made.startup_probe, made.readiness_probe, made.liveness_probe):

@@ -7,6 +7,8 @@ import ssl
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
+import pytest
+
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper
 from tests.patience import PATIENCE
 
@@ -107,3 +109,23 @@ def test_a_run_serves_the_page_and_so_does_the_command_on_it(lockkeeper: Lockkee
             assert web.wait() == 0
         running.send(signal.SIGTERM)
         assert running.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("prometheus:9090", "--prometheus: 'prometheus:9090' is no address of a Prometheus"),
+        ("http://me:secret@prometheus", "may have no password in it"),
+    ],
+)
+@pytest.mark.parametrize("mode", [(), ("--sign-in",)])
+def test_what_is_no_prometheus_is_one_clear_line(
+    lockkeeper: Lockkeeper, tmp_path: Path, mode: tuple[str, ...], url: str, sentence: str
+) -> None:
+    """Before anything is served, and without the password."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(KUBECONFIG)
+    finished = lockkeeper("web", *mode, "--kubeconfig", file, "--port", "0", "--prometheus", url)
+    assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
+    assert sentence in finished.err
+    assert "secret" not in finished.err

@@ -12,6 +12,7 @@ from lockkeeper.page.app import PageEntry, create_page
 from lockkeeper.page.page_server import OWN_HOSTS
 from lockkeeper.page.viewers import Viewer
 from lockkeeper.page_state.cluster_state import ClusterState
+from lockkeeper.page_state.measured_history import RangeQueries
 from lockkeeper.page_state.start_times import Background, in_thread
 from policy.cluster.protocol import Cluster
 from tests.policy.service.reading.read_cluster import Scene
@@ -31,6 +32,7 @@ class OpenedPage:
         cluster: Cluster | None = None,
         cost: Callable[[], float] = lambda: 0.0,
         background: Background = in_thread,
+        prometheus: RangeQueries | None = None,
     ) -> None:
         self.seconds = 0.0
         self.faults: list[BaseException] = []
@@ -44,6 +46,7 @@ class OpenedPage:
                 stopwatch=lambda: self.seconds,
                 cost=cost,
                 background=background,
+                prometheus=prometheus,
             )
 
         viewer = Viewer(cluster=cluster or scene.cluster, make=make, namespace=namespace)

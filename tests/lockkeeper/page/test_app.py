@@ -161,7 +161,11 @@ def test_the_history_grows_with_time(scene: Scene, page: OpenedPage) -> None:
     scene.leader.work()
     page.later(10)
     text = page.text("/history")
-    assert "pool data Now 2 running, 2 queued, limit 2; at most 2 running and 3 queued." in text
+    assert (
+        "pool data Now 2 running, 2 queued, limit 2, longest wait 12s; at most 2 running and 3 queued, and a "
+        "wait of 12s."
+    ) in text
+    assert "With --prometheus URL it goes further back" in text
     assert "H600" in page.get("/history").text
 
 

@@ -80,7 +80,7 @@ def test_samples_are_some_seconds_apart_and_charts_have_steps() -> None:
     [chart] = history.charts()
     assert (chart.label, chart.most_running, chart.most_queued, chart.top) == ("a/main", 1, 1, 1)
     assert chart.queued == "M0.0 100.0H600.0V0.0H600"
-    assert chart.running == "M0.0 0.0H600.0V0.0H600"
+    assert chart.running == "M0.0 0.0H600"
 
 
 def test_a_quota_that_is_new_has_a_shorter_line() -> None:
