@@ -44,7 +44,7 @@ def run(checkout: Path, scale: float, seconds: float, profile: Path | None = Non
         Execution(site=running, arrivals=renamed).play(seconds)
         before = reading(running)
         if profile is not None:
-            path = f"/debug/pprof/profile?seconds={max(5, int(60 * scale))}"
+            path = f"/debug/pprof/profile?seconds={max(5, min(50, int(120 * scale)))}"
 
             def take() -> None:
                 profile.write_bytes(scraped(running.plane, path))

@@ -95,7 +95,7 @@ class Released:
 @contextmanager
 def leading(on: KubeCluster, snapshots: SnapshotStore, released: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
-    ledgers = Ledgers(cluster=on, clock=utc_now)
+    ledgers = Ledgers(cluster=on, clock=utc_now, leads=True)
     release_pass = ReleasePass(
         cluster=on,
         ledgers=ledgers,

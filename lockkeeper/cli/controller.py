@@ -140,7 +140,7 @@ class _ControllerProcess:
         self._terms = Terms(
             cluster=self._cluster,
             policies=self._policies,
-            ledgers=Ledgers(cluster=self._cluster, clock=utc_now, observer=ledger_metrics),
+            ledgers=Ledgers(cluster=self._cluster, clock=utc_now, leads=True, observer=ledger_metrics),
             reporter=self._reporter,
             lock_metrics=LockMetrics(registry=self._metrics.registry),
             leading=self._leading,

@@ -118,7 +118,13 @@ class LedgerObject(msgspec.Struct, frozen=True, rename="camel"):
     status: LedgerStatus = LedgerStatus()
 
 
-prepare(LedgerObject)
+class _WrittenLedger(msgspec.Struct, frozen=True):
+    """A QuotaLedger as a write answers, of which only the version is new."""
+
+    metadata: LedgerMetadata
+
+
+prepare(LedgerObject, _WrittenLedger)
 
 
 class Ledgers:
@@ -131,17 +137,22 @@ class Ledgers:
         clock: Callable[[], datetime],
         led: bool = True,
         bounded: bool = True,
+        leads: bool = False,
         observer: LedgerObserver = _UNOBSERVED,
     ) -> None:
         """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
 
         `bounded`: the number of pending creates is limited; not where none is ever counted.
+        `leads`: this is that leader, which writes most ledgers alone. So it does not read before a write what
+        it wrote last.
         """
         self._observer = observer
         self._cluster = cluster
         self._clock = clock
         self._led = led
         self._bounded = bounded
+        self._leads = leads
+        self._last: dict[Root, tuple[Ledger, str]] = {}
         self._waits = Event()
         self._locks: dict[Root, Lock] = {}
         self._locks_guard = Lock()
@@ -175,6 +186,7 @@ class Ledgers:
             wanted = change(current)
             if wanted == current:
                 continue
+            self._last.pop(current.root, None)
             try:
                 self._write(wanted, version)
             except (Conflict, NotFound):
@@ -191,25 +203,32 @@ class Ledgers:
         """Write what `change` returns for the ledger, by compare-and-swap, and return it.
 
         `change` runs again on what it finds after a conflict, so it must be pure. An unchanged ledger is not
-        written.
+        written, but it was read.
 
         Raises:
             Unavailable: too many conflicts, or the deadline passed.
         """
         with self._lock_of(root):
+            last = self._last.pop(root, None)
             for _ in range(MAX_ATTEMPTS):
                 if deadline is not None and self._clock() >= deadline:
                     break
-                current, version = self._read_version(root)
+                current, version = last or self._read_version(root)
                 wanted = change(current)
                 if wanted == current:
-                    return current
+                    if last is None or self._read_version(root)[1] == version:
+                        self._remember(current, version)
+                        return current
+                    last = None
+                    continue
+                last = None
                 try:
-                    self._write(wanted, version)
+                    version = self._write(wanted, version)
                 except (Conflict, AlreadyExists, NotFound):
                     self._observer.wrote(WriteResult.CONFLICT)
                     continue
                 self._observer.wrote(WriteResult.OK)
+                self._remember(wanted, version)
                 return wanted
         self._observer.wrote(WriteResult.EXHAUSTED)
         raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
@@ -295,11 +314,16 @@ class Ledgers:
         except NotFound:
             return Ledger(root), ""
 
-    def _write(self, ledger: Ledger, version: str) -> None:
-        if version:
-            self._cluster.replace(QUOTA_LEDGERS, _encode(ledger, version))
-        else:
-            self._cluster.create(QUOTA_LEDGERS, _encode(ledger, version))
+    def _remember(self, ledger: Ledger, version: str) -> None:
+        """Remember a ledger as it is now, unless webhooks write it as well: they reserve creates there."""
+        if self._leads and not any(each.purpose is Purpose.CREATE for each in ledger.reservations.values()):
+            self._last[ledger.root] = (ledger, version)
+
+    def _write(self, ledger: Ledger, version: str) -> str:
+        """Write a ledger over the one of a version, "" where there is none; return its new version."""
+        obj = _encode(ledger, version)
+        write = self._cluster.replace if version else self._cluster.create
+        return msgspec.convert(write(QUOTA_LEDGERS, obj), _WrittenLedger).metadata.resource_version
 
     def _lock_of(self, root: Root) -> Lock:
         with self._locks_guard:

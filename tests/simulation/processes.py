@@ -170,7 +170,7 @@ class Candidate(Machine):
 
     def _begin(self) -> Controller:
         cluster = self._parts.controller_cluster(self.client)
-        ledgers = self._parts.ledgers(lambda kind: kind(cluster=cluster, clock=self.clock))
+        ledgers = self._parts.ledgers(lambda kind: kind(cluster=cluster, clock=self.clock, leads=True))
         release_pass = self._parts.release_pass(
             lambda kind: kind(
                 cluster=cluster,

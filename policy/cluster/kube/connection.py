@@ -6,14 +6,16 @@ receives bytes; the client's models are slow, and know nothing of our kinds.
 """
 
 import logging
+import math
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPMethod
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from time import monotonic
+from typing import Final, TypeAlias
 
 import urllib3
 from kubernetes.client.api_client import ApiClient
@@ -29,13 +31,17 @@ from policy.cluster.kube.answers import SUCCESSES, failure
 from policy.cluster.kube.failures import why_unanswered
 from policy.cluster.kube.kubeconfig import ClusterSettings, ClusterSettingsError, cluster_settings
 from policy.cluster.kube.requests import KubeRequest
+from policy.core.objects import well_known
 
-_USER_AGENT: Final = "lockkeeper"
+_USER_AGENT: Final = well_known.FIELD_MANAGER
 """The API server takes the part before any slash as the field manager of our writes."""
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
+_CREDENTIALS_SECONDS: Final = 1.0
+"""So long a token is sent without asking for it again; whoever renews one does it earlier than that."""
 _PIECE: Final = 1 << 16
+_Opener: TypeAlias = urllib3.PoolManager | urllib3.HTTPConnectionPool
 _READ_RETRY: Final = urllib3.Retry(
     connect=1,
     read=1,
@@ -91,6 +97,18 @@ def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
         manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
 
 
+def _server(manager: urllib3.PoolManager, address: str) -> tuple[_Opener, str]:
+    """Return what opens requests to the one server that there is, and what goes before their paths.
+
+    That is its own pool: a manager looks for that at every request, which takes as long as to send one. Of
+    plain HTTP over a proxy the manager alone knows how it is written.
+    """
+    url = urllib3.util.parse_url(address)
+    if manager.proxy is not None and url.scheme != "https":
+        return manager, address
+    return manager.connection_from_host(url.host, url.port, url.scheme), url.path or ""
+
+
 class KubeTransport:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
@@ -101,6 +119,8 @@ class KubeTransport:
         self._client = client
         self._pool = client.rest_client.pool_manager
         _use_closing_sockets(self._pool)
+        self._server = _server(self._pool, client.configuration.host.rstrip("/"))
+        self._credentials: tuple[float, Mapping[str, str]] = (-math.inf, {})
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
         self._closed = False
@@ -145,25 +165,43 @@ class KubeTransport:
         for response in waiting:
             with suppress(OSError, ValueError, RuntimeError):  # It ended by itself just now.
                 response.shutdown()
+        opener, _ = self._server
+        if isinstance(opener, urllib3.HTTPConnectionPool):
+            opener.close()
         self._pool.clear()
 
     def _send(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with our credentials; return the answer, with its body where `whole`."""
-        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
+        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT, **self._current_credentials()}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        # It reads the configuration each time, which reads a token again when that is about to expire.
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
-        return self._pool.request(
+        opener, prefix = self._server
+        answer: urllib3.BaseHTTPResponse = opener.urlopen(
             request.method.value,
-            self._client.configuration.host.rstrip("/") + request.target,
+            prefix + request.target,
             headers=headers,
             body=request.body,
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
             retries=_READ_RETRY if request.method is HTTPMethod.GET else _WRITE_RETRY,
             redirect=False,
+            assert_same_host=False,
             preload_content=whole,
         )
+        return answer
+
+    def _current_credentials(self) -> Mapping[str, str]:
+        """Return the header with our token, asked for at most once a second: the client builds much for it.
+
+        It reads the configuration, which reads a token again when that is about to expire.
+        """
+        asked_at, headers = self._credentials
+        now = monotonic()
+        if now - asked_at >= _CREDENTIALS_SECONDS:
+            fresh: dict[str, str] = {}
+            self._client.update_params_for_auth(fresh, [], ["BearerToken"], "", "", None)
+            self._credentials = (now, fresh)
+            return fresh
+        return headers
 
     def _pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """Yield the pieces of a body as they arrive. Raises Unavailable when it breaks off."""

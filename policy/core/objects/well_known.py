@@ -4,6 +4,8 @@ from typing import Final
 
 GROUP: Final = "lockkeeper.dev"
 API_VERSION: Final = "lockkeeper.dev/v1alpha1"
+FIELD_MANAGER: Final = "lockkeeper"
+"""As whom our writes stand in `metadata.managedFields`."""
 
 INSTANCE_ID: Final = "workflows.argoproj.io/controller-instanceid"
 """Argo's controller sees only objects with its own value (`InstanceIDRequirement`, workflow/util/util.go)."""

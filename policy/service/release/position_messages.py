@@ -1,7 +1,8 @@
 """Which held Workflows get a new message in their status, with position and reason, at a bounded rate.
 
-The first of a queue show each change. Those further back got a position at their create; it changes too often
-there to be written each time. One that can never start shows that at once, whatever its position.
+The first of a queue show each change, but those who start soon anyway, by how fast the queue moves: what is
+written there would be out of date at once. Those further back got a position at their create; it changes too
+often there to be written each time. One that can never start shows that at once, whatever its position.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,11 +38,33 @@ _MOST_WRITES_IN_A_HURRY: Final = 2
 """Writes while other changes wait: a few, or in a busy cluster no message would ever be written."""
 WRITE_EVERY: Final = timedelta(seconds=1)
 """How often the messages of a namespace are written at most."""
+SOON: Final = timedelta(seconds=5)
+"""Who starts within this time, by the rate of the last seconds, is not told its position any more."""
+_SLOW: Final = 1.0
+"""Starts a second of a namespace below which each is told."""
 _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
 """Reasons that the position and the figures beside it show already."""
+_PASSING: Final = _OBVIOUS | {WaitReason.WAITING_FOR_HIGHER_PRIORITY}
+"""Reasons that end as the queue moves on."""
 _FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
 """Reasons that waiting does not end."""
 _SPARE: Final = 100
+
+
+class _Pace:
+    """How fast the queue of a namespace moves: starts a second, of which the last round counts half."""
+
+    def __init__(self, now: datetime) -> None:
+        self._since = now
+        self._rate = 0.0
+        self.starts = 0
+
+    def soon(self, now: datetime) -> int:
+        """Begin a round; return how many of the queue start soon, as it moved until now."""
+        seconds = max((now - self._since) / timedelta(seconds=1), 1.0)
+        self._rate = (self._rate + self.starts / seconds) / 2
+        self._since, self.starts = now, 0
+        return int(self._rate * SOON.total_seconds()) if self._rate >= _SLOW else 0
 
 
 class PositionMessages:
@@ -64,12 +87,21 @@ class PositionMessages:
         self._most_shown = _SPARE
         self._written_at: dict[str, datetime] = {}
         self._changed: dict[str, Root] = {}  # The root of each namespace where messages may be out of date.
+        self._paces: dict[str, _Pace] = {}
         self.unwritten = False
 
     def next_round(self) -> datetime | None:
         """Return when the messages of a namespace may be written again."""
         times = [self._written_at[each] + self._every for each in self._changed if each in self._written_at]
         return min(times, default=None)
+
+    def starting(self, namespaces: Iterable[str]) -> None:
+        """Record releases, each by its namespace."""
+        for each in namespaces:
+            pace = self._paces.get(each)
+            if pace is None:
+                pace = self._paces[each] = _Pace(self._clock())
+            pace.starts += 1
 
     def changed(self, root: Root, namespaces: Iterable[str]) -> None:
         """Record namespaces of a root where positions may have changed."""
@@ -95,7 +127,9 @@ class PositionMessages:
             if state is None or namespace not in state.known:
                 del self._changed[namespace]
                 continue
-            for tracked, message, found in self._due(state, namespace, tracker, view, now):
+            pace = self._paces.get(namespace)
+            soon = 0 if pace is None else pace.soon(now)
+            for tracked, message, found in self._due(state, namespace, tracker, view, now, soon=soon):
                 enough = writes >= MOST_WRITES or (writes >= _MOST_WRITES_IN_A_HURRY and pressed())
                 if stopping() or enough:
                     self.unwritten = enough
@@ -104,6 +138,9 @@ class PositionMessages:
                 self._show(tracked, message)
                 self._report(tracked, found, state)
             self._written_at[namespace] = now
+            if soon:
+                continue  # Who was left out is looked at again: from now on the queue may stand still.
+            self._paces.pop(namespace, None)
             del self._changed[namespace]
         self.unwritten = False
 
@@ -115,13 +152,23 @@ class PositionMessages:
             self._most_shown = 2 * len(self._shown) + _SPARE
 
     def _due(
-        self, state: RootState, namespace: str, tracker: Tracker, view: UsageView, now: datetime
+        self,
+        state: RootState,
+        namespace: str,
+        tracker: Tracker,
+        view: UsageView,
+        now: datetime,
+        *,
+        soon: int,
     ) -> Iterator[tuple[Tracked, str, Position]]:
-        """Yield Workflows and their new messages: the first of the queue, then those that never start."""
+        """Yield Workflows and their new messages: the first of the queue, then those that never start.
+
+        The first `soon` are about to start; they have a message from their create.
+        """
         depth = view.queues[namespace].depth if namespace in view.queues else 0
         for found in self._worth_writing(state, namespace):
             tracked = tracker.get(found.waiter.uid)
-            if tracked is None:
+            if tracked is None or (found.position <= soon and found.reason in _PASSING):
                 continue
             timed = _with_openings(found, state.quotas_of(tracked), state.lender, now)
             message = self._message(timed, tracked, state, view, now, depth=depth)

@@ -167,7 +167,11 @@ class ReleasePass:
         self._more = False
         for root in sorted(self._dirty & self._states.keys()):
             state = self._states[root]
+            before = state.releases.keys()
             self._write(root, now)
+            self._messages.starting(
+                each.namespace for id_, each in state.releases.items() if id_ not in before
+            )
             self._dirty.discard(root)
             released += self._sender.send(state.releases.values(), tracker, stopping)
             self._sender.give_up(state.planner, tracker, stopping)

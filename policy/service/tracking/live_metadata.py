@@ -58,10 +58,11 @@ class _SetSpecFields(Read, frozen=True, rename={"shutdown": "f:shutdown"}):
     shutdown: Present | None = None
 
 
-class _SetFields(Read, frozen=True, rename={"spec": "f:spec"}):
+class _SetFields(Read, frozen=True, rename={"spec": "f:spec", "status": "f:status"}):
     """The fields that one manager owns, as FieldsV1 has them."""
 
     spec: _SetSpecFields | None = None
+    status: Present | None = None
 
 
 class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
@@ -79,6 +80,16 @@ class _FieldManager(Read, frozen=True, rename={"fields": "fieldsV1"}):
     def has_spec(self) -> bool:
         """Whether it set anything of the spec."""
         return self.fields is not None and self.fields.spec is not None
+
+    @property
+    def is_our_message(self) -> bool:
+        """Whether it is what we wrote of the wait, which is all of a held Workflow that we write."""
+        return (
+            self.manager == well_known.FIELD_MANAGER
+            and self.fields is not None
+            and self.fields.spec is None
+            and self.fields.status is not None
+        )
 
     @property
     def has_shutdown(self) -> bool:
@@ -157,7 +168,7 @@ def end_mark(metadata: IdentifiedMetadata) -> str:
     """
     if metadata.deletion_timestamp is not None:
         return metadata.deletion_timestamp
-    managers = metadata.managed_fields or ()
+    managers = [each for each in metadata.managed_fields or () if not each.is_our_message]
     of_spec = [each for each in managers if each.has_spec]
     stopped = any(each.has_shutdown for each in of_spec)
     created = metadata.creation_timestamp

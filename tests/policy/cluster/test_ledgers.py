@@ -481,3 +481,84 @@ def test_an_update_returns_what_was_written(ledgers: Ledgers) -> None:
     ledgers.reserve(ask("one"))
     written = ledgers.update(ROOT, lambda ledger: cancel(fence(ledger), "one"))
     assert written == ledgers.read(ROOT) == Ledger(ROOT, 1)
+
+
+def verbs_of(spy: Spy) -> list[str]:
+    """Return what was asked of ledgers since this was asked last."""
+    found = [call.verb for call in spy.calls if call.plural == QUOTA_LEDGERS.plural]
+    spy.calls.clear()
+    return found
+
+
+def test_a_leader_writes_over_what_it_wrote_last_without_reading_it(
+    store: MemoryCluster, clock: Clock
+) -> None:
+    """A release waits for one request less; a ledger that stays as it is is read, for it may be fenced."""
+    spy = Spy(store)
+    leader = Ledgers(cluster=spy, clock=clock, leads=True)
+    leader.update(ROOT, fence)
+    assert verbs_of(spy) == ["get", "create"]
+    assert leader.update(ROOT, fence).epoch == 2
+    assert verbs_of(spy) == ["replace"]
+    assert leader.update(ROOT, lambda ledger: ledger).epoch == 2
+    assert verbs_of(spy) == ["get"]
+
+
+def test_what_another_process_wrote_meanwhile_is_never_lost(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """Whether the leader would write over it, or would leave the ledger as it remembers it."""
+    leader = Ledgers(cluster=store, clock=clock, leads=True)
+    leader.update(ROOT, fence)
+    ledgers.reserve(ask("create"))
+    seen = leader.update(ROOT, lambda ledger: ledger)
+    assert set(seen.reservations) == {"create"}
+    leader.update(ROOT, lambda ledger: cancel(ledger, "create"))
+    ledgers.reserve(ask("another"))
+    written = leader.update(ROOT, fence)
+    assert (written.epoch, set(written.reservations)) == (2, {"another"})
+    assert ledgers.read(ROOT) == written
+
+
+def test_a_ledger_in_which_creates_are_reserved_is_read_before_each_write(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """Webhooks write it as well, so to try what was written last would mostly be in vain."""
+    ledgers.reserve(ask("create"))
+    spy = Spy(store)
+    leader = Ledgers(cluster=spy, clock=clock, leads=True)
+    for _ in range(2):
+        leader.update(ROOT, fence)
+    assert verbs_of(spy) == ["get", "replace", "get", "replace"]
+
+
+def test_a_leader_that_was_fenced_off_sees_it_with_its_next_write(store: MemoryCluster, clock: Clock) -> None:
+    """The ledger of the newer leader has another version, whatever the older one remembers."""
+    older, newer = (Ledgers(cluster=store, clock=clock, leads=True) for _ in range(2))
+    older.update(ROOT, fence)
+    newer.update(ROOT, fence)
+    epochs = []
+
+    def look(ledger: Ledger) -> Ledger:
+        epochs.append(ledger.epoch)
+        return ledger
+
+    older.update(ROOT, look)
+    assert epochs[-1] == 2
+
+
+def test_a_leader_does_not_remember_what_it_wrote_before_it_wrote_all(
+    store: MemoryCluster, clock: Clock
+) -> None:
+    """By what it remembers it would take itself for fenced off."""
+    leader = Ledgers(cluster=store, clock=clock, leads=True)
+    leader.update(ROOT, fence)
+    leader.update_all(fence)
+    epochs = []
+
+    def look(ledger: Ledger) -> Ledger:
+        epochs.append(ledger.epoch)
+        return ledger
+
+    leader.update(ROOT, look)
+    assert epochs == [2]

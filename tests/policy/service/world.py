@@ -438,7 +438,7 @@ class Leader:
         self.clock = clock
         self.told = Told()
         self.view: UsageView = NO_USAGE
-        self.ledgers = Ledgers(cluster=cluster, clock=clock)
+        self.ledgers = Ledgers(cluster=cluster, clock=clock, leads=True)
         self.tracker = Tracker()
         self.release_pass = ReleasePass(
             cluster=cluster,
@@ -482,7 +482,7 @@ class Stage:
         self.cluster = cluster
         self.told = Told()
         self.snapshots = SnapshotStore(snapshot=snapshot, clock=clock)
-        self.ledgers = Ledgers(cluster=cluster, clock=clock)
+        self.ledgers = Ledgers(cluster=cluster, clock=clock, leads=True)
         self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,

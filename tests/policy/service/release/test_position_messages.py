@@ -75,9 +75,67 @@ def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock
         complete(spy, name, namespace="etl")
         leader.work()
     assert newly_written(leader) == []
-    clock.advance(WRITE_EVERY)
-    leader.work()
+    rounds(leader, 2)
     assert newly_written(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
+
+
+def rounds(leader: Leader, number: int) -> None:
+    """Let so many rounds of messages be written."""
+    for _ in range(number):
+        leader.clock.advance(WRITE_EVERY)
+        leader.work()
+
+
+def test_those_who_start_soon_are_not_told_where_they_stand(spy: Spy, clock: Clock) -> None:
+    """Of a queue of which three start each second, a position is out of date before anybody reads it."""
+    leader = Leader(spy, policies(3), clock)
+    names = [f"w{number:02d}" for number in range(40)]
+    queue_up(leader, *names)
+    leader.work()
+    newly_written(leader)
+    for first in range(0, 21, 3):
+        for name in names[first : first + 3]:
+            complete(spy, name, namespace="etl")
+        rounds(leader, 1)
+        if first > 3:
+            assert newly_written(leader) == []
+        newly_written(leader)
+
+
+def test_those_who_were_about_to_start_are_told_once_the_queue_stands_still(spy: Spy, clock: Clock) -> None:
+    """Though nothing has changed by then: what they show would be wrong for as long as it stands."""
+    leader = Leader(spy, policies(3), clock)
+    names = [f"w{number:02d}" for number in range(12)]
+    queue_up(leader, *names)
+    leader.work()
+    for first in (0, 3):
+        for name in names[first : first + 3]:
+            complete(spy, name, namespace="etl")
+        rounds(leader, 1)
+    newly_written(leader)
+    due = leader.release_pass.next_event()
+    assert due is not None
+    assert due <= clock() + WRITE_EVERY
+    rounds(leader, 3)
+    assert dict(newly_written(leader))["w09"] == "position 1 of 3 in etl (3/3 running)"
+
+
+def test_why_one_can_never_start_is_told_however_fast_the_others_do(spy: Spy, clock: Clock) -> None:
+    """It does not start soon, whatever its position."""
+    leader = Leader(spy, policies(3), clock)
+    names = [f"w{number:02d}" for number in range(12)]
+    queue_up(leader, *names)
+    rounds(leader, 1)
+    for first in (0, 3):
+        for name in names[first : first + 3]:
+            complete(spy, name, namespace="etl")
+        rounds(leader, 1)
+    newly_written(leader)
+    leader.snapshot = policies(0)
+    for name in names[6:9]:
+        complete(spy, name, namespace="etl")
+    rounds(leader, 1)
+    assert {name for name, _ in newly_written(leader)} == {"w09", "w10", "w11"}
 
 
 def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock: Clock) -> None:

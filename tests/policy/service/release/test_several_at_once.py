@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lockkeeper.assembly.controller import sent_beside
 from policy.cluster.errors import Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
@@ -38,7 +39,7 @@ def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: 
     """They are reported in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
     assert sender.send(found, tracker, lambda: False) == len(NAMES)
     assert sender.send(found, tracker, lambda: False) == 0
     assert told.released_names == NAMES
@@ -58,7 +59,7 @@ def test_one_that_fails_delays_no_other(
             raise Unavailable("no answer")
 
     spy.before = fail
-    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
     assert sender.send(found, tracker, lambda: False) == len(NAMES) - 1
     assert [name for name, _ in told.failures] == [NAMES[3]]
     assert len(sender._delays) == 1
@@ -70,6 +71,6 @@ def test_nothing_is_sent_once_the_leader_stops(
     """The next leader completes what is reserved."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
     assert sender.send(found, tracker, lambda: True) == 0
     assert not spy.calls
