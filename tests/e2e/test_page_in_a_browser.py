@@ -1,17 +1,15 @@
 """The page in a real Chromium: every view, filters, live changes, keyboard, sizes, colours, and no script."""
 
-import traceback
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
 
 from lockkeeper.page.page_server import PageServer, page_url
-from policy.cluster.protocol import WORKFLOWS
 from tests.e2e.chromium import CHROMIUM, Browser, Tab, opened_browser
-from tests.policy.core.lock_graph.running import NAMESPACE, mutex, node, running
+from tests.e2e.shown_page import HOSTILE, crowded, served
 from tests.policy.service.reading.read_cluster import Scene
-from tests.policy.service.world import complete, member, pool, quota
+from tests.policy.service.world import complete
 from webhook.serving.server import bind
 
 pytestmark = [
@@ -19,8 +17,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
 ]
 
-HOSTILE: Final = "<img src=//elsewhere.example/x onerror=alert(1)>"
-LONG: Final = "a-user-with-a-very-long-name-" * 4 + "@example.com"
 VIEWS: Final = (
     "",
     "queue",
@@ -92,37 +88,15 @@ def tab(browser: Browser) -> Tab:
 
 @pytest.fixture
 def scene() -> Scene:
-    """Return a pool of two slots that are taken, where many wait, one with a hostile name, and a deadlock."""
-    made = Scene(
-        pool("data", workflows=2), member("a", "data"), member("b", "data"), quota("a", "main", workflows=2)
-    )
-    for name in ("r1", "r2"):
-        made.submit(name)
-    made.leader.work()
-    for number in range(3, 6):
-        made.submit(f"w{number}", user=(HOSTILE, LONG, "ann")[number % 3])
-    for number in range(120):
-        made.submit(f"b{number}", "b", user="bea", priority=number % 4)
-    made.leader.work()
-    knot = running("knot", holds={mutex("m"): [""]}, nodes={"n": node(phase="Pending", waiting=mutex("m"))})
-    made.cluster.create(WORKFLOWS, knot, namespace=NAMESPACE)
-    made.publish()
-    return made
+    """Return a pool where many wait."""
+    return crowded()
 
 
 @pytest.fixture
 def url(scene: Scene) -> Iterator[str]:
     """Return the address of the page of the scene."""
-    faults: list[BaseException] = []
-    listener = bind("127.0.0.1", 0)
-    server = PageServer(
-        cluster=scene.cluster, namespace="", listener=listener, clock=scene.clock, bug=faults.append
-    )
-    server.start()
-    yield page_url(listener)
-    server.stop()
-    scene.cluster.close()
-    assert not faults, "".join(traceback.format_exception(faults[0]))
+    with served(scene) as address:
+        yield address
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
