@@ -9,8 +9,8 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from socket import socket
 from threading import Event, Thread
@@ -24,27 +24,29 @@ from lockkeeper.assembly.controller import Terms
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies
 from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.embedded.admitted_writes import AdmittedWrites
 from lockkeeper.embedded.api_server import ApiServer
-from lockkeeper.embedded.argo import SimulatedArgo
-from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
+from lockkeeper.embedded.closing import closing, limit_of
+from lockkeeper.embedded.event_printer import EventPrinter
 from lockkeeper.embedded.folder_objects import FolderObjects
-from lockkeeper.embedded.play import create_child, play
+from lockkeeper.embedded.namespaces import ensure_namespaces
+from lockkeeper.embedded.play import Play, folders_of
+from lockkeeper.embedded.submitting import Submitter
+from lockkeeper.embedded.taking import Taker
 from lockkeeper.embedded.trying_out import trying_out
+from lockkeeper.embedded.webhook_admission import WebhookAdmission
 from lockkeeper.kube_api.http_server import KubeApi
 from lockkeeper.kube_api.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.object_requests import ObjectRequests
-from lockkeeper.manifests.reading import read_manifests
 from lockkeeper.page.page_server import PageServer, page_url
 from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
+from lockkeeper.simulated_argo.argo import SimulatedArgo
+from lockkeeper.simulated_argo.cron import SimulatedCron
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.cluster.workflow_reads import ClusterRelatives
-from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.service.locks.lock_metrics import LockMetrics
@@ -156,7 +158,7 @@ class Embedded:
         files = folder.load()
         objects = FolderObjects(folder=settings.policies, cluster=cluster, namespace=settings.namespace)
         objects.put()
-        objects.ensure_namespaces((settings.namespace, *_namespaces_of(settings)))
+        ensure_namespaces(cluster, (settings.namespace,))
         files.on_policies(objects.put)
         policies = ClusterPolicies(cluster=cluster, argo=settings.argo, log=log)
         policies.start()
@@ -168,7 +170,9 @@ class Embedded:
             cluster=cluster,
             policies=policies,
             ledgers=ledgers,
-            reporter=ControllerLog(log=log, recorder=counted, on_wait=printer.waits),
+            reporter=ControllerLog(
+                log=log, recorder=counted, on_wait=printer.waits, on_reason=printer.reason
+            ),
             lock_metrics=LockMetrics(registry=counted.registry),
             leading=lambda: True,
             me="lockkeeper-run",
@@ -184,6 +188,29 @@ class Embedded:
             ledgers=ledger_metrics,
         )
         argo = self._argo(cluster, printer, snapshots.current)
+        admission = WebhookAdmission(printer=printer, new_api_server=lambda: self._api_server(cluster))
+        requests = ObjectRequests(cluster=cluster, admission=admission, clock=utc_now)
+        submitter = Submitter(api_server=self._api_server(cluster), printer=printer)
+        taker = Taker(
+            cluster=cluster,
+            submitter=submitter,
+            writes=requests.writes,
+            printer=printer,
+            namespace=settings.namespace,
+        )
+        folders = folders_of(settings.policies, settings.workflows)
+        begun = Play(folders=folders, taker=taker, printer=printer, task_time=settings.task_time)
+
+        def words(failures: Sequence[str]) -> str:
+            return closing(
+                failures,
+                printer,
+                argo.locks.most,
+                snapshots.current(),
+                now=utc_now(),
+                capacity=policies.allowed_by_nodes,
+            )
+
         application = build_admission(
             snapshots=snapshots,
             ledgers=ledgers,
@@ -194,7 +221,7 @@ class Embedded:
             relatives=ClusterRelatives(cluster=cluster),
             further=counted.render,
         )
-        self._serve_kube_api(cluster, log)
+        self._serve_kube_api(requests, log)
         self._serve_page(cluster, log)
         begin = cluster.list(WORKFLOWS).resource_version
         for name, body in (
@@ -202,7 +229,8 @@ class Embedded:
             ("argo", argo.run),
             ("controller", terms.begin({}).run),
             ("policies", lambda: folder.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(self._api_server(cluster), printer, argo, snapshots.current)),
+            ("play", lambda: self._play(begun, printer, words)),
+            *(() if settings.once else (("cron", self._cron(cluster, printer)),)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application
@@ -220,17 +248,29 @@ class Embedded:
     def _argo(
         self, cluster: MemoryCluster, printer: EventPrinter, snapshot: Callable[[], Snapshot]
     ) -> SimulatedArgo:
-        api_server = self._api_server(cluster)
+        submitter = Submitter(api_server=self._api_server(cluster), printer=printer)
         return SimulatedArgo(
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
             limit_of=lambda name: limit_of(name, snapshot(), utc_now()),
             task_time=self._settings.task_time,
-            create=lambda obj, namespace, user: create_child(obj, namespace, user, api_server, printer),
+            create=lambda obj, namespace, user: submitter.submit(obj, namespace, user).uid,
         )
 
-    def _serve_kube_api(self, cluster: MemoryCluster, log: Log) -> None:
+    def _cron(self, cluster: MemoryCluster, printer: EventPrinter) -> Callable[[], None]:
+        """Return the loop that creates what CronWorkflows are due to."""
+        submitter = Submitter(api_server=self._api_server(cluster), printer=printer)
+        cron = SimulatedCron(
+            cluster=cluster,
+            clock=utc_now,
+            argo=self._settings.argo,
+            submit=submitter.submit,
+            tell=printer.line,
+        )
+        return lambda: cron.run(self._stop)
+
+    def _serve_kube_api(self, requests: ObjectRequests, log: Log) -> None:
         """Serve the API for kubectl, and write the kubeconfig for it; not in a run that ends by itself."""
         settings = self._settings
         if settings.once or settings.kubeconfig is None:
@@ -241,11 +281,7 @@ class Embedded:
             host=settings.host,
             port=settings.api_port,
             tls=tls,
-            requests=ObjectRequests(
-                cluster=cluster,
-                writes=AdmittedWrites(cluster=cluster, new_api_server=lambda: self._api_server(cluster)),
-                clock=utc_now,
-            ),
+            requests=requests,
             bug=lambda error: log.bug("", error),
         )
         write_kubeconfig(
@@ -269,33 +305,24 @@ class Embedded:
         )
         page.start()
 
-    def _play(
-        self,
-        api_server: ApiServer,
-        printer: EventPrinter,
-        argo: SimulatedArgo,
-        snapshot: Callable[[], Snapshot],
-    ) -> None:
-        """Play the folder of Workflows, print the result, and end the run with `--once`."""
-        url = url_of(self._settings.host, self._settings.port)
-        self._ready.wait()  # A reader of this output may end it, or send it a review.
-        if self._settings.page_url:
-            printer.text(f"The page of this run: {self._settings.page_url}")
-        if self._settings.workflows is not None:
-            failures = play(
-                self._settings.workflows,
-                api_server,
-                printer,
-                task_time=self._settings.task_time,
-                namespace=self._settings.namespace,
-            )
-            printer.text(closing(failures, printer, argo, snapshot()))
-            if self._settings.once:
-                if not failures:
-                    self._send(_DONE)
-                os.kill(self._parent, signal.SIGTERM)
-                return
+    def _play(self, begun: Play, printer: EventPrinter, words: Callable[[Sequence[str]], str]) -> None:
+        """Play the files, print the result, and end the run with `--once`; then take what comes."""
         settings = self._settings
+        url = url_of(settings.host, settings.port)
+        self._ready.wait()  # A reader of this output may end it, or send it a review.
+        if settings.page_url:
+            printer.text(f"The page of this run: {settings.page_url}")
+        failures = begun.create()
+        if not settings.once:
+            Thread(target=begun.follow, args=(self._stop,), name="files", daemon=True).start()
+        if settings.workflows is not None:
+            begun.finished(alone=settings.once)
+            printer.text(words(failures))
+        if settings.once:
+            if not failures:
+                self._send(_DONE)
+            os.kill(self._parent, signal.SIGTERM)
+            return
         printer.text(
             trying_out(
                 folder=settings.certificates,
@@ -307,38 +334,6 @@ class Embedded:
                 page=settings.page_url,
             )
         )
-
-
-def _namespaces_of(settings: EmbeddedSettings) -> Iterator[str]:
-    """Yield the namespaces of the Workflows that are played."""
-    if settings.workflows is not None:
-        yield from (each.namespace for each in read_manifests(settings.workflows) if each.namespace)
-
-
-def closing(failures: Sequence[str], printer: EventPrinter, argo: SimulatedArgo, snapshot: Snapshot) -> str:
-    """Return the closing tables, and a line for each thing that went wrong or never ran."""
-    now = utc_now()
-    limits = {name: limit_of(name, snapshot, now) for name in argo.locks.most}
-    parts = ["", namespace_table(printer.totals, snapshot, now)]
-    if limits:
-        parts += ["", lock_table(limits, argo.locks.most)]
-    parts += [
-        f"{story.namespace}/{story.name} still waits: no slot became free for it"
-        for story in printer.waiting()
-    ]
-    return "\n".join([*parts, *failures])
-
-
-def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:
-    """Return the limit of a lock by Argo's name of it at a time; a mutex has 1, an unknown semaphore none."""
-    name = LockName.parse(lock)
-    if name.kind != CONFIG_MAP:
-        return 1
-    address = name.namespace, name.config_map
-    projected = project(snapshot, now).config_maps.get(address, {}).get(name.key)
-    stored = snapshot.config_maps.get(address, {}).get(name.key)
-    value = projected.value if projected is not None else stored
-    return (read_limit(value) or 0) if value is not None else 0
 
 
 def _read(descriptor: int) -> bytes:

@@ -3,26 +3,24 @@
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from threading import Condition
 from typing import Final, TextIO
 
 import msgspec
 
-from lockkeeper.process.console import aligned
 from policy.cluster.list_and_watch import watch_from
-from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, WatchEvent
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, Read
-from policy.core.policies.snapshot import Snapshot
-from policy.core.values.amounts import Amount
 from policy.core.values.prepared import prepare
 from policy.service.tracking.tracked import Tracked
 
 _WATCH_SECONDS: Final = 300.0
 _NAMESPACE_WIDTH: Final = 11
 _NAME_WIDTH: Final = 26
+_OURS: Final = "lockkeeper: "
+_WAITS: Final = "queued, "
 
 
 class _PrintedStatus(Read, frozen=True):
@@ -51,6 +49,7 @@ class WorkflowProgress(msgspec.Struct):
     queued: bool = False
     released: float | None = None
     finished: float | None = None
+    reason: str = ""
 
     @property
     def begun(self) -> bool:
@@ -90,6 +89,7 @@ class EventPrinter:
         self._workflows: dict[str, WorkflowProgress] = {}
         self._early: dict[str, list[JsonObject]] = {}
         self._waits_early: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         self.totals: defaultdict[str, NamespaceTotals] = defaultdict(NamespaceTotals)
 
     def follow(self, version: str) -> None:
@@ -111,10 +111,19 @@ class EventPrinter:
         with self._changed:
             self._write(text)
 
-    def denied(self, namespace: str, name: str, reason: str) -> None:
-        """Print that a Workflow was denied."""
+    def warned(self, namespace: str, name: str, warnings: Sequence[str]) -> None:
+        """Print the warnings of admission about an object; that it waits is a line of its own."""
         with self._changed:
-            self.totals[namespace].denied += 1
+            for each in warnings:
+                text = each.removeprefix(_OURS)
+                if not text.startswith(_WAITS):
+                    self._print(namespace, name, f"warning: {text}")
+
+    def denied(self, namespace: str, name: str, reason: str, *, counts: bool = True) -> None:
+        """Print that an object was denied; of one that is no Workflow nothing `counts`."""
+        with self._changed:
+            if counts:
+                self.totals[namespace].denied += 1
             first, *rest = reason.splitlines() or [""]
             self._print(namespace, name, f"denied: {first}")
             for each in rest:
@@ -128,6 +137,7 @@ class EventPrinter:
             progress = WorkflowProgress(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
             self._workflows[uid] = progress
             self.totals[namespace].created += 1
+            progress.reason = self._reasons.pop(uid, "")
             if uid in self._waits_early:
                 self._print_queued(progress, self._waits_early.pop(uid))
             for early in self._early.pop(uid, ()):
@@ -138,32 +148,74 @@ class EventPrinter:
     def settled(self, uid: str, seconds: float) -> bool:
         """Wait until it was printed whether a Workflow runs or waits."""
         with self._changed:
-            progress = self._workflows[uid]
-            return self._changed.wait_for(lambda: progress.queued or progress.begun, seconds)
+            progress = self._workflows.get(uid)
+            return self._changed.wait_for(
+                lambda: progress is None or progress.queued or progress.begun, seconds
+            )
 
-    def finished(self, seconds: float) -> bool:
-        """Wait until every Workflow has finished; False when nothing at all happened for so long."""
+    def finished(self, seconds: float, uids: Sequence[str] | None = None) -> bool:
+        """Wait until Workflows have finished, all without `uids`; False where nothing happens for so long."""
         with self._changed:
-            while any(progress.finished is None for progress in self._workflows.values()):
+            state, since = self._state(uids), self._stopwatch()
+            while any(not each[-1] for each in state):
                 if not self._changed.wait(seconds):
                     return False
+                before, state = state, self._state(uids)
+                if state != before:
+                    since = self._stopwatch()
+                elif self._stopwatch() - since >= seconds:
+                    return False
         return True
+
+    def _state(self, uids: Sequence[str] | None) -> list[tuple[bool, bool, bool]]:
+        """Return of each Workflow whether it waited, began and ended."""
+        chosen = self._workflows if uids is None else {each: self._workflows.get(each) for each in uids}
+        return [
+            (each.queued, each.begun, each.finished is not None)
+            for each in chosen.values()
+            if each is not None
+        ]
 
     def waiting(self) -> list[WorkflowProgress]:
         """Return the Workflows that never ran."""
         with self._changed:
             return [progress for progress in self._workflows.values() if not progress.begun]
 
+    def reason(self, workflow: Tracked, text: str) -> None:
+        """Record why a Workflow waits, as the controller reports, for the closing words."""
+        with self._changed:
+            progress = self._workflows.get(workflow.uid)
+            if progress is None:
+                self._reasons[workflow.uid] = text
+            else:
+                progress.reason = text
+
     def _see(self, event: WatchEvent[JsonObject]) -> None:
         metadata = event.object.get("metadata")
         uid = str(metadata.get("uid")) if isinstance(metadata, dict) else ""
         with self._changed:
             progress = self._workflows.get(uid)
-            if progress is None:
+            if event.type is EventType.DELETED:
+                self._forget(uid, progress)
+            elif progress is None:
                 self._early.setdefault(uid, []).append(event.object)
             else:
                 self._print_changes(progress, event.object)
                 self._changed.notify_all()
+
+    def _forget(self, uid: str, progress: WorkflowProgress | None) -> None:
+        """Print that a Workflow was deleted before its end; the history of one that ended may go."""
+        for early in (self._early, self._waits_early, self._reasons):
+            early.pop(uid, None)
+        if progress is None or progress.finished is not None:
+            self._workflows.pop(uid, None)
+            return
+        progress.finished = self._stopwatch()
+        if progress.released is not None:
+            self.totals[progress.namespace].running -= 1
+        del self._workflows[uid]
+        self._print(progress.namespace, progress.name, "deleted")
+        self._changed.notify_all()
 
     def _print_changes(self, progress: WorkflowProgress, obj: JsonObject) -> None:
         """Print what is new about a Workflow: that it waits, that it runs, that it has finished."""
@@ -237,33 +289,3 @@ class EventPrinter:
             if self._on_closed is None:
                 raise
             self._on_closed(error)
-
-
-def namespace_table(by_namespace: dict[str, NamespaceTotals], snapshot: Snapshot, now: datetime) -> str:
-    """Return the table that sums up every namespace: what was created, what ran, and its limit."""
-    rows = [
-        ("NAMESPACE", "CREATED", "DENIED", "FINISHED", "MOST RUNNING", "LIMIT", "MOST QUEUED", "LONGEST WAIT")
-    ]
-    for namespace, totals in sorted(by_namespace.items()):
-        limits = [quota.limits_at(now).workflows for quota in snapshot.policies(namespace).quotas]
-        tightest = Amount(min((each.value for each in limits if each.value is not None), default=None))
-        rows.append(
-            (
-                namespace,
-                str(totals.created),
-                str(totals.denied),
-                str(totals.finished),
-                str(totals.most_running),
-                str(tightest),
-                str(totals.most_queued),
-                f"{totals.longest_wait:.1f} s",
-            )
-        )
-    return aligned(rows)
-
-
-def lock_table(limits: dict[str, int], most: dict[str, int]) -> str:
-    """Return the table of locks: the limit of each and how many held it at once at most."""
-    rows = [("LOCK", "LIMIT", "MOST HELD")]
-    rows += [(name, str(limits[name]), str(held)) for name, held in sorted(most.items())]
-    return aligned(rows)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from lockkeeper.embedded.namespaces import ensure_namespaces
 from lockkeeper.manifests.reading import read_manifests
 from policy.cluster.errors import NotFound
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -51,7 +52,7 @@ class FolderObjects:
     def put(self) -> None:
         """Put what is new or changed in the files into the cluster, and delete what left them."""
         wanted = dict(self._objects())
-        self.ensure_namespaces(namespace for _, namespace, _ in wanted if namespace)
+        ensure_namespaces(self._cluster, (namespace for _, namespace, _ in wanted if namespace))
         for key, obj in wanted.items():
             if self._put.get(key) != obj:
                 self._store(key, obj)
@@ -61,17 +62,6 @@ class FolderObjects:
             except NotFound:
                 continue  # A user has deleted it.
         self._put = wanted
-
-    def ensure_namespaces(self, names: Iterable[str]) -> None:
-        """Create namespaces that are not there."""
-        for name in sorted(set(names)):
-            try:
-                self._cluster.get(NAMESPACES, name)
-            except NotFound:
-                metadata: JsonObject = {"name": name, "labels": {"kubernetes.io/metadata.name": name}}
-                self._cluster.create(
-                    NAMESPACES, {"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": metadata}
-                )
 
     def _objects(self) -> Iterable[tuple[_Key, JsonObject]]:
         """Yield the objects of the files; namespaces are first."""

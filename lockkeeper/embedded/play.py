@@ -1,110 +1,96 @@
-"""Plays a folder of Workflows through the webhooks, one after another, as users would create them."""
+"""Plays the files of a run through the webhooks, as users would create them, and takes what comes later."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Final
 
-from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.event_printer import EventPrinter
-from lockkeeper.manifests.reading import read_manifests
-from policy.cluster.errors import ClusterError
-from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from lockkeeper.embedded.taking import Taker
+from lockkeeper.embedded.workflow_folder import WorkflowFolder
+from lockkeeper.manifests.manifest import Manifest
 
 _SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's decision on a new Workflow before the next is created anyway."""
 _QUIET_SECONDS: Final = 10.0
 """After so long without any event, or the time of two tasks, the play is over: what waits can never run."""
-_TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
+_LOOK_SECONDS: Final = 1.0
+"""How often folders are looked at: a stat of each file."""
 
 
-def play(
-    folder: Path,
-    api_server: ApiServer,
-    printer: EventPrinter,
-    *,
-    task_time: timedelta = timedelta(),
-    namespace: str = DEFAULT_NAMESPACE,
-) -> list[str]:
-    """Create every Workflow of the folder, in the order of file names, and wait until all have run.
+class Play:
+    """The files of one run: those that are there when it begins, and those that come."""
 
-    Returns what went wrong, a line each; decisions are none of it.
+    def __init__(
+        self,
+        *,
+        folders: Sequence[WorkflowFolder],
+        taker: Taker,
+        printer: EventPrinter,
+        task_time: timedelta = timedelta(),
+    ) -> None:
+        self._folders = folders
+        self._taker = taker
+        self._printer = printer
+        self._quiet = max(_QUIET_SECONDS, 2 * task_time.total_seconds())
+        self._created: list[str] = []
+
+    def create(self) -> list[str]:
+        """Create the objects of the files that are there; returns what went wrong, a line each.
+
+        Decisions are none of it.
+        """
+        return self._take(at_once=True, settle=True)
+
+    def finished(self, *, alone: bool) -> None:
+        """Wait until all that was created has run; where nothing else runs, `alone`, all there is."""
+        self._printer.finished(self._quiet, None if alone else self._created)
+
+    def follow(self, stopped: Event) -> None:
+        """Take what comes into the folders, until stopped."""
+        while not stopped.wait(_LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Take what has come since the last look, and print what is wrong with it."""
+        for fault in self._take(at_once=False, settle=False):
+            self._printer.text(fault)
+
+    def _take(self, *, at_once: bool, settle: bool) -> list[str]:
+        failures: list[str] = []
+        for folder in self._folders:
+            arrivals = folder.arrived(at_once=at_once)
+            failures += arrivals.faults
+            for manifest in arrivals.manifests:
+                taken = self._taker.take(manifest)
+                if taken.failure:
+                    failures.append(f"{manifest.file}: {taken.failure}")
+                if taken.uid:
+                    self._created.append(taken.uid)
+                if taken.uid and settle:
+                    self._printer.settled(taken.uid, _SETTLE_SECONDS)
+        return failures
+
+
+def folders_of(policies: Path, workflows: Path | None) -> list[WorkflowFolder]:
+    """Return the folders that objects are taken from.
+
+    Policies and templates in the folder of policies are followed by that of policies itself, so of that only
+    Workflows and CronWorkflows are taken; also where one folder is for both.
     """
-    failures = []
-    for manifest in read_manifests(folder):
-        if manifest.kind != "Workflow":
-            continue
-        where = manifest.namespace or namespace
-        try:
-            uid = _create(manifest.value, where, USER, api_server, printer)
-        except (AdmissionFailed, ClusterError) as error:
-            failures.append(f"{manifest.file}: {error}")
-            printer.line(where, manifest.name, f"failed: {error}")
-            continue
-        if uid:
-            printer.settled(uid, _SETTLE_SECONDS)
-    printer.finished(max(_QUIET_SECONDS, 2 * task_time.total_seconds()))
-    api_server.close()
-    return failures
+    if workflows is None:
+        return [WorkflowFolder(policies, wanted=_runs, tells=False)]
+    inner, outer = workflows.resolve(), policies.resolve()
+    if inner.is_relative_to(outer):
+        return [WorkflowFolder(policies, wanted=_runs, tells=False)]
+    if outer.is_relative_to(inner):
+        return [WorkflowFolder(workflows, wanted=_runs)]
+    return [
+        WorkflowFolder(policies, wanted=_runs, tells=False),
+        WorkflowFolder(workflows, wanted=lambda _: True),
+    ]
 
 
-def create_child(
-    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, printer: EventPrinter
-) -> str:
-    """Create what a resource template makes, as the account of its Pod; returns its uid, "" if refused."""
-    try:
-        return _create(obj, namespace, user, api_server, printer)
-    except (AdmissionFailed, ClusterError) as error:
-        printer.line(namespace, _name_of(obj), f"failed: {error}")
-        return ""
-
-
-def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, printer: EventPrinter) -> str:
-    """Create a Workflow; returns its uid, "" if refused. Raises AdmissionFailed, ClusterError."""
-    admitted = api_server.create(obj, namespace=namespace, user=user)
-    if admitted.stored is None:
-        printer.denied(namespace, _name_of(obj), admitted.denial)
-        return ""
-    return printer.created(admitted.stored, injected_locks(obj, admitted))
-
-
-def _name_of(obj: JsonObject) -> str:
-    metadata = obj.get("metadata")
-    named = metadata if isinstance(metadata, dict) else {}
-    return str(named.get("name") or named.get("generateName") or "")
-
-
-def injected_locks(original: JsonObject, admitted: Admitted) -> list[str]:
-    """Return `lock NAME on TEMPLATE` for every lock that the patch adds."""
-    found = []
-    for operation in admitted.patch:
-        match = _TEMPLATE.fullmatch(str(operation.get("path")))
-        if match:
-            template = _template_name(original, int(match[1]))
-            found += [f"lock {name} on {template}" for name in lock_names(operation.get("value"))]
-    return found
-
-
-def lock_names(value: JsonValue) -> list[str]:
-    """Return the short names of all locks in a piece of a `synchronization` block."""
-    if isinstance(value, list):
-        return [name for each in value for name in lock_names(each)]
-    if not isinstance(value, dict):
-        return []
-    ref = value.get("configMapKeyRef")
-    if isinstance(ref, dict):
-        return [f"{ref.get('name')}/{ref.get('key')}"]
-    if isinstance(value.get("name"), str):
-        return [f"mutex {value['name']}"]
-    return [name for each in value.values() for name in lock_names(each)]
-
-
-def _template_name(original: JsonObject, index: int) -> str:
-    spec = original.get("spec")
-    templates: Sequence[JsonValue] = []
-    if isinstance(spec, dict) and isinstance(spec.get("templates"), list):
-        templates = spec["templates"]  # type: ignore[assignment]
-    template = templates[index] if index < len(templates) else None
-    return str(template.get("name")) if isinstance(template, dict) else f"templates[{index}]"
+def _runs(manifest: Manifest) -> bool:
+    return manifest.kind in ("Workflow", "CronWorkflow")

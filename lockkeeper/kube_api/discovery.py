@@ -1,11 +1,12 @@
 """How the API describes itself to kubectl: version, groups, kinds, and that it checks fields by itself."""
 
+import re
 from typing import Final
 
 from lockkeeper.kube_api.served_kinds import SERVED, ServedKind
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
-_VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
+_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 VERSION: Final[JsonObject] = {
     "major": "1",
     "minor": "36",
@@ -15,6 +16,21 @@ VERSION: Final[JsonObject] = {
 _FIELD_VALIDATION: Final[JsonValue] = [
     {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
 ]
+
+
+SERVED_WORDS: Final = (
+    "Workflows, their templates, CronWorkflows, policies, ConfigMaps, Nodes, Events, Namespaces"
+)
+_OF_KUBERNETES: Final = re.compile(
+    r"/(?:api/v1|apis/(?:apps|batch|autoscaling|policy|[a-z0-9.]+\.k8s\.io)/v[0-9a-z]+)/"
+    r"(?:namespaces/[^/]+/)?([a-z]+)(?:/.*)?"
+)
+
+
+def absent_kind(path: str) -> str:
+    """Return the kind of Kubernetes that a path is about and that is not served, "" for any other path."""
+    found = _OF_KUBERNETES.fullmatch(path)
+    return found[1] if found else ""
 
 
 def described(path: str) -> JsonObject | None:
@@ -79,7 +95,7 @@ def _resource(kind: ServedKind) -> JsonObject:
     return {
         "name": kind.resource.plural,
         "singularName": kind.singular,
-        "shortNames": [kind.short],
+        "shortNames": [*kind.short],
         "namespaced": kind.resource.namespaced,
         "kind": kind.resource.kind,
         "verbs": list(_VERBS),

@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused, refusal
-from lockkeeper.kube_api.discovery import described
-from lockkeeper.kube_api.object_requests import ApiRequest, ObjectRequests, require_json
+from lockkeeper.kube_api.discovery import SERVED_WORDS, absent_kind, described
+from lockkeeper.kube_api.object_requests import ObjectRequests, require_json
 from lockkeeper.kube_api.request_paths import object_path
+from lockkeeper.kube_api.requests import ApiRequest
+from policy.core.objects.json_patch import JsonObject
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """The largest body that is read."""
@@ -75,7 +77,7 @@ def answered(request: ApiRequest, requests: ObjectRequests) -> Answer:
     try:
         return _described(request) if path is None else requests.answer(request, path)
     except RequestRefused as error:
-        return refusal(error, None if path is None else path.kind, "" if path is None else path.name)
+        return refusal(error)
 
 
 def _described(request: ApiRequest) -> Answer:
@@ -89,16 +91,18 @@ def _described(request: ApiRequest) -> Answer:
         return Answer(200, found)
     if request.path.endswith("/selfsubjectaccessreviews"):
         return _may_do_all(request)
-    raise RequestRefused(404, "the server could not find the requested resource")
+    kind = absent_kind(request.path)
+    if kind:
+        raise RequestRefused(404, f"lockkeeper run has no {kind}: it serves {SERVED_WORDS}", details={})
+    return Answer(404, {}, text="404 page not found\n")
 
 
 def _may_do_all(request: ApiRequest) -> Answer:
     """Return that the user may do what he asks about: there is no access control here."""
     require_json(request)
     review = msgspec.json.decode(request.body, type=dict)
-    return Answer(
-        201, {**review, "status": {"allowed": True, "reason": "lockkeeper run has no access control"}}
-    )
+    status: JsonObject = {"allowed": True, "reason": "lockkeeper run has no access control"}
+    return Answer(201, {"metadata": {}, **review, "status": status})
 
 
 class _ApiHandler(BaseHTTPRequestHandler):
@@ -130,6 +134,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
             body=self.rfile.read(length),
             accept=self.headers.get("Accept", ""),
             content_type=self.headers.get("Content-Type", ""),
+            user_agent=self.headers.get("User-Agent", ""),
         )
         if url.path in _HEALTHY:
             self._send(200, b"ok", "text/plain")
@@ -146,6 +151,9 @@ class _ApiHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - names of the base class
 
     def _write(self, answer: Answer) -> None:
+        if answer.text:
+            self._send(answer.code, answer.text.encode(), "text/plain")
+            return
         self._send(answer.code, msgspec.json.encode(answer.body), "application/json", answer.warnings)
 
     def _send(self, code: int, body: bytes, kind: str, warnings: tuple[str, ...] = ()) -> None:

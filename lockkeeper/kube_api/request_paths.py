@@ -20,6 +20,11 @@ class ObjectPath(msgspec.Struct, frozen=True):
     name: str = ""
     subresource: str = ""
 
+    @property
+    def has_subresource(self) -> bool:
+        """Whether the kind has the subresource."""
+        return self.subresource == _STATUS and self.kind.status_apart
+
 
 def object_path(path: str) -> ObjectPath | None:
     """Return what a path of objects is about; None for any other path, and for kinds that are not served.
@@ -52,7 +57,7 @@ def _named(kind: ServedKind, namespace: str, names: list[str]) -> ObjectPath | N
             return ObjectPath(kind, namespace)
         case [name]:
             return ObjectPath(kind, namespace, name)
-        case [name, sub] if sub == _STATUS and kind.status_apart:
+        case [name, sub]:
             return ObjectPath(kind, namespace, name, sub)
         case _:
             return None

@@ -12,6 +12,7 @@ from policy.cluster.protocol import (
     CRON_WORKFLOWS,
     EVENTS,
     NAMESPACES,
+    NODES,
     QUOTA_LEDGERS,
     RUN_LENGTHS,
     SYNCHRONIZATION_POLICIES,
@@ -25,7 +26,7 @@ from policy.cluster.protocol import (
 class Column(msgspec.Struct, frozen=True):
     """A column of `kubectl get`: its path in the object; one with a `priority` is shown with `-o wide` only.
 
-    A path that ends in `[Ready]` is the status of that condition.
+    A path that ends in `[Ready]` is the status of that condition, one in `[#]` the number of entries.
     """
 
     name: str
@@ -35,12 +36,27 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class ServedKind(msgspec.Struct, frozen=True):
-    """A kind: its resource, its short name, its columns after the name, and whether its status is apart."""
+    """A kind: its resource, its short names, its columns after the name, and whether its status is apart.
+
+    `fields` are those at its top; of an object of a CRD others are dropped.
+    """
 
     resource: Resource
-    short: str = ""
+    short: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     status_apart: bool = False
+    fields: tuple[str, ...] = ("spec", "status")
+
+    @property
+    def built_in(self) -> bool:
+        """Whether Kubernetes has it without a CRD."""
+        return self.resource in (NAMESPACES, NODES, CONFIG_MAPS, EVENTS)
+
+    @property
+    def qualified(self) -> str:
+        """Its name in errors, such as `workflows.argoproj.io`."""
+        resource = self.resource
+        return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
     @property
     def singular(self) -> str:
@@ -48,6 +64,12 @@ class ServedKind(msgspec.Struct, frozen=True):
         return self.resource.kind.lower()
 
 
+_DATA: Final = ("data", "binaryData", "immutable")
+_OF_EVENTS: Final = (
+    *("action", "eventTime", "note", "reason", "regarding", "related", "reportingController"),
+    *("reportingInstance", "series", "type"),
+    *("deprecatedCount", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedSource"),
+)
 _AGE: Final = Column("Age", "date", ("metadata", "creationTimestamp"))
 _READY: Final = Column("Ready", "string", ("status", "conditions", "[Ready]"))
 _QUOTA: Final = (
@@ -61,27 +83,32 @@ _QUOTA: Final = (
 )
 _PHASE: Final = Column("Status", "string", ("status", "phase"))
 _MESSAGE: Final = Column("Message", "string", ("status", "message"))
+_OLD_AGE: Final = Column("Age", "string", ("metadata", "creationTimestamp"))
+"""The built-in kinds give it as text."""
 SERVED: Final = (
-    ServedKind(NAMESPACES, "ns", (_AGE,)),
-    ServedKind(CONFIG_MAPS, "cm", (_AGE,)),
+    ServedKind(NAMESPACES, ("ns",), (_PHASE, _OLD_AGE)),
+    ServedKind(CONFIG_MAPS, ("cm",), (Column("Data", "string", ("data", "[#]")), _OLD_AGE), fields=_DATA),
+    ServedKind(NODES, ("no",), (Column("Status", "string", ("status", "conditions", "[Ready]")), _OLD_AGE)),
     ServedKind(
         EVENTS,
-        "ev",
+        ("ev",),
         (
+            Column("Type", "string", ("type",)),
             Column("Reason", "string", ("reason",)),
             Column("Object", "string", ("regarding", "name")),
             Column("Note", "string", ("note",)),
         ),
+        fields=_OF_EVENTS,
     ),
-    ServedKind(WORKFLOWS, "wf", (_PHASE, _AGE, _MESSAGE)),
-    ServedKind(WORKFLOW_TEMPLATES, "wftmpl", (_AGE,)),
-    ServedKind(CLUSTER_WORKFLOW_TEMPLATES, "cwft", (_AGE,)),
-    ServedKind(CRON_WORKFLOWS, "cwf", (_AGE,)),
-    ServedKind(WORKFLOW_QUOTAS, "wfq", _QUOTA, status_apart=True),
-    ServedKind(CLUSTER_WORKFLOW_QUOTAS, "cwfq", _QUOTA, status_apart=True),
-    ServedKind(SYNCHRONIZATION_POLICIES, "sp", (_READY, _AGE), status_apart=True),
-    ServedKind(CLUSTER_SYNCHRONIZATION_POLICIES, "csp", (_READY, _AGE), status_apart=True),
-    ServedKind(QUOTA_LEDGERS, "wfql", (Column("Epoch", "integer", ("status", "epoch")), _AGE)),
-    ServedKind(RUN_LENGTHS, "wfrl", (_AGE,)),
+    ServedKind(WORKFLOWS, ("wf",), (_PHASE, _AGE, _MESSAGE)),
+    ServedKind(WORKFLOW_TEMPLATES, ("wftmpl",), (_AGE,)),
+    ServedKind(CLUSTER_WORKFLOW_TEMPLATES, ("clusterwftmpl", "cwft"), (_AGE,)),
+    ServedKind(CRON_WORKFLOWS, ("cwf", "cronwf"), (_AGE,)),
+    ServedKind(WORKFLOW_QUOTAS, ("wfq",), _QUOTA, status_apart=True),
+    ServedKind(CLUSTER_WORKFLOW_QUOTAS, ("cwfq",), _QUOTA, status_apart=True),
+    ServedKind(SYNCHRONIZATION_POLICIES, ("sp",), (_READY, _AGE), status_apart=True),
+    ServedKind(CLUSTER_SYNCHRONIZATION_POLICIES, ("csp",), (_READY, _AGE), status_apart=True),
+    ServedKind(QUOTA_LEDGERS, ("wfql",), (Column("Epoch", "integer", ("status", "epoch")), _AGE)),
+    ServedKind(RUN_LENGTHS, ("wfrl",), (_AGE,), fields=("lengths",)),
 )
 """All kinds; there are no others."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from lockkeeper.kube_api.served_kinds import Column, ServedKind
@@ -14,20 +15,37 @@ _NAME: Final[JsonObject] = {
     "description": "",
     "priority": 0,
 }
+_COUNT: Final = "[#]"
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _FEW: Final = 3
 """Below so many of a unit the next smaller one is shown as well, as kubectl does."""
 
 
-def table(kind: ServedKind, objects: Iterable[JsonObject], version: str, now: datetime) -> JsonObject:
-    """Return objects of a kind as a table; each row also has the metadata of its object."""
+class Include(StrEnum):
+    """What of an object a row of a table has."""
+
+    METADATA = "Metadata"
+    OBJECT = "Object"
+    NONE = "None"
+
+
+def table(
+    kind: ServedKind,
+    objects: Iterable[JsonObject],
+    version: str,
+    now: datetime,
+    *,
+    include: Include = Include.METADATA,
+    **more: JsonValue,
+) -> JsonObject:
+    """Return objects of a kind as a table; `include` is what of each object its row has beside the cells."""
     columns: list[JsonValue] = [_NAME, *map(_definition, kind.columns)]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": version},
+        "metadata": {"resourceVersion": version, **more},
         "columnDefinitions": columns,
-        "rows": [_row(kind, each, now) for each in objects],
+        "rows": [_row(kind, each, now, include) for each in objects],
     }
 
 
@@ -41,25 +59,31 @@ def _definition(column: Column) -> JsonObject:
     }
 
 
-def _row(kind: ServedKind, obj: JsonObject, now: datetime) -> JsonObject:
+def _row(kind: ServedKind, obj: JsonObject, now: datetime, include: Include) -> JsonObject:
     metadata = obj.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else ""
-    part: JsonObject = {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
+    parts: dict[Include, JsonValue] = {
+        Include.METADATA: {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+        },
+        Include.OBJECT: obj,
+        Include.NONE: None,
     }
-    return {"cells": [name, *(_cell(each, obj, now) for each in kind.columns)], "object": part}
+    return {"cells": [name, *(_cell(each, obj, now) for each in kind.columns)], "object": parts[include]}
 
 
 def _cell(column: Column, obj: JsonObject, now: datetime) -> JsonValue:
     value: JsonValue = obj
     for key in column.path:
-        if key.startswith("["):
+        if key == _COUNT:
+            value = len(value) if isinstance(value, dict) else 0
+        elif key.startswith("["):
             value = _condition(value, key.strip("[]"))
         else:
             value = value.get(key) if isinstance(value, dict) else None
-    if column.type == "date" and isinstance(value, str):
+    if column.path[-1] == "creationTimestamp" and isinstance(value, str):
         return age(datetime.fromisoformat(value), now)
     return value
 

@@ -25,7 +25,7 @@ from webhook.logs import Log
 
 
 class ControllerLog:
-    """What the controller reports, as log lines; `recorder` counts it, and `on_wait` gets waits as well.
+    """What the controller reports, as log lines; `recorder` counts it, `on_wait` and `on_reason` get waits.
 
     What concerns one Workflow is an event in the cluster too, while there is an `event_writer`.
     """
@@ -36,11 +36,13 @@ class ControllerLog:
         log: Log,
         recorder: ControllerMetrics | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
+        on_reason: Callable[[Tracked, str], None] | None = None,
     ) -> None:
         self.event_writer: EventWriter | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
+        self._on_reason = on_reason
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -66,6 +68,8 @@ class ControllerLog:
 
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
+        if self._on_reason is not None:
+            self._on_reason(workflow, text)
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
         if self.event_writer is not None:
             self.event_writer.report(

@@ -13,7 +13,8 @@ ClusterError
 └── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
 """
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 
 class ClusterError(Exception):
@@ -38,10 +39,21 @@ class AlreadyExists(ClusterError):  # noqa: N818 - as above
     code = 409
 
 
+class FieldConflict(NamedTuple):
+    """A field that an apply would change and another manager owns; who that is, as the API server says it."""
+
+    owner: str
+    field: str
+
+
 class Conflict(ClusterError):  # noqa: N818 - as above
-    """The object changed since it was read."""
+    """The object changed since it was read, or an apply would change `fields` of other managers."""
 
     code = 409
+
+    def __init__(self, message: str, *, fields: Iterable[FieldConflict] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
 
 
 class Invalid(ClusterError):  # noqa: N818 - as above

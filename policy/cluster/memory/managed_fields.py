@@ -7,12 +7,13 @@ owns the fields that it changes. Owned are leaves; a list is one leaf. Of the me
 annotations count, and the status does not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.errors import Conflict
+from policy.cluster.errors import Conflict, FieldConflict
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _Path: TypeAlias = tuple[str, ...]
@@ -30,6 +31,22 @@ class _OwnedFields(msgspec.Struct, frozen=True):
     manager: str
     operation: str
     fields: frozenset[_Path]
+
+
+def _owner(owned: _OwnedFields, obj: JsonObject) -> str:
+    """Return who owns fields; who wrote them without an apply is named with the version that was written."""
+    return f'"{owned.manager}"' + ("" if owned.operation == _APPLY else f" using {obj.get('apiVersion')}")
+
+
+def _conflict_text(conflicts: Sequence[FieldConflict]) -> str:
+    """Return the message of the API server (managedfields, conflictmanager)."""
+    if len(conflicts) == 1:
+        return f"Apply failed with 1 conflict: conflict with {conflicts[0].owner}: {conflicts[0].field}"
+    parts = [
+        "\n".join([f"conflicts with {owner}:", *(f"- {each.field}" for each in theirs)])
+        for owner, theirs in groupby(conflicts, key=lambda each: each.owner)
+    ]
+    return f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(parts)
 
 
 def first_applied(config: JsonObject, manager: str) -> JsonObject:
@@ -54,10 +71,13 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
         else:
             others.append(each)
     changed = {path for path, value in wanted.items() if path in present and present[path] != value}
-    conflicts = [(each.manager, path) for each in others for path in sorted(each.fields & changed)]
+    conflicts = [
+        FieldConflict(_owner(each, current), f".{'.'.join(path)}")
+        for each in others
+        for path in sorted(each.fields & changed)
+    ]
     if conflicts and not force:
-        listed = ", ".join(f'conflict with "{owner}": .{".".join(path)}' for owner, path in conflicts)
-        raise Conflict(f"Apply failed with {len(conflicts)} conflicts: {listed}")
+        raise Conflict(_conflict_text(conflicts), fields=conflicts)
     others = [msgspec.structs.replace(each, fields=each.fields - changed) for each in others]
     remaining = frozenset(wanted).union(*(each.fields for each in others))
     for path in mine.fields - remaining:
@@ -72,8 +92,9 @@ def is_managed(metadata: bytes, content: bytes) -> bool:
     return b'"managedFields"' in metadata or b'"shutdown"' in content
 
 
-def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
-    """Return the record of ownership after a write that was no apply."""
+def rewritten(before: JsonObject, after: JsonObject, manager: str = "") -> JsonValue:
+    """Return the record of ownership after a write that was no apply, of a manager or of somebody."""
+    manager = manager or _WRITER
     old, new = _leaves(before), _leaves(after)
     owned = _managed(before) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(old))]
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
@@ -84,22 +105,23 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
         for each in owned
     ]
     owners = {(each.manager, each.operation): each for each in remaining}
-    own = owners.get((_WRITER, _UPDATE), _OwnedFields(_WRITER, _UPDATE, frozenset()))
-    owners[_WRITER, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
-    return _record(owners.values())
+    own = owners.get((manager, _UPDATE), _OwnedFields(manager, _UPDATE, frozenset()))
+    owners[manager, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    return _record(owners.values(), after)
 
 
 def _with(obj: JsonObject, managed: Iterable[_OwnedFields]) -> JsonObject:
     metadata = obj.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
-    return {**obj, "metadata": {**known, "managedFields": _record(managed)}}
+    return {**obj, "metadata": {**known, "managedFields": _record(managed, obj)}}
 
 
-def _record(managed: Iterable[_OwnedFields]) -> JsonValue:
+def _record(managed: Iterable[_OwnedFields], obj: JsonObject) -> JsonValue:
     return [
         {
             "manager": each.manager,
             "operation": each.operation,
+            "apiVersion": obj.get("apiVersion"),
             "fieldsType": "FieldsV1",
             "fieldsV1": _nested(each.fields),
         }

@@ -107,6 +107,12 @@ class MemoryCluster(Shaping):
         view = _view(Selection(resource, namespace, labels, metadata_only, name))
         return self._log.follow(view, position=self._log.position(since), deadline=monotonic() + timeout)
 
+    @property
+    def version(self) -> str:
+        """The version of the last change."""
+        with self._lock:
+            return str(self._log.version)
+
     def create(
         self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
     ) -> JsonObject:
@@ -114,12 +120,24 @@ class MemoryCluster(Shaping):
 
         Raises AlreadyExists, Invalid.
         """
+        return self.create_as("", resource, obj, namespace=namespace, dry_run=dry_run)
+
+    def create_as(
+        self,
+        manager: str,
+        resource: Resource,
+        obj: JsonObject,
+        *,
+        namespace: str = "",
+        dry_run: bool = False,
+    ) -> JsonObject:
+        """Store a new object whose fields a manager owns, from this first write on."""
         draft = encoded(resource, obj)
         with self._lock:
             name = self._free_name(resource, namespace_of(draft, namespace), draft.facts)
             uid = str(UUID(int=self._rng.getrandbits(128), version=4))
-            if is_managed(b"", draft.content) and not is_managed(draft.metadata, b""):
-                draft = draft.with_metadata({"managedFields": rewritten({}, draft.full())})
+            if (manager or is_managed(b"", draft.content)) and not is_managed(draft.metadata, b""):
+                draft = draft.with_metadata({"managedFields": rewritten({}, draft.full(), manager)})
             new = created(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
             stored = new if dry_run else self._put(new, before=None)
         return stored.full()
@@ -129,13 +147,28 @@ class MemoryCluster(Shaping):
 
         Raises NotFound, Conflict when version or uid are others, Invalid.
         """
+        return self.replace_as("", resource, obj)
+
+    def replace_as(
+        self,
+        manager: str,
+        resource: Resource,
+        obj: JsonObject,
+        *,
+        owned: bool = False,
+        dry_run: bool = False,
+    ) -> JsonObject:
+        """Store the object over the one with its name; a manager owns what changes.
+
+        `owned` means that the object has the owners of its fields already.
+        """
         draft = encoded(resource, obj)
         if not draft.facts.name:
             raise Invalid("metadata.name: name is required")
         with self._lock:
             old = self._find(resource, namespace_of(draft), draft.facts.name)
             _require(old, uid=draft.facts.uid)
-            stored = self._update(old, draft)
+            stored = self._update(old, draft, owned=owned, manager=manager, dry_run=dry_run)
         return stored.full()
 
     def patch(
@@ -150,6 +183,15 @@ class MemoryCluster(Shaping):
             _keeps_identity(old.facts, draft.facts)
             stored = self._update_status(old, draft) if subresource else self._update(old, draft)
         return stored.full()
+
+    def applied(
+        self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
+    ) -> JsonObject:
+        """Return what an apply would make of an object that is there. Raises NotFound, Conflict."""
+        config = encoded(resource, obj)
+        with self._lock:
+            old = self._find(resource, namespace_of(config), config.facts.name)
+        return applied(old.full(), obj, field_manager, force=force)
 
     def apply(
         self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
@@ -210,17 +252,25 @@ class MemoryCluster(Shaping):
                 return name
         raise AlreadyExists(f'{resource.plural} "{name}" already exists')
 
-    def _update(self, old: StoredObject, draft: StoredObject, *, owned: bool = False) -> StoredObject:
+    def _update(
+        self,
+        old: StoredObject,
+        draft: StoredObject,
+        *,
+        owned: bool = False,
+        manager: str = "",
+        dry_run: bool = False,
+    ) -> StoredObject:
         """Store the draft over the object, or remove the object when the draft has no finalizer left.
 
         `owned` means that the draft already has the owners of its fields.
         """
         _require(old, version=draft.facts.resource_version)
         if not owned and is_managed(old.metadata, draft.content):
-            draft = draft.with_metadata({"managedFields": rewritten(old.full(), draft.full())})
+            draft = draft.with_metadata({"managedFields": rewritten(old.full(), draft.full(), manager)})
         new = revised(old, draft)
-        if new is old:
-            return old
+        if new is old or dry_run:
+            return new
         if new.facts.deletion_timestamp and not new.facts.finalizers:
             self._remove(old)
             return new

@@ -15,6 +15,10 @@ from policy.cluster.errors import Invalid
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
     SYNCHRONIZATION_POLICIES,
     WORKFLOW_QUOTAS,
     WORKFLOWS,
@@ -40,6 +44,7 @@ _STATUS_APART: Final = (
     CLUSTER_SYNCHRONIZATION_POLICIES,
 )
 """Kinds with a status subresource: their status is written through it, and through nothing else."""
+_BUILT_IN: Final = (CONFIG_MAPS, NAMESPACES, NODES, EVENTS)
 _NO_STATUS: Final = _ENCODER.encode({})
 
 
@@ -127,8 +132,9 @@ def created(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
         "namespace": namespace_of(draft, namespace),
         "uid": uid,
         "creationTimestamp": _timestamp(at),
-        "generation": 1,
     }
+    if _has_generation(draft):
+        identity["generation"] = 1
     stored = draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
     return msgspec.structs.replace(stored, status=_NO_STATUS) if has_status_apart(stored) else stored
 
@@ -136,6 +142,11 @@ def created(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
 def has_status_apart(stored: StoredObject) -> bool:
     """Return whether the object's kind has a status subresource."""
     return stored.resource in _STATUS_APART
+
+
+def _has_generation(stored: StoredObject) -> bool:
+    """Return whether versions of the content are counted: of all kinds here but the built-in ones."""
+    return stored.resource not in _BUILT_IN
 
 
 def namespace_of(draft: StoredObject, namespace: str = "") -> str:
@@ -167,6 +178,8 @@ def revised(old: StoredObject, draft: StoredObject) -> StoredObject:
         return old
     # Argo's kinds have no status subresource, so to the API server their status is content like any other.
     status_counts = old.resource.group == WORKFLOWS.group
+    if not _has_generation(old):
+        return new
     if new.content != old.content or (status_counts and new.status != old.status):
         return new.with_metadata({"generation": old.facts.generation + 1})
     return new
@@ -176,11 +189,11 @@ def marked_deleted(old: StoredObject, *, at: datetime) -> StoredObject:
     """Return the object with its deletion requested, or `old` itself where it was already."""
     if old.facts.deletion_timestamp:
         return old
-    # The API server raises the generation here, so that controllers see a change of intent.
-    generation = old.facts.generation + 1
-    return old.with_metadata(
-        {"deletionTimestamp": _timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
-    )
+    mark: JsonObject = {"deletionTimestamp": _timestamp(at), "deletionGracePeriodSeconds": 0}
+    if _has_generation(old):
+        # The API server raises the generation here, so that controllers see a change of intent.
+        mark["generation"] = old.facts.generation + 1
+    return old.with_metadata(mark)
 
 
 def without_owner(dependant: StoredObject, uid: str) -> StoredObject:

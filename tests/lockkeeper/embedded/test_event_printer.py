@@ -6,14 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lockkeeper.embedded.event_printer import EventPrinter, NamespaceTotals, lock_table, namespace_table
+from lockkeeper.embedded.event_printer import EventPrinter, NamespaceTotals
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
-from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota
-from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 from policy.service.tracking.tracked import track
 from tests.lockkeeper.embedded.printed import PrintedCluster
 from tests.patience import PATIENCE
@@ -173,36 +169,49 @@ def test_every_reason_of_a_denial_has_a_line(printed: PrintedCluster) -> None:
     assert printed.printer.totals["here"].denied == 2
 
 
-def quota(namespace: str, name: str, workflows: int | None) -> WorkflowQuota:
-    """Return a quota."""
-    return WorkflowQuota(
-        PolicyMetadata(name, namespace), WorkflowQuotaSpec(limits=QuotaLimits(workflows=workflows))
-    )
+def test_what_is_deleted_before_its_end_is_told_and_counts_no_more(printed: PrintedCluster) -> None:
+    """Whether it ran or waited; of one that has ended its history may go."""
+    for name, held in (("a", False), ("b", True), ("c", False)):
+        printed.printer.created(printed.store(name, held=held), [])
+    printed.see()
+    printed.label("c", **COMPLETE)
+    printed.see()
+    for name in "abc":
+        printed.cluster.delete(WORKFLOWS, name, namespace="here")
+    printed.see()
+    assert printed.told() == ["running", "running", "finished, 1 still running here", "deleted", "deleted"]
+    assert printed.printer.totals["here"].running == 0
+    assert printed.printer.waiting() == []
+    assert printed.printer.settled("of another", 0)
 
 
-def snapshot(*quotas: WorkflowQuota | ConfigMap) -> Snapshot:
-    """Return a snapshot."""
-    return take_snapshot(quotas, version="v", argo=DEFAULT_VERSION)
+def test_warnings_are_told_but_not_that_it_waits(printed: PrintedCluster) -> None:
+    """That it is queued is the next line, with the position."""
+    printed.printer.warned("here", "a", ["lockkeeper: queued, about position 1 of 1", "lockkeeper: look out"])
+    printed.printer.warned("here", "b", [])
+    assert printed.told() == ["warning: look out"]
 
 
-def test_the_closing_table_shows_the_tightest_limit() -> None:
-    """Namespaces in order of names, `unlimited` where no quota speaks."""
-    text = namespace_table(
-        {"b": NamespaceTotals(created=3, most_running=2, longest_wait=1.25), "a": NamespaceTotals()},
-        snapshot(quota("b", "x", 5), quota("b", "y", 2), quota("b", "z", None)),
-        datetime(2026, 3, 1, tzinfo=UTC),
-    )
-    assert text.splitlines() == [
-        "NAMESPACE  CREATED  DENIED  FINISHED  MOST RUNNING  LIMIT      MOST QUEUED  LONGEST WAIT",
-        "a          0        0       0         0             unlimited  0            0.0 s",
-        "b          3        0       0         2             2          0            1.2 s",
-    ]
+def test_an_end_is_waited_for_as_long_as_something_happens_to_those_asked_for(
+    printed: PrintedCluster,
+) -> None:
+    """What others do neither holds it up nor keeps it waiting."""
+    uid = printed.printer.created(printed.store("a", held=False), [])
+    printed.printer.created(printed.store("b", held=True), [])
+    printed.see()
+    with ThreadPoolExecutor() as pool:
+        ends = pool.submit(printed.printer.finished, PATIENCE, [uid])
+        printed.label("a", **COMPLETE)
+        printed.see()
+        assert ends.result(PATIENCE)
+    assert not printed.printer.finished(0)
 
 
-def test_the_table_of_locks_shows_limit_and_peak() -> None:
-    """In order of names."""
-    assert lock_table({"y": 2, "x": 1}, {"y": 1, "x": 1}).splitlines() == [
-        "LOCK  LIMIT  MOST HELD",
-        "x     1      1",
-        "y     2      1",
-    ]
+def test_the_reason_of_a_wait_is_kept_for_the_closing_words(printed: PrintedCluster) -> None:
+    """Also where the controller was faster than the answer of the create."""
+    obj = printed.store("a", held=True)
+    printed.printer.reason(track(obj), "waits for room")
+    printed.printer.created(obj, [])
+    assert [each.reason for each in printed.printer.waiting()] == ["waits for room"]
+    printed.printer.reason(track(obj), "is on hold")
+    assert [each.reason for each in printed.printer.waiting()] == ["is on hold"]

@@ -17,32 +17,17 @@ from policy.cluster.protocol import Resource
 from policy.core.objects.json_patch import JsonObject
 
 
-class PlainWrites:
-    """Writes without admission."""
+class NoAdmission:
+    """Admission that allows everything as it is."""
 
-    def __init__(self, cluster: MemoryCluster) -> None:
-        self._cluster = cluster
-
-    def create(
-        self, resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool
+    def admitted(
+        self, _: Resource, obj: JsonObject, **__: JsonObject | str | bool | None
     ) -> tuple[JsonObject, tuple[str, ...]]:
-        """Store an object."""
-        return self._cluster.create(resource, obj, namespace=namespace, dry_run=dry_run), ()
+        """Return the object."""
+        return obj, ()
 
-    def replace(
-        self, resource: Resource, before: JsonObject, after: JsonObject, *, dry_run: bool
-    ) -> tuple[JsonObject, tuple[str, ...]]:
-        """Store an object over another."""
-        return (before if dry_run else self._cluster.replace(resource, after)), ()
-
-    def apply(
-        self, resource: Resource, obj: JsonObject, *, namespace: str, field_manager: str, force: bool
-    ) -> tuple[JsonObject, tuple[str, ...]]:
-        """Apply an object."""
-        metadata = obj["metadata"]
-        assert isinstance(metadata, dict)
-        placed: JsonObject = {**obj, "metadata": {**metadata, "namespace": namespace}}
-        return self._cluster.apply(resource, placed, field_manager=field_manager, force=force), ()
+    def created(self, _: Resource, __: JsonObject, ___: JsonObject) -> None:
+        """Do nothing."""
 
 
 def no_bug(error: BaseException) -> None:
@@ -51,13 +36,13 @@ def no_bug(error: BaseException) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[MemoryCluster, Path]]:
+def served(folder: Path, *, log_size: int = 10_000) -> Iterator[tuple[MemoryCluster, Path]]:
     """Serve an empty cluster; give it, and the kubeconfig that leads to it."""
-    memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7))
+    memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7), log_size=log_size)
     paths, _ = loopback_certificate(folder, "127.0.0.1")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(paths.cert, paths.key)
-    requests = ObjectRequests(cluster=memory, writes=PlainWrites(memory), clock=lambda: datetime.now(UTC))
+    requests = ObjectRequests(cluster=memory, admission=NoAdmission(), clock=lambda: datetime.now(UTC))
     api = KubeApi(host="127.0.0.1", port=0, tls=tls, requests=requests, bug=no_bug)
     kubeconfig = folder / "kubeconfig"
     write_kubeconfig(

@@ -38,7 +38,7 @@ def test_our_kinds_have_the_names_and_columns_of_their_crds(kind: ServedKind) ->
     assert isinstance(versions, list)
     version = versions[0]
     assert isinstance(version, dict)
-    assert (names["plural"], names["shortNames"]) == (kind.resource.plural, [kind.short])
+    assert (names["plural"], names["shortNames"]) == (kind.resource.plural, [*kind.short])
     columns = version["additionalPrinterColumns"]
     assert isinstance(columns, list)
     assert tuple(map(column, columns)) == kind.columns

@@ -25,6 +25,12 @@ WORKFLOW: JsonObject = {
     "spec": {"entrypoint": "main"},
 }
 NOWHERE = "/apis/argoproj.io/v1alpha1/namespaces/nowhere/workflows"
+UNRECOGNIZED = (
+    "the object provided is unrecognized (must be of type Workflow): couldn't get version/kind; "
+    "json parse error: "
+)
+OPTIONS = 'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: '
+POLICIES = 'Unsupported value: "x": supported values: "Foreground", "Background", "Orphan", "nil"'
 PATH = "/apis/argoproj.io/v1alpha1/namespaces/a/workflows"
 
 
@@ -87,12 +93,10 @@ def test_a_dry_run_stores_nothing(site: Site) -> None:
     ("request_line", "body", "code", "message"),
     [
         (f"GET {PATH}/none", b"", 404, 'workflows.argoproj.io "none" not found'),
-        ("GET /api/v1/pods", b"", 404, "the server could not find the requested resource"),
-        (f"POST {NOWHERE}", b"{}", 404, 'namespaces "nowhere" not found'),
-        (f"POST {PATH}", b"{", 400, "the object provided is unrecognized: Input data was truncated"),
-        (f"POST {PATH}", b"[]", 400, "the object provided is unrecognized: Expected `object`, got `array`"),
-        (f"PATCH {PATH}/w", b"{}", 415, "the body of the request was in an unknown format: text/plain"),
-        (f"DELETE {PATH}", b"", 405, f"the server does not allow DELETE on {PATH}"),
+        (f"POST {NOWHERE}", json.dumps(WORKFLOW).encode(), 404, 'namespaces "nowhere" not found'),
+        (f"POST {PATH}", b"", 400, f"{UNRECOGNIZED}unexpected end of JSON input (<empty>)"),
+        (f"POST {PATH}", b"[]", 400, f"{UNRECOGNIZED}it is no object"),
+        (f"DELETE {PATH}/w?propagationPolicy=x", b"", 422, f"{OPTIONS}{POLICIES}"),
         (f"GET {PATH}?fieldSelector=spec.x=1", b"", 400, "field label not supported: spec.x"),
     ],
 )
@@ -101,10 +105,31 @@ def test_what_is_wrong_is_answered_as_the_api_server_does(
 ) -> None:
     """With its words, as a Status, so that kubectl prints them."""
     method, _, path = request_line.partition(" ")
-    response = site.send(method, path, body or None, Content_Type="text/plain")
+    response = site.send(method, path, body or None)
     status = json.loads(response.read())
     assert (response.status, status["code"], status["message"]) == (code, code, message)
     assert (status["kind"], status["status"]) == ("Status", "Failure")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/api/v1/namespaces/a/pods/x", "pods"),
+        ("/apis/apps/v1/deployments", "deployments"),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/x", "clusterroles"),
+    ],
+)
+def test_a_kind_of_kubernetes_that_is_not_there_is_named(site: Site, path: str, kind: str) -> None:
+    """With what there is; `kubectl logs` asks for Pods, for one."""
+    status = site.json("GET", path)
+    assert (status["code"], status["reason"]) == (404, "NotFound")
+    assert status["message"].startswith(f"lockkeeper run has no {kind}: it serves Workflows, ")
+
+
+def test_other_paths_are_not_found_as_by_the_api_server(site: Site) -> None:
+    """In plain text."""
+    response = site.send("GET", "/apis/nothing.example/v1/things")
+    assert (response.status, response.read()) == (404, b"404 page not found\n")
 
 
 def test_a_body_in_protobuf_is_refused_with_what_to_do(site: Site) -> None:

@@ -52,7 +52,7 @@ def test_times_are_those_of_the_clock_in_whole_seconds_of_utc() -> None:
     marked = cluster.get(CONFIG_MAPS, "a", namespace="here")
     assert field(made, "metadata", "creationTimestamp") == "2026-11-23T10:00:00Z"
     assert field(marked, "metadata", "deletionTimestamp") == "2026-11-23T10:00:00Z"
-    assert field(marked, "metadata", "generation") == 2
+    assert "generation" not in str(field(marked, "metadata"))
 
 
 def test_the_same_seed_gives_the_same_names_and_uids() -> None:

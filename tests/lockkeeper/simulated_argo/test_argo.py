@@ -5,13 +5,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from lockkeeper.embedded.argo import Locks, SimulatedArgo, plan_run
 from lockkeeper.locks.live_locks import live_traces
+from lockkeeper.simulated_argo.argo import Locks, SimulatedArgo, WorkflowGone
+from lockkeeper.simulated_argo.simulated_runs import plan_run
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch
+from policy.cluster.protocol import (
+    CLUSTER_WORKFLOW_TEMPLATES,
+    WORKFLOW_TEMPLATES,
+    WORKFLOWS,
+    EventType,
+    MergePatch,
+)
 from policy.core.lock_queues.lock_queues import LockQueue, lock_queues
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -312,6 +320,75 @@ def test_a_workflow_deleted_while_it_runs_frees_its_locks(hand: ByHand) -> None:
     hand.store.delete(WORKFLOWS, "a", namespace="here")
     hand.turn()
     assert hand.phases() == {"b": "Running"}
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_one_that_is_terminated_fails_at_once_and_frees_its_locks(hand: ByHand, waits: bool) -> None:  # noqa: FBT001 - a parameter
+    """Whether it runs a task or waits for a lock; its own are free for others."""
+    hand.give(add(hand.store, "z", template("t", ONE)))
+    if not waits:
+        hand.turn()
+    hand.give(add(hand.store, "a", template("t", ONE), template("u"), whole=TWO))
+    ended = hand.store.patch(
+        WORKFLOWS, "a", MergePatch({"spec": {"shutdown": "Terminate"}}), namespace="here"
+    )
+    hand.give(ended, ended)
+    stored: Any = hand.store.get(WORKFLOWS, "a", namespace="here")
+    assert (stored["status"]["phase"], stored["status"]["message"]) == (
+        "Failed",
+        "Stopped with strategy 'Terminate'",
+    )
+    assert hand.argo.locks.held.get(PAIR) == 0
+    hand.turn()
+    hand.turn()
+    assert hand.argo.locks.held[NAME] == 0
+    assert hand.phases() == {"a": "Failed", "z": "Succeeded"}
+
+
+def test_one_that_is_stopped_before_it_is_seen_never_runs(hand: ByHand) -> None:
+    """It fails, as in Argo."""
+    made: Any = add(hand.store, "a", template("t", ONE))
+    hand.give({**made, "spec": {**made["spec"], "shutdown": "Stop"}})
+    assert hand.phases() == {"a": "Failed"}
+
+
+def test_one_that_is_gone_frees_its_locks_at_once(hand: ByHand) -> None:
+    """Whoever deletes a Workflow need not wait for the task that it ran."""
+    first: Any = add(hand.store, "a", whole=ONE)
+    hand.give(first, add(hand.store, "b", whole=ONE))
+    hand.store.delete(WORKFLOWS, "a", namespace="here")
+    hand.argo._inbox.put(WorkflowGone(first["metadata"]["uid"]))
+    hand.argo._inbox.put(WorkflowGone("of another"))
+    hand.argo._start_new()
+    hand.argo._start_new()
+    assert hand.phases() == {"b": "Running"}
+    hand.turn()
+    assert hand.phases() == {"b": "Succeeded"}
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_the_templates_of_a_reference_are_run(hand: ByHand, everywhere: bool) -> None:  # noqa: FBT001 - a parameter
+    """They take their time, and their locks."""
+    resource = CLUSTER_WORKFLOW_TEMPLATES if everywhere else WORKFLOW_TEMPLATES
+    shared: JsonObject = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": "shared"},
+        "spec": {"templates": [template("t", ONE)]},
+    }
+    hand.store.create(resource, shared, namespace="" if everywhere else "here")
+    made = add(hand.store, "a")
+    reference: JsonObject = {"name": "shared", "clusterScope": everywhere}
+    hand.give({**made, "spec": {"workflowTemplateRef": reference}})
+    assert hand.argo.locks.held == {NAME: 1}
+    hand.turn()
+    assert hand.phases() == {"a": "Succeeded"}
+
+
+def test_a_reference_that_leads_nowhere_has_no_tasks(hand: ByHand) -> None:
+    """Nobody waits for it."""
+    hand.give({**add(hand.store, "a"), "spec": {"workflowTemplateRef": {"name": "none"}}})
+    assert hand.phases() == {"a": "Succeeded"}
 
 
 def test_all_locks_of_a_step_are_taken_or_none() -> None:

@@ -1,11 +1,12 @@
 """A small simulation of Argo's controller, for the embedded mode: it starts, locks, and finishes Workflows.
 
 It does what Lockkeeper depends on: it sees only Workflows without a controller instance id, sets phase,
-labels and times, takes workflow-level locks before it starts and template-level locks before each task, and
-orders waiters of a lock by priority, then age. What it does not do: it runs the leaf templates of
-`spec.templates` one after another, whatever entrypoint, steps and DAG; it has no conditions, retries,
-pods or deadlines; every task takes the same time. A resource template that creates a Workflow does create it,
-and where it has a success condition waits until that is over: if it was refused or failed, so has its parent.
+labels and times, takes workflow-level locks before it starts and template-level locks before each task,
+orders waiters of a lock by priority, then age, and ends what is to end (`spec.shutdown`). What it does not
+do: it runs the leaf templates of `spec.templates`, or of the template in `workflowTemplateRef`, one after
+another, whatever entrypoint, steps and DAG; it has no conditions, retries, pods, deadlines or suspension;
+every task takes the same time. A resource template that creates a Workflow does create it, and where it has a
+success condition waits until that is over: if it was refused or failed, so has its parent.
 Of parameters it knows those of the Workflow in the names of locks: a lock on a condition is taken as if that
 held, one whose name is not known not at all.
 """
@@ -20,72 +21,29 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.embedded.lock_status import NO_LOCKS, lock_status
+from lockkeeper.simulated_argo.lock_status import NO_LOCKS, lock_status
+from lockkeeper.simulated_argo.simulated_runs import SimulatedRun, plan_run, with_template
 from policy.cluster.errors import ClusterError
 from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
-from policy.core.lock_model.block_locks import locks_in
-from policy.core.lock_model.parameters import TagValues, workflow_values
-from policy.core.lock_model.template_bodies import all_bodies, type_of
 from policy.core.objects import well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
-from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow import (
-    EMPTY_METADATA,
-    EMPTY_SPEC,
-    Metadata,
-    Synchronization,
-    Template,
-    Workflow,
-)
-from policy.core.policy_kinds.kinds import LEAF_TYPES
-from policy.sources.yaml_positions import parse
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
 _WATCH_SECONDS: Final = 300.0
 _LIMITS_SECONDS: Final = 1.0
 """How often limits are read again for waiters: a policy was edited, or a window opened."""
+
 LimitOf = Callable[[str], int]
-
-
 Create = Callable[[JsonObject, str, str], str]
 """Creates a Workflow in a namespace as a user; returns its uid, or "" where it was refused."""
 
 
-class Task(msgspec.Struct, frozen=True):
-    """One leaf template to run and the locks that it needs; `child` is what it creates, and may wait for."""
+class WorkflowGone(msgspec.Struct, frozen=True):
+    """That a Workflow was deleted, or is not seen any more."""
 
-    template: str
-    locks: frozenset[str]
-    child: JsonObject | None = None
-    waits: bool = False
-
-
-class SimulatedRun(msgspec.Struct):
-    """A Workflow on its way: which task is next, and which locks it holds.
-
-    `told` is the step and the busy lock of which its status tells.
-    """
-
-    namespace: str
-    name: str
     uid: str
-    order: tuple[int, datetime, str]
-    whole: frozenset[str]
-    tasks: tuple[Task, ...]
-    account: str = "default"
-    next: int = -1
-    told: tuple[int, str] = (-1, "")
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        """The locks that the next step needs: the Workflow's own first, then each task's."""
-        return self.whole if self.next < 0 else self.tasks[self.next].locks
-
-    @property
-    def locks(self) -> bool:
-        """Whether it takes any lock."""
-        return bool(self.whole) or any(each.locks for each in self.tasks)
 
 
 class Locks:
@@ -140,7 +98,8 @@ class SimulatedArgo:
         self._started: set[str] = set()
         self._timers: list[tuple[float, int, SimulatedRun]] = []
         self._ticket = count()
-        self._inbox: SimpleQueue[JsonObject | None] = SimpleQueue()
+        self._running: dict[str, SimulatedRun] = {}
+        self._inbox: SimpleQueue[JsonObject | WorkflowGone | None] = SimpleQueue()
         self._stopped = Event()
 
     def stop(self) -> None:
@@ -162,6 +121,8 @@ class SimulatedArgo:
         def changed(event: WatchEvent[JsonObject]) -> None:
             if event.type is not EventType.DELETED:
                 self._inbox.put(event.object)
+            elif isinstance(metadata := event.object.get("metadata"), dict):
+                self._inbox.put(WorkflowGone(str(metadata.get("uid"))))
 
         watch_from(
             version,
@@ -181,15 +142,28 @@ class SimulatedArgo:
             return
         if item is None:
             return
-        run = plan_run(item)
+        if isinstance(item, WorkflowGone):
+            gone = self._running.get(item.uid)
+            if gone is not None:
+                self._leave(gone)
+                self._grant()
+            return
+        run = plan_run(with_template(item, self._cluster))
         if run.uid not in self._started:
             self._started.add(run.uid)
+            self._running[run.uid] = run
             self.locks.waiting.append(run)
-            self._grant()
+        shutdown, known = shutdown_of(item), self._running.get(run.uid)
+        if shutdown and known is not None:
+            self._leave(known)
+            self._tell_end(known, "Failed", message=f"Stopped with strategy '{shutdown}'")
+        self._grant()
 
     def _finish_due(self) -> None:
         while self._timers and self._timers[0][0] <= self._stopwatch():
             run = heapq.heappop(self._timers)[2]
+            if run.over:
+                continue
             self.locks.give_back(run.tasks[run.next].locks)
             self._advance(run)
             self._grant()
@@ -242,11 +216,31 @@ class SimulatedArgo:
         self._end(run, "Failed")
 
     def _end(self, run: SimulatedRun, phase: str) -> None:
-        """End a Workflow, and let the one continue that waits for it."""
+        """End a Workflow that holds its own locks alone."""
         self.locks.give_back(run.whole)
-        self._mark(run, phase, {"finishedAt": _stamp(self._clock())})
+        self._forget(run)
+        self._tell_end(run, phase)
+
+    def _leave(self, run: SimulatedRun) -> None:
+        """Free what a Workflow holds that goes on no more, wherever it is."""
+        waits = any(each is run for each in self.locks.waiting)
+        if waits:
+            self.locks.waiting = [each for each in self.locks.waiting if each is not run]
+        else:
+            self.locks.give_back(run.wanted)
+        if run.next >= 0:
+            self.locks.give_back(run.whole)
+        self._forget(run)
+
+    def _forget(self, run: SimulatedRun) -> None:
+        run.over = True
+        self._running.pop(run.uid, None)
+
+    def _tell_end(self, run: SimulatedRun, phase: str, **more: JsonValue) -> None:
+        """Write the end of a Workflow, and let the one continue that waits for it."""
+        self._mark(run, phase, {"finishedAt": _stamp(self._clock()), **more})
         parent = self._parents.pop(run.uid, None)
-        if parent is None:
+        if parent is None or parent.over:
             return
         if phase == "Failed":
             self._fail(parent)
@@ -275,7 +269,7 @@ class SimulatedArgo:
         completed = "false" if phase == "Running" else "true"
         patch: JsonObject = {
             "metadata": {"labels": {well_known.PHASE: phase, well_known.COMPLETED: completed}},
-            "status": {"phase": phase, **times, **(NO_LOCKS if run.locks else {})},
+            "status": {"phase": phase, **(NO_LOCKS if run.locks else {}), **times},
         }
         self._patch(run, patch)
 
@@ -286,57 +280,10 @@ class SimulatedArgo:
             return  # It was deleted meanwhile; its locks are freed all the same.
 
 
-def plan_run(obj: JsonObject) -> SimulatedRun:
-    """Return the run of a Workflow: its leaf templates in the order they are written."""
-    workflow = msgspec.json.decode(msgspec.json.encode(obj), type=Workflow)
-    metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
-    namespace, name = metadata.namespace or "", metadata.name or ""
-    values = workflow_values([spec.arguments], namespace)
-    tasks = tuple(
-        _task(place.template, _acquired(place.template.synchronization, namespace, values), metadata)
-        for place in all_bodies(spec)
-        if type_of(place.template) in LEAF_TYPES
-    )
-    whole = _acquired(spec.synchronization, namespace, values)
-    created = metadata.creation_timestamp
-    if created is None:
-        raise ValueError("a stored object has a creationTimestamp")
-    order = (-(spec.priority or 0), created, name)
-    account = spec.service_account_name or "default"
-    return SimulatedRun(namespace, name, metadata.uid or "", order, whole, tasks, account)
-
-
-def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
-    """Return a task of a Workflow, with the Workflow that it creates."""
-    name, resource = template.name or "inline", template.resource
-    if resource is None or resource.action != "create":
-        return Task(name, locks)
-    written = parse((resource.manifest or "").encode()).documents
-    child = written[0].value if written else None
-    if not isinstance(child, dict) or child.get("kind") != WORKFLOWS.kind:
-        return Task(name, locks)
-    if resource.set_owner_reference:
-        owner: JsonObject = {
-            "apiVersion": WORKFLOWS.api_version,
-            "kind": WORKFLOWS.kind,
-            "name": parent.name,
-            "uid": parent.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
-        metadata = child.get("metadata")
-        named = metadata if isinstance(metadata, dict) else {}
-        child["metadata"] = {**named, "ownerReferences": [owner]}
-    return Task(name, locks, child, bool(resource.success_condition))
-
-
-def _acquired(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
-    """Return the locks that a block takes: of those on a condition the first."""
-    first: dict[str, str] = {}
-    for lock in locks_in(block, "", namespace, values):
-        if lock.known:
-            first.setdefault(lock.pointer, lock.name)
-    return frozenset(first.values())
+def shutdown_of(obj: JsonObject) -> str:
+    """Return how a Workflow is to end, "" where it is not."""
+    spec = obj.get("spec")
+    return str(spec.get("shutdown") or "") if isinstance(spec, dict) else ""
 
 
 def _stamp(now: datetime) -> str:

@@ -1,0 +1,130 @@
+"""The runs of the simulated Argo: which tasks a Workflow has, and which locks they need."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from policy.cluster.errors import NotFound
+from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLATES, WORKFLOWS, Cluster
+from policy.core.lock_model.block_locks import locks_in
+from policy.core.lock_model.parameters import TagValues, workflow_values
+from policy.core.lock_model.template_bodies import all_bodies, type_of
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import (
+    EMPTY_METADATA,
+    EMPTY_SPEC,
+    Metadata,
+    Synchronization,
+    Template,
+    Workflow,
+)
+from policy.core.policy_kinds.kinds import LEAF_TYPES
+from policy.sources.yaml_positions import parse
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One leaf template to run and the locks that it needs; `child` is what it creates, and may wait for."""
+
+    template: str
+    locks: frozenset[str]
+    child: JsonObject | None = None
+    waits: bool = False
+
+
+class SimulatedRun(msgspec.Struct):
+    """A Workflow on its way: which task is next, and which locks it holds.
+
+    `told` is the step and the busy lock of which its status tells; what is `over` goes on no more.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    order: tuple[int, datetime, str]
+    whole: frozenset[str]
+    tasks: tuple[Task, ...]
+    account: str = "default"
+    next: int = -1
+    told: tuple[int, str] = (-1, "")
+    over: bool = False
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The locks that the next step needs: the Workflow's own first, then each task's."""
+        return self.whole if self.next < 0 else self.tasks[self.next].locks
+
+    @property
+    def locks(self) -> bool:
+        """Whether it takes any lock."""
+        return bool(self.whole) or any(each.locks for each in self.tasks)
+
+
+def with_template(obj: JsonObject, cluster: Cluster) -> JsonObject:
+    """Return a Workflow with the spec of the template that it refers to, where it does, below its own."""
+    spec: Any = obj.get("spec") or {}
+    metadata: Any = obj.get("metadata") or {}
+    reference = spec.get("workflowTemplateRef")
+    if not isinstance(reference, dict):
+        return obj
+    everywhere = reference.get("clusterScope") is True
+    resource = CLUSTER_WORKFLOW_TEMPLATES if everywhere else WORKFLOW_TEMPLATES
+    namespace = "" if everywhere else str(metadata.get("namespace", ""))
+    try:
+        template: Any = cluster.get(resource, str(reference.get("name")), namespace=namespace)
+    except NotFound:
+        return obj
+    return {**obj, "spec": {**(template.get("spec") or {}), **spec}}
+
+
+def plan_run(obj: JsonObject) -> SimulatedRun:
+    """Return the run of a Workflow: its leaf templates in the order they are written."""
+    workflow = msgspec.json.decode(msgspec.json.encode(obj), type=Workflow)
+    metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
+    namespace, name = metadata.namespace or "", metadata.name or ""
+    values = workflow_values([spec.arguments], namespace)
+    tasks = tuple(
+        _task(place.template, _acquired(place.template.synchronization, namespace, values), metadata)
+        for place in all_bodies(spec)
+        if type_of(place.template) in LEAF_TYPES
+    )
+    whole = _acquired(spec.synchronization, namespace, values)
+    created = metadata.creation_timestamp
+    if created is None:
+        raise ValueError("a stored object has a creationTimestamp")
+    order = (-(spec.priority or 0), created, name)
+    account = spec.service_account_name or "default"
+    return SimulatedRun(namespace, name, metadata.uid or "", order, whole, tasks, account)
+
+
+def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
+    """Return a task of a Workflow, with the Workflow that it creates."""
+    name, resource = template.name or "inline", template.resource
+    if resource is None or resource.action != "create":
+        return Task(name, locks)
+    written = parse((resource.manifest or "").encode()).documents
+    child = written[0].value if written else None
+    if not isinstance(child, dict) or child.get("kind") != WORKFLOWS.kind:
+        return Task(name, locks)
+    if resource.set_owner_reference:
+        owner: JsonObject = {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "name": parent.name,
+            "uid": parent.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        metadata = child.get("metadata")
+        named = metadata if isinstance(metadata, dict) else {}
+        child["metadata"] = {**named, "ownerReferences": [owner]}
+    return Task(name, locks, child, bool(resource.success_condition))
+
+
+def _acquired(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
+    """Return the locks that a block takes: of those on a condition the first."""
+    first: dict[str, str] = {}
+    for lock in locks_in(block, "", namespace, values):
+        if lock.known:
+            first.setdefault(lock.pointer, lock.name)
+    return frozenset(first.values())
