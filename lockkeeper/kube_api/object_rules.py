@@ -142,7 +142,9 @@ def check_identity(obj: JsonObject, path: ObjectPath, *, name: str = "") -> Json
     resource = path.kind.resource
     if obj.get("apiVersion") != resource.api_version:
         given = f"the API version in the data ({obj.get('apiVersion') or ''}) does not match"
-        raise RequestRefused(400, f"{given} the expected API version ({resource.api_version})")
+        unknown = tuple(f'unknown field "{key}"' for key in obj if key not in _IDENTITY)
+        text = f"{given} the expected API version ({resource.api_version})"
+        raise RequestRefused(400, text, warnings=unknown)
     metadata = obj.get("metadata")
     given_metadata = metadata if isinstance(metadata, dict) else {}
     own = given_metadata.get("name")

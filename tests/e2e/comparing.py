@@ -58,16 +58,15 @@ class Api:
         self._connection = HTTPSConnection(url.hostname or "", url.port, context=tls, timeout=PATIENCE)
         self._token = config["users"][0]["user"]["token"]
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
     def replies(self, namespace: str, asks: tuple[Ask, ...]) -> list[Reply]:
-        """Return the answers to a story, in a namespace of its own."""
+        """Return the answers to a story, in a namespace of its own; its connection is closed at the end."""
         made: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        self._send(Ask("POST /api/v1/namespaces", made), {})
         known = {"ns": namespace}
-        return [self._reply(each, known) for each in asks]
+        try:
+            self._send(Ask("POST /api/v1/namespaces", made), {})
+            return [self._reply(each, known) for each in asks]
+        finally:
+            self._connection.close()
 
     def _reply(self, ask: Ask, known: dict[str, str]) -> Reply:
         code, kind, warnings, text = self._send(ask, known)

@@ -14,11 +14,9 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def real(control_plane: ControlPlane) -> Iterator[Api]:
+def real(control_plane: ControlPlane) -> Api:
     """Give the API of the control plane."""
-    api = Api(control_plane.kubeconfig)
-    yield api
-    api.close()
+    return Api(control_plane.kubeconfig)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +26,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         for number in range(200):  # So that version 1 is too old there as well.
             name = f"old-{number}"
             memory.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        api = Api(kubeconfig)
-        yield api
-        api.close()
+        yield Api(kubeconfig)
 
 
 @pytest.mark.parametrize("story", STORIES)
