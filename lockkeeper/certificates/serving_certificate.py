@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from threading import Event, Thread
 from typing import Final, Protocol
 
@@ -44,6 +44,11 @@ _LAST_DELAY: Final = 10.0
 """Seconds between attempts to get the first certificate: the first, doubled each time up to the last."""
 
 
+def _problem(error: Exception) -> str:
+    """Return why files cannot be loaded; the system's errors name no file here."""
+    return reason_of(error) if isinstance(error, OSError) and not isinstance(error, SSLError) else str(error)
+
+
 class _ReloadedFiles:
     """A certificate in files of a folder, and the TLS context that follows them."""
 
@@ -56,7 +61,9 @@ class _ReloadedFiles:
         self._reloading = ReloadingContext(
             cert_path=self.paths.cert,
             key_path=self.paths.key,
-            on_error=lambda error: self._reporter.failed(CertificateTask.LOAD, str(error)),
+            on_error=lambda error: self._reporter.failed(
+                CertificateTask.LOAD, f"{folder}: {_problem(error)}"
+            ),
         )
 
     def context(self) -> SSLContext:

@@ -104,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Flask takes a while to import; the help does without it.
     from lockkeeper.page.page_server import PageServer, page_url  # noqa: PLC0415 - see above
 
+    _check_namespace(arguments)
     prometheus = _prometheus_of(arguments)
     with closing(reach(arguments)) as cluster:
         listener = listen(PAGE_HOST, arguments.port)
@@ -125,6 +126,10 @@ def _serve_all(arguments: argparse.Namespace) -> int:
     from lockkeeper.page.page_server import SharedPageServer  # noqa: PLC0415 - see above
     from policy.cluster.kube.kube_cluster import clusters_by_token  # noqa: PLC0415 - see above
 
+    _check_namespace(arguments)
+    mounted: Path | None = arguments.certs_mounted
+    if mounted is not None and not mounted.is_dir():
+        raise UsageError(f"--certs-mounted: {mounted} is no folder; give one with tls.crt and tls.key")
     try:
         connect = clusters_by_token(arguments.kubeconfig, context=arguments.context)
     except ClusterSettingsError as error:
@@ -137,11 +142,11 @@ def _serve_all(arguments: argparse.Namespace) -> int:
     if arguments.health_port is not None:
         probed = listen(host, arguments.health_port, option="--health-port")
     with TemporaryDirectory(prefix="lockkeeper-") as temporary, ending_at_sigterm():
-        if arguments.certs_mounted is None:
+        if mounted is None:
             ensure_folder(Path(temporary), names)
         log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
         certificate = MountedCertificate(
-            folder=arguments.certs_mounted or Path(temporary),
+            folder=mounted or Path(temporary),
             clock=utc_now,
             reporter=CertificateLog(log=log, registry=CollectorRegistry()),
         )
@@ -165,6 +170,17 @@ def _serve_all(arguments: argparse.Namespace) -> int:
             served.append(HealthPort(app=app, listener=probed, bug=_tell_without_text))
         _until_stopped(served, f"{url_of(host, listener.getsockname()[1])}/")
     return 0
+
+
+def _check_namespace(arguments: argparse.Namespace) -> None:
+    """Refuse what can be no namespace, before anybody looks."""
+    from lockkeeper.page.sign_in import NAMESPACE  # noqa: PLC0415 - it needs Flask, too
+
+    if arguments.namespace and not NAMESPACE.fullmatch(arguments.namespace):
+        raise UsageError(
+            f"--namespace: {arguments.namespace!r} is no name of a namespace: "
+            "it has small letters, digits and dashes"
+        )
 
 
 def _prometheus_of(arguments: argparse.Namespace) -> "PrometheusApi | None":

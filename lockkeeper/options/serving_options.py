@@ -1,9 +1,10 @@
 """Options of commands that serve: the address to listen on, and certificates in a Secret."""
 
 import argparse
+from errno import EACCES, EADDRNOTAVAIL
 from functools import partial
 from pathlib import Path
-from socket import socket
+from socket import gaierror, socket
 from typing import Final
 
 from certs.subject_names import normalised_names
@@ -51,8 +52,12 @@ def listen(host: str, number: int, *, option: str = "--port") -> socket:
     try:
         return bind(host, number)
     except OSError as error:
-        hint = f"; end the other program or give another {option} (0 takes a free one)"
-        raise UsageError(f"cannot listen on {host}:{number}: {reason_of(error)}{hint}") from error
+        hint = f"end the other program or give another {option} (0 takes a free one)"
+        if isinstance(error, gaierror) or error.errno == EADDRNOTAVAIL:
+            hint = "give an address of this machine as --host"
+        elif error.errno == EACCES:
+            hint = f"give {option} a number above 1023"
+        raise UsageError(f"cannot listen on {host}:{number}: {reason_of(error)}; {hint}") from error
 
 
 def listen_for_page() -> socket:

@@ -129,3 +129,33 @@ def test_what_is_no_prometheus_is_one_clear_line(
     assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
     assert sentence in finished.err
     assert "secret" not in finished.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("-n", "Team_A"), "--namespace: 'Team_A' is no name of a namespace"),
+        (("--sign-in", "-n", "a/b"), "--namespace: 'a/b' is no name of a namespace"),
+        (("--sign-in", "--host", "192.0.2.1"), "give an address of this machine as --host"),
+        (("--sign-in", "--host", "no such name"), "give an address of this machine as --host"),
+        (("--sign-in", "--certs-mounted", "/no/such/folder"), "/no/such/folder is no folder"),
+        (("--context", "other"), 'there is no context "other"; there are: c'),
+    ],
+)
+def test_what_cannot_be_served_so_is_one_clear_line(
+    lockkeeper: Lockkeeper, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    """Before anything is served."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(KUBECONFIG)
+    finished = lockkeeper("web", "--kubeconfig", file, "--port", "0", *words)
+    assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
+    assert sentence in finished.err
+
+
+def test_a_closed_pipe_ends_it_without_a_word(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """Nobody could read the address."""
+    file = tmp_path / "kubeconfig"
+    file.write_text(KUBECONFIG)
+    finished = lockkeeper.with_closed_output("web", "--kubeconfig", file, "--port", "0")
+    assert (finished.code, finished.err) == (0, "")
