@@ -41,6 +41,9 @@ COMMANDS: Final = (
         "diff", "Show what two sets of policies decide differently, for pull requests.", "planning.diff"
     ),
     _Command(
+        "import", "Make policies of what a cluster limits already, and check them.", "planning.import_limits"
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

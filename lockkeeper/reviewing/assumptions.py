@@ -65,8 +65,8 @@ class Assumptions(msgspec.Struct, frozen=True):
         workflow = review.workflow
         if workflow is None or not self.running:
             return snapshot
-        labels = _labels_of(workflow, review, snapshot)
-        one = _usage_of(workflow, labels, review.namespace, snapshot, self.now)
+        labels = labels_of_new(workflow, review, snapshot)
+        one = usage_of_new(workflow, labels, review.namespace, snapshot, self.now)
         used: dict[Account, Usage] = {}
         running: dict[str, Usage] = {}
         for namespace, each in _by_namespace(self.running, review.namespace).items():
@@ -96,8 +96,8 @@ def _by_namespace(given: Sequence[RunningWorkflows], own: str) -> Mapping[str, R
     return {each.namespace or own: each for each in unnamed_first}
 
 
-def _labels_of(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels:
-    """Return the labels of a new Workflow, with what it refers to where quotas select by that."""
+def labels_of_new(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels:
+    """Return the labels of a Workflow that is new, with what it refers to where quotas select by that."""
     metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
     policies = snapshot.policies(review.namespace)
     return hold.original_labels(
@@ -105,7 +105,9 @@ def _labels_of(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels
     )
 
 
-def _usage_of(workflow: Workflow, labels: Labels, namespace: str, snapshot: Snapshot, now: datetime) -> Usage:
+def usage_of_new(
+    workflow: Workflow, labels: Labels, namespace: str, snapshot: Snapshot, now: datetime
+) -> Usage:
     """Return what a Workflow uses under the quotas of its namespace."""
     quotas = governing(snapshot.policies(namespace).quotas, labels)
     return Usage.of(tasks_of(workflow.spec or EMPTY_SPEC, namespace, quotas, snapshot, now).amount)
