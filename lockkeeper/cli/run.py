@@ -23,8 +23,10 @@ EXAMPLES = """examples:
 
 The webhook, the controller, an in-memory cluster and a small simulated Argo run in one process tree. The
 Workflows of --workflows are created one after another through the HTTPS webhook, as the API server would.
-Without --once it is a cluster to try: kubectl and lockkeeper reach it by the kubeconfig that it writes.
-Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
+Without --once it is a cluster to try: kubectl and lockkeeper reach it by the kubeconfig that it writes, and
+files that are put into the folders later are taken as well.
+Exit codes: 0 fine, 1 a webhook call of the play failed or the output could not be written, 2 something to
+mend before it can run."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -141,7 +141,7 @@ class ApiServer:
 
         Raises:
             AdmissionFailed: a webhook could not be reached or gave no answer.
-        ClusterError: the object cannot be stored: its name is taken, or it has none.
+            ClusterError: the object cannot be stored: its name is taken, or it has none.
         """
         admitted = self.admit(AdmissionCall(obj=obj, namespace=namespace, user=user))
         if admitted.stored is None:
@@ -168,18 +168,32 @@ class ApiServer:
         """Return what one webhook answers. Raises AdmissionFailed."""
         uid = self._new_uid()
         body = json.dumps(call.review(uid)).encode()
+        was_open = self._connection.sock is not None
+        try:
+            try:
+                status, text = self._posted(path, body)
+            except (OSError, HTTPException) as error:
+                if not was_open or isinstance(error, TimeoutError):
+                    raise
+                # The webhook ends connections that have been idle; only the next request learns of it.
+                status, text = self._posted(path, body)
+        except (OSError, HTTPException) as error:
+            raise AdmissionFailed(f"failed calling {path}: {error}") from error
+        if status != 200:  # noqa: PLR2004 - HTTP OK
+            raise AdmissionFailed(f"failed calling {path}: {status} {text.decode(errors='replace')}")
+        return read_answer(text, uid)
+
+    def _posted(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Return the code and the body of an answer; after an error the connection is closed."""
         try:
             self._connection.request(
                 "POST", f"{path}?timeout={_TIMEOUT_SECONDS}s", body, {"Content-Type": "application/json"}
             )
             response = self._connection.getresponse()
-            text = response.read()
-        except (OSError, HTTPException) as error:
+            return response.status, response.read()
+        except (OSError, HTTPException):
             self._connection.close()
-            raise AdmissionFailed(f"failed calling {path}: {error}") from error
-        if response.status != 200:  # noqa: PLR2004 - HTTP OK
-            raise AdmissionFailed(f"failed calling {path}: {response.status} {text.decode(errors='replace')}")
-        return read_answer(text, uid)
+            raise
 
 
 def read_answer(body: bytes, uid: str) -> AdmissionAnswer:

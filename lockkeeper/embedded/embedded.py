@@ -66,6 +66,8 @@ _DONE: Final = b"d"
 """The worker's message to its parent: the play ended and went well."""
 _STOPPED: Final = b"s"
 """The worker's message that it ended by itself; one that was killed sends none."""
+_FAILED: Final = b"f"
+"""The worker's message that its output could not be written."""
 
 
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +126,8 @@ class Embedded:
         messages = _read(self._messages)
         if self._settings.once:
             return 0 if _DONE in messages else 1
+        if _FAILED in messages:
+            return 1
         return server if _STOPPED in messages else 1
 
     def _send(self, message: bytes) -> None:
@@ -134,6 +138,7 @@ class Embedded:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print_message(f"the output cannot be written: {reason_of(error)}")
+            self._send(_FAILED)
         elif self._settings.once:
             self._send(_DONE)
         os.kill(self._parent, signal.SIGTERM)

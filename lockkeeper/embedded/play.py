@@ -54,14 +54,15 @@ class Play:
 
     def look(self) -> None:
         """Take what has come since the last look, and print what is wrong with it."""
-        for fault in self._take(at_once=False, settle=False):
-            self._printer.text(fault)
+        self._take(at_once=False, settle=False)
 
     def _take(self, *, at_once: bool, settle: bool) -> list[str]:
         failures: list[str] = []
         for folder in self._folders:
             arrivals = folder.arrived(at_once=at_once)
             failures += arrivals.faults
+            for fault in arrivals.faults if not at_once else ():
+                self._printer.text(fault)
             for manifest in arrivals.manifests:
                 taken = self._taker.take(manifest)
                 if taken.failure:

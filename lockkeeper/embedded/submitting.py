@@ -8,8 +8,12 @@ import msgspec
 
 from lockkeeper.embedded.api_server import AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.event_printer import EventPrinter
+from lockkeeper.kube_api.answers import RequestRefused
+from lockkeeper.kube_api.object_rules import check_fields
+from lockkeeper.kube_api.served_kinds import kind_of
 from lockkeeper.simulated_argo.cron import Submitted
 from policy.cluster.errors import AlreadyExists, ClusterError
+from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
@@ -25,11 +29,12 @@ class Submitter(msgspec.Struct, frozen=True, kw_only=True):
         """Send a Workflow; what is wrong with it is printed."""
         name = name_of(obj)
         try:
+            check_fields(obj, kind_of(WORKFLOWS))
             admitted = self.api_server.create(obj, namespace=namespace, user=user)
         except AlreadyExists as error:
             self.printer.line(namespace, name, f"failed: {error}")
             return Submitted(failure=str(error))
-        except (AdmissionFailed, ClusterError) as error:
+        except (RequestRefused, AdmissionFailed, ClusterError) as error:
             self.printer.line(namespace, name, f"failed: {error}")
             return Submitted(refusal=str(error), failure=str(error))
         self.printer.warned(namespace, name, admitted.warnings)

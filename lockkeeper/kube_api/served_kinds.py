@@ -112,3 +112,8 @@ SERVED: Final = (
     ServedKind(RUN_LENGTHS, ("wfrl",), (_AGE,), fields=("lengths",)),
 )
 """All kinds; there are no others."""
+
+
+def kind_of(resource: Resource) -> ServedKind:
+    """Return the kind of a resource that is served."""
+    return next(each for each in SERVED if each.resource == resource)

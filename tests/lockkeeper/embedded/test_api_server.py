@@ -154,6 +154,7 @@ class Scripted(msgspec.Struct):
 
     say: list[tuple[int, bytes]]
     asked: list[tuple[str, JsonObject]] = msgspec.field(default_factory=list)
+    hangs_up: bool = False
 
 
 class Webhook:
@@ -178,6 +179,7 @@ class Webhook:
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
+                self.close_connection = script.hangs_up
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
@@ -251,6 +253,16 @@ def test_what_both_sides_allow_is_stored_as_patched(
     changed = second["object"]
     assert isinstance(changed, dict)
     assert changed["metadata"] == {"name": "a", "labels": {"a": "b"}}
+
+
+def test_a_connection_that_the_webhook_has_ended_is_opened_again(
+    webhook: Webhook, api_server: ApiServer, store: MemoryCluster
+) -> None:
+    """It ends what has been idle, and a user may come back after hours."""
+    webhook.says({"allowed": True}, {"allowed": True})
+    webhook.script.hangs_up = True
+    api_server.create(workflow(), namespace="here")
+    assert store.get(WORKFLOWS, "a", namespace="here")
 
 
 @pytest.mark.parametrize("side", [0, 1], ids=["mutating", "validating"])

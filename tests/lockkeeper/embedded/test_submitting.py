@@ -12,6 +12,7 @@ from tests.lockkeeper.embedded.scripted import ScriptedApiServer
 
 POD = "system:serviceaccount:here:default"
 CHILD: JsonObject = {"kind": "Workflow", "metadata": {"name": "child"}}
+BAD: JsonObject = {"kind": "Workflow", "metadata": {"name": "Bad_Name"}}
 
 
 def test_injected_locks_are_read_from_the_patch() -> None:
@@ -77,3 +78,13 @@ def test_a_call_that_fails_is_told(printed: PrintedCluster, error: Exception, su
     submitter = Submitter(api_server=ScriptedApiServer(fail), printer=printed.printer)
     assert submitter.submit(CHILD, "here", POD) == submitted
     assert printed.told() == [f"failed: {error}"]
+
+
+def test_what_the_api_server_would_not_take_is_sent_to_no_webhook(printed: PrintedCluster) -> None:
+    """A file is checked as what kubectl sends is."""
+    api_server = ScriptedApiServer(lambda *_: Admitted(BAD, (), ()))
+    submitter = Submitter(api_server=api_server, printer=printed.printer)
+    submitted = submitter.submit(BAD, "here", POD)
+    assert submitted.failure.startswith('Workflow.argoproj.io "Bad_Name" is invalid: metadata.name: ')
+    assert api_server.users == []
+    assert printed.told() == [f"failed: {submitted.failure}"]
