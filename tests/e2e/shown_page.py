@@ -38,7 +38,7 @@ class Measured:
 
 
 def crowded() -> Scene:
-    """Return a pool of two slots that are taken, where many wait, one with a hostile name, and a deadlock."""
+    """Return a pool of two slots that are taken, where many wait, with hostile names, and two deadlocks."""
     made = Scene(
         pool("data", workflows=2), member("a", "data"), member("b", "data"), quota("a", "main", workflows=2)
     )
@@ -52,6 +52,13 @@ def crowded() -> Scene:
     made.leader.work()
     knot = running("knot", holds={mutex("m"): [""]}, nodes={"n": node(phase="Pending", waiting=mutex("m"))})
     made.cluster.create(WORKFLOWS, knot, namespace=NAMESPACE)
+    named = running(
+        "named",
+        holds={mutex(HOSTILE): [""]},
+        nodes={HOSTILE: node(phase="Pending", waiting=mutex(HOSTILE))},
+        created=1,
+    )
+    made.cluster.create(WORKFLOWS, named, namespace=NAMESPACE)
     made.publish()
     return made
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 
 from lockkeeper.page.page_server import PageServer, page_url
 from tests.e2e.chromium import CHROMIUM, Browser, Tab, opened_browser
-from tests.e2e.shown_page import HOSTILE, crowded, served
+from tests.e2e.shown_page import HOSTILE, Measured, crowded, served
 from tests.policy.service.reading.read_cluster import Scene
 from tests.policy.service.world import complete
 from webhook.serving.server import bind
@@ -17,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
 ]
 
+SHORT: Final = "<img src=x onerror=alert(1)>"
 VIEWS: Final = (
     "",
     "queue",
@@ -71,6 +73,11 @@ UNNAMED: Final = """(() => {
   return faults;
 })()"""
 """What a screen reader could not name."""
+FOCUS_IS_SEEN: Final = """(() => {
+  const found = document.activeElement, place = found.getBoundingClientRect();
+  return found === document.body || place.right > 0 && getComputedStyle(found).outlineStyle === "solid";
+})()"""
+"""Whether what has the focus is in sight, with a line around it; past the last it is the document."""
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +123,24 @@ def test_every_view_fits_is_named_and_can_be_read(url: str, tab: Tab, width: int
     assert tab.complaints == []
 
 
-def test_names_are_text(url: str, tab: Tab) -> None:
-    """What a user calls itself is shown and does nothing."""
-    tab.open(f"{url}queue?namespace=a")
-    assert HOSTILE in tab.text
-    assert tab.run("document.querySelectorAll('img[src*=elsewhere]').length") == 0
-    assert [each for each in tab.requests if "elsewhere" in each] == []
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        ("queue?namespace=a", HOSTILE),
+        ("workflows/a/w3", HOSTILE),
+        ("locks", HOSTILE),
+        (f"queue?reason={quote(HOSTILE)}", HOSTILE),
+        (f"workflows/a/{quote(SHORT)}", SHORT),
+        (f"history?span={quote(HOSTILE)}", "a/main"),
+    ],
+)
+def test_names_are_text(url: str, tab: Tab, view: str, text: str) -> None:
+    """What users call themselves, their locks and steps, and what a link says, is shown and does nothing."""
+    tab.open(url + view)
+    fields = tab.run("[...document.querySelectorAll('input, option')].map((each) => each.value).join()")
+    assert text in tab.text + fields
+    assert tab.run("document.querySelectorAll('main img').length") == 0
+    assert [each for each in tab.requests if not each.startswith(url)] == []
 
 
 def test_a_change_is_shown_where_the_focus_and_the_place_stay(scene: Scene, url: str, tab: Tab) -> None:
@@ -170,6 +189,50 @@ def test_the_queue_is_filtered_by_keyboard_alone(url: str, tab: Tab) -> None:
     assert "namespace=a" in tab.run("location.search")
 
 
+def test_every_view_is_reached_by_keyboard_alone(url: str, tab: Tab) -> None:
+    """What has the focus is seen, and the link at the top leads past the head."""
+    tab.open(url)
+    for view in ("Queue", "Locks", "Policies", "History", "Overview"):
+        for _ in range(40):
+            tab.tab()
+            assert tab.run(FOCUS_IS_SEEN)
+            if tab.run("document.activeElement.textContent") == view:
+                break
+        tab.enter()
+        assert tab.run("document.querySelector('h1').textContent") == view
+    tab.tab()
+    tab.press("Enter", 13, "\r")
+    tab.wait_until("document.activeElement.id === 'main'")
+    tab.tab()
+    assert tab.run("document.activeElement.id") == "to-queue"
+
+
+def test_one_goes_from_the_queue_to_a_workflow_and_to_those_before_it(url: str, tab: Tab) -> None:
+    """Each name is a link."""
+    tab.open(f"{url}queue")
+    tab.run("document.getElementById('wf-a-w3').focus()")
+    tab.enter()
+    assert "w3 is queued" in tab.text
+    tab.run("document.querySelector('tbody a').focus()")
+    tab.enter()
+    assert tab.run("location.pathname").startswith("/workflows/b/b")
+
+
+def test_how_far_back_the_history_goes_is_chosen_by_keyboard(scene: Scene, tab: Tab) -> None:
+    """And it stays so while the page asks again."""
+    with served(scene, prometheus=Measured()) as url:
+        tab.open(f"{url}history")
+        assert "From Prometheus: the last 6h." in tab.text
+        tab.run("document.getElementById('span-7d').focus()")
+        tab.enter()
+        assert "From Prometheus: the last 7d." in tab.text
+        tab.run("document.getElementById('live').dataset.before = 'yes'; answers = 0")
+        tab.run("document.body.addEventListener('htmx:afterRequest', () => { answers += 1; })")
+        tab.wait_until("answers >= 1")
+        assert "From Prometheus: the last 7d." in tab.text
+        assert tab.complaints == []
+
+
 def test_pages_of_a_long_queue_are_links(url: str, tab: Tab) -> None:
     """A hundred on each."""
     tab.open(f"{url}queue")
@@ -185,12 +248,14 @@ def test_without_scripts_all_is_there(url: str, tab: Tab) -> None:
     for view, text in (
         ("", "pool data"),
         ("queue", "1 to 100 of 123 queued"),
+        ("queue?show=running", "1 to 2 of 2 running"),
         ("workflows/a/w3", "What would help"),
+        ("locks", "waits for ever"),
+        ("policies", "ClusterWorkflowQuota"),
+        ("history", "longest wait"),
     ):
         tab.open(url + view)
         assert text in tab.html
-    tab.open(f"{url}locks")
-    assert "waits for ever" in tab.html
     assert [each for each in tab.requests if each.endswith(".js")] == []
 
 
