@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from policy.core.cluster_view.expected_starts import expected_starts
-from policy.core.cluster_view.live_root import LiveRoot, Slot
+from policy.core.cluster_view.expected_starts import ComputedRange, computed_starts, stated_starts
+from policy.core.cluster_view.live_root import Arrival, LiveRoot, Slot
+from policy.core.cluster_view.past_misses import bucket_of_miss
 from policy.core.cluster_view.run_lengths import AllSeries, RunLengths, series_of
 from policy.core.policy_kinds.quota_parts import QueueStrategy
 from policy.core.queue.fair_share import FairShare
@@ -26,9 +27,11 @@ from policy.core.quota.demands import Demand
 from policy.core.quota.usage_view import UsageView
 from policy.core.quota.windows import NEVER
 from policy.core.values.amounts import Amount, Limits, Usage
+from policy.core.values.quantile_sketch import UNIT
 
 BEGIN: Final = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 _POOL: Final = Account.of_pool("data")
+_ROOT: Final = str(Root.of_pool("data"))
 _PAST_RUNS: Final = 60
 """Runs of each series that were seen before the history begins."""
 
@@ -59,6 +62,9 @@ class Moment(msgspec.Struct, frozen=True):
     latest: float
     thumb: float
     actual: float
+    miss: int
+    """The bucket of what the computed range missed by, and how many others there are of the moment."""
+    others: int
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -70,17 +76,21 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 class History:
-    """One history of a kind, drawn from a seed."""
+    """One history of a kind, drawn from a seed; `misses` are those of histories before it."""
 
-    def __init__(self, kind: Kind, seed: int, *, runs: int = 240) -> None:
+    def __init__(
+        self, kind: Kind, seed: int, *, runs: int = 240, misses: Mapping[int, int] | None = None
+    ) -> None:
         self._kind = kind
         self._random = Random(f"{kind.name} {seed}")  # noqa: S311 - the same history each time
         self._lengths = RunLengths()
+        if misses:
+            self._lengths.missed(_ROOT, misses, BEGIN)
         self._limits = self._accounts()
-        for number in range(kind.series):
-            for _ in range(_PAST_RUNS):
-                length = timedelta(seconds=self._seconds(number))
-                self._lengths.add(self._series(number), length, BEGIN)
+        past = [(number, self._seconds(number)) for number in range(kind.series) for _ in range(_PAST_RUNS)]
+        self._known_mean = sum(seconds for _, seconds in past) / len(past)
+        for number, seconds in past:
+            self._lengths.add(self._series(number), timedelta(seconds=seconds), BEGIN)
         self._runs = {each.waiter.uid: each for each in self._drawn(runs)}
         self._running: dict[str, datetime] = {}
         self._started: dict[str, datetime] = {}
@@ -104,10 +114,19 @@ class History:
                 del self._running[uid]
                 planner.ended(planner.charge_of(self._runs[uid].waiter), now)
                 self._start(planner, now, ends)
-        for now, expected, thumbs in asked:
-            for uid, (earliest, latest) in expected.items():
+        for now, computed, thumbs in asked:
+            found = stated_starts(computed, self._lengths, _ROOT, now)
+            for uid, each in found.items():
+                range_ = computed[uid]
                 actual = (self._started[uid] - now).total_seconds()
-                yield Moment(earliest, latest, thumbs[uid], actual)
+                yield Moment(
+                    (each.earliest - now).total_seconds(),
+                    (each.latest - now).total_seconds(),
+                    thumbs[uid],
+                    actual,
+                    bucket_of_miss(actual, range_.low, range_.high),
+                    len(found) - 1,
+                )
 
     def _start(self, planner: Planner, now: datetime, ends: list[tuple[datetime, str]]) -> None:
         for each in planner.plan(now):
@@ -115,36 +134,39 @@ class History:
             self._running[each.uid] = self._started[each.uid] = now
             heappush(ends, (now + timedelta(seconds=run.seconds), each.uid))
 
-    def _expected(
-        self, planner: Planner, now: datetime
-    ) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    def _expected(self, planner: Planner, now: datetime) -> tuple[dict[str, ComputedRange], dict[str, float]]:
         """Return the ranges of all that wait, and position times mean run time by the slots."""
-        read = self._planner(now, planner.fair.history(now))
-        for uid in self._running:
-            read.started(read.charge_of(self._runs[uid].waiter), now, entry=False)
-        for each in planner.pending.waiters():
-            read.add(each)
-        read.plan(now)
-        live = LiveRoot(
-            root=Root.of_pool("data"),
-            planner=read,
-            running=(),
-            usage=UsageView(),
-            loads=(),
-            slots=lambda: [self._slot(read, uid, since) for uid, since in self._running.items()],
-            series_of=lambda uid: self._runs[uid].series,
-            limits=_Always(),
-            capacity=None,
-        )
-        order, mean = live.order, sum(each.seconds for each in self._runs.values()) / len(self._runs)
-        positions = {each.uid: order.ahead(each.uid) or 0 for each in read.pending.waiters()}
+        waiting, history = list(planner.pending.waiters()), planner.fair.history(now)
+
+        def build() -> LiveRoot:
+            """Return the root as a reader builds it."""
+            read = self._planner(now, history)
+            for uid in self._running:
+                read.started(read.charge_of(self._runs[uid].waiter), now, entry=False)
+            for each in waiting:
+                read.add(each)
+            read.plan(now)
+            return LiveRoot(
+                root=Root.of_pool("data"),
+                planner=read,
+                running=(),
+                usage=UsageView(),
+                loads=(),
+                slots=lambda: [self._slot(read, uid, since) for uid, since in self._running.items()],
+                series_of=lambda uid: self._runs[uid].series,
+                limits=_Always(),
+                capacity=None,
+                arrivals=lambda: [
+                    Arrival(self._runs[uid].waiter, self._runs[uid].series)
+                    for uid in (*self._running, *(each.uid for each in waiting))
+                ],
+            )
+
+        live = build()
+        order, mean = live.order, self._known_mean
+        positions = {each.uid: order.ahead(each.uid) or 0 for each in waiting}
         thumbs = {uid: (at + 1) * mean / self._kind.slots for uid, at in positions.items()}
-        found = expected_starts(live, self._lengths, now)
-        ranges = {
-            uid: ((each.earliest - now).total_seconds(), (each.latest - now).total_seconds())
-            for uid, each in found.items()
-        }
-        return ranges, thumbs
+        return computed_starts(build, self._lengths, now), thumbs
 
     def _slot(self, planner: Planner, uid: str, since: datetime) -> Slot:
         run = self._runs[uid]
@@ -213,6 +235,15 @@ class History:
             for number in range(self._kind.namespaces):
                 planner.set_rules(f"n{number}", QueueRules(strategy=QueueStrategy.STRICT_FIFO))
         return planner
+
+
+def past_misses(kind: Kind, seed: int, histories: int) -> dict[int, int]:
+    """Return by how much starts of some histories missed what was expected, as a leader keeps it."""
+    found: dict[int, int] = {}
+    for number in range(histories):
+        for each in History(kind, -(seed * histories + number)).moments():
+            found[each.miss] = found.get(each.miss, 0) + max(1, UNIT // (each.others + 1))
+    return found
 
 
 class _Always:

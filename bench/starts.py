@@ -2,21 +2,25 @@
 
 For 20 kinds of generated histories it prints which share of the starts came inside the stated range (20 % to
 80 %, so six of ten are right), and the median error of its middle beside that of a rule of thumb: position
-times the mean run time, divided by the slots.
+times the mean run time, divided by the slots. Before those that are looked at, a root has seen some histories
+of its kind and knows by how much it missed them; none of them is looked at again.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 from statistics import median
 from typing import Final
 
 import msgspec
 
-from bench.histories import History, Kind, Moment
+from bench.histories import History, Kind, Moment, past_misses
 
 _EARLY: Final = 0.4
 """Share of runs that find nothing to do."""
+_LEARNED: Final = 4
+_HISTORIES: Final = 5
+"""Histories from which a root has learned, and those that are looked at."""
 LOWEST: Final = 0.50
 HIGHEST: Final = 0.75
 
@@ -88,16 +92,23 @@ def outcome(moments: Iterable[Moment]) -> Outcome:
     return Outcome(len(found), sum(inside) / len(inside), median(errors), median(thumbs))
 
 
-def table(seeds: Iterable[int] = (1, 2, 3)) -> tuple[list[str], Outcome]:
-    """Return a line for each kind and one for all, and what came of all."""
-    seeds, lines, everything = tuple(seeds), [], list[Moment]()
+def moments(kind: Kind, root: int) -> list[Moment]:
+    """Return the moments of some histories of one root, which learned from others."""
+    misses = past_misses(kind, root, _LEARNED)
+    seeds = range(root * _HISTORIES, (root + 1) * _HISTORIES)
+    return [each for seed in seeds for each in History(kind, seed, misses=misses).moments()]
+
+
+def lines(roots: Iterable[int] = (1, 2, 3, 4)) -> Iterator[tuple[str, Outcome]]:
+    """Yield a line for each kind and one for all, with what came of it."""
+    roots, everything = tuple(roots), list[Moment]()
     for kind in KINDS:
-        moments = [each for seed in seeds for each in History(kind, seed).moments()]
-        everything += moments
-        lines.append(_line(kind.name, outcome(moments)))
+        found = [each for root in roots for each in moments(kind, root)]
+        everything += found
+        came = outcome(found)
+        yield _line(kind.name, came), came
     total = outcome(everything)
-    header = f"{'history':32} {'starts':>6} {'inside':>7} {'median error':>13} {'rule of thumb':>14}"
-    return [header, *lines, _line("all", total)], total
+    yield _line("all", total), total
 
 
 def _line(name: str, found: Outcome) -> str:
@@ -105,10 +116,13 @@ def _line(name: str, found: Outcome) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where the share of all is not as promised."""
-    lines, total = table()
-    print("\n".join(lines))
-    return 0 if LOWEST <= total.inside <= HIGHEST else 1
+    """Print the table; 1 where the share of any kind is not as promised."""
+    print(f"{'history':32} {'starts':>6} {'inside':>7} {'median error':>13} {'rule of thumb':>14}")
+    held = True
+    for line, came in lines():
+        print(line, flush=True)
+        held = held and LOWEST <= came.inside <= HIGHEST
+    return 0 if held else 1
 
 
 if __name__ == "__main__":

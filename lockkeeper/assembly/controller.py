@@ -25,6 +25,7 @@ from policy.service.leading.term_works import Duties, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import WatchedCluster
 from policy.service.locks.lock_watch import NOTHING_SEEN, LockWatch
+from policy.service.reading.start_forecasts import StartForecasts
 from policy.service.release.controller import Controller
 from policy.service.release.node_watch import NodeWatch
 from policy.service.release.position_messages import WRITE_EVERY
@@ -33,6 +34,7 @@ from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import Due, SendAll, SendResult
 from policy.service.status.events import EventWriter
 from policy.service.status.run_length_writer import RunLengthWriter
+from policy.service.status.start_board import StartBoard
 from policy.service.tracking.run_ends import RunEnds
 from policy.sources.snapshot_store import SnapshotStore
 
@@ -82,11 +84,13 @@ def build_controller(
     send_all: SendAll = map,
     write_every: timedelta = WRITE_EVERY,
     run_ends: RunEnds | None = None,
+    starts: StartBoard | None = None,
 ) -> Controller:
     """Return the controller; its caller wakes it when policies change.
 
     `capacity` returns what nodes allow a pool, `send_all` sends releases, and `write_every` is how often at
-    most the positions in the queue of a namespace are written. `run_ends` sees who starts and ends.
+    most the positions in the queue of a namespace are written. `run_ends` sees who starts and ends, `starts`
+    has when those that wait are expected to start.
     """
     release_pass = ReleasePass(
         cluster=cluster,
@@ -99,6 +103,7 @@ def build_controller(
         send_all=send_all,
         write_every=write_every,
         run_ends=run_ends,
+        starts=starts,
     )
     return Controller(cluster=cluster, release_pass=release_pass, clock=utc_now, trouble=reporter.trouble)
 
@@ -106,7 +111,8 @@ def build_controller(
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Begins a term each time that this process comes to lead; `leading` returns whether it does.
 
-    `write_every` is how often at most positions in a queue are written.
+    `write_every` is how often at most positions in a queue are written. `starts` are those that are expected
+    while this process leads.
     """
 
     cluster: WatchedCluster
@@ -117,6 +123,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     leading: Callable[[], bool]
     me: str
     write_every: timedelta = WRITE_EVERY
+    starts: StartBoard = msgspec.field(default_factory=StartBoard)
 
     def begin(self, upkeep: Mapping[str, Work]) -> Work:
         """Return what is to do in one term; `upkeep` is done beside it."""
@@ -133,9 +140,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             send_all=several_at_once(),
             write_every=self.write_every,
             run_ends=run_ends,
+            starts=self.starts,
         )
         run_lengths = RunLengthWriter(
-            cluster=self.cluster, take=run_ends.take, clock=utc_now, trouble=trouble
+            cluster=self.cluster,
+            take=run_ends.take,
+            take_misses=self.starts.misses.take,
+            clock=utc_now,
+            trouble=trouble,
+        )
+        forecasts = StartForecasts(
+            cluster=self.cluster,
+            snapshot=snapshots.current,
+            board=self.starts,
+            clock=utc_now,
+            cost=time.thread_time,
+            trouble=trouble,
         )
         status = policies.status_writer(trouble)
         semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
@@ -170,6 +190,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             "references": references,
             "locks": locks,
             "run-lengths": run_lengths,
+            "expected-starts": forecasts,
         }
         return Duties({**works, **upkeep}, ending=ending)
 
@@ -196,5 +217,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def _forget(self) -> None:
         """Remove all references to the term from what outlives it."""
         self.lock_metrics.show(lambda: NOTHING_SEEN)
+        self.starts.clear()
         self.policies.capacity = unknown_capacity
         self.reporter.event_writer = None

@@ -176,6 +176,7 @@ class _ControllerProcess:
             leading=self._leading,
             capacity=self._policies.allowed_by_nodes,
             ledgers=ledger_metrics,
+            starts=self._terms.starts,
         )
 
     def run(self) -> int:

@@ -191,6 +191,7 @@ class Embedded:
             leading=lambda: True,
             capacity=policies.allowed_by_nodes,
             ledgers=ledger_metrics,
+            starts=terms.starts,
         )
         argo = self._argo(cluster, printer, snapshots.current)
         admission = WebhookAdmission(printer=printer, new_api_server=lambda: self._api_server(cluster))

@@ -17,6 +17,7 @@ from policy.service.status.events import EventSeverity, EventWriter
 from policy.service.status.gauge_text import rendered
 from policy.service.status.metrics import ControllerMetrics
 from policy.service.status.policy_metrics import PolicyCounts, PolicyState
+from policy.service.status.start_board import StartBoard
 from policy.service.status.usage_metrics import UsageMetrics
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
@@ -118,17 +119,25 @@ def expose_board(
     leading: Callable[[], bool],
     capacity: Callable[[str], Limits | None],
     ledgers: LedgerMetrics,
+    starts: StartBoard,
 ) -> None:
     """Show policies, and of the leader alone usage, queues and limits.
 
     A controller that lost the lead still has its last view of usage, which would be added to the leader's in
-    every sum over both. `capacity` is what nodes allow a pool, by its name.
+    every sum over both. `capacity` is what nodes allow a pool, by its name. `starts` are expected of those
+    that wait.
     """
 
     def wrong() -> list[str]:
         return [verdict.resource.kind for verdict in verdicts() if verdict.problems]
 
-    usage = UsageMetrics(snapshot=snapshots.current, leading=leading, capacity=capacity, clock=utc_now)
+    usage = UsageMetrics(
+        snapshot=snapshots.current,
+        leading=leading,
+        capacity=capacity,
+        clock=utc_now,
+        until=lambda: starts.until,
+    )
     metrics.texts += [usage.render, lambda: rendered(ledgers.gauges()) if leading() else b""]
     metrics.registry.register(PolicyCounts(snapshot=snapshots.current, wrong=wrong))
 

@@ -155,6 +155,7 @@ class _Controller:
             leading=lambda: self.leads,
             capacity=self.policies.allowed_by_nodes,
             ledgers=ledgers,
+            starts=self._terms.starts,
         )
         self.port = _Port(create_app(render=metrics.render, not_ready=list))
 

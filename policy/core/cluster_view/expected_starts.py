@@ -2,56 +2,108 @@
 
 Each future takes a length for every run from those of its series that are known, longer than it has run
 already, and makes all of a series somewhat longer or shorter: as much as their mean may be wrong, and as runs
-change with time. The range is from the time at which a Workflow has started in 20 % of the futures to that of
-80 %. The numbers that choose are derived from the number of the future and of the run, so the same state
-gives the same answer.
+change with time. Where newcomers may pass those that wait, the order is played several times, each time with
+others who come (`newcomers`). The range that is computed is from the time at which a Workflow has started in
+20 % of the futures to that of 80 %; the one that is stated takes in by how much earlier ones were wrong
+(`past_misses`). The numbers that choose are derived from the number of the future and of the run, so the same
+state gives the same answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from policy.core.cluster_view.forward_play import ANY, Played, PlayedRun, play_forward, remaining
+import msgspec
+
+from policy.core.cluster_view.drawn_numbers import MASK, mixed, normal
+from policy.core.cluster_view.forward_play import ANY, Played, PlayedRun, go_on, play_forward, remaining
 from policy.core.cluster_view.live_root import LiveRoot
+from policy.core.cluster_view.newcomers import Newcomers
+from policy.core.cluster_view.past_misses import stated
 from policy.core.cluster_view.run_lengths import RunLengths
 from policy.core.cluster_view.view import StartRange
 from policy.core.quota.accounts import Account
 
 _FUTURES: Final = 60
-_FEWEST_FUTURES: Final = 8
+_FEWEST_FUTURES: Final = 4
+"""Of four, one starts before the first of all or after the last in two of five cases."""
 _MOST_PLAYED: Final = 70_000
 """Runs of all futures together; of a large root there are fewer futures."""
+_PLAYS: Final = 12
+_MOST_REPLAYED: Final = 4_000
+"""Runs of all plays together; a root with more is played once, without newcomers."""
 _LOW, _HIGH, _ALL = 20, 80, 100
-_WORD: Final = (1 << 64) - 1
-_MASK: Final = (1 << 16) - 1
 _NEVER: Final = 1 << 40
 _ONE: Final = 1 << 10
-_CHANGE: Final = 60
+_CHANGE: Final = 40
 """How much runs of all series change together with time, in 1024ths: data grow, nodes are busy."""
 
 
-def expected_starts(live: LiveRoot, lengths: RunLengths, now: datetime) -> dict[str, StartRange]:
-    """Return the ranges of those that are expected to start, by uid; the planner is used up by it.
+class ComputedRange(msgspec.Struct, frozen=True):
+    """In how many seconds one starts in 20 % of the futures, and in 80 %."""
 
-    One is missing where too little is known of what has to end before it, or where it never starts.
+    low: int
+    high: int
+
+
+def stated_starts(
+    computed: Mapping[str, ComputedRange], lengths: RunLengths, root: str, now: datetime
+) -> dict[str, StartRange]:
+    """Return the ranges to state of those of a root, by how much earlier ones missed."""
+    misses = lengths.misses(root)
+    found = {}
+    for uid, each in computed.items():
+        low, high = (timedelta(seconds=round(at)) for at in stated(misses, each.low, each.high))
+        found[uid] = StartRange(now + low, now + high)
+    return found
+
+
+def computed_starts(
+    build: Callable[[], LiveRoot],
+    lengths: RunLengths,
+    now: datetime,
+    *,
+    rest: Callable[[], None] = go_on,
+) -> dict[str, ComputedRange]:
+    """Return the ranges by uid; `build` returns the root as it is now, and is called for each play.
+
+    One is missing where too little is known of what has to end before it, or where it never starts. `rest` is
+    called after short parts of the work.
     """
     if not len(lengths):
         return {}
-    played = play_forward(live, lengths, now)
-    if not played.starts:
+    live = build()
+    times: dict[str, list[int]] = {each.uid: [] for each in live.planner.pending.waiters()}
+    if not times:
         return {}
-    runs = len(played.running) + len(played.starts)
-    count = min(_FUTURES, max(_FEWEST_FUTURES, _MOST_PLAYED // runs))
-    futures = _Futures(played)
-    all_times = [futures.times(number) for number in range(count)]
-    low, high = _at(count, _LOW), _at(count, _HIGH)
+    runs = len(live.running) + len(times)
+    newcomers = Newcomers(live.arrivals() if runs <= _MOST_REPLAYED else (), lengths, now)
+    plays = min(_PLAYS, max(1, _MOST_REPLAYED // runs)) if newcomers else 1
+    total = 0
+    for play in range(plays):
+        root = build() if play else live
+        played = play_forward(root, lengths, now, number=play, coming=newcomers.drawn(play), rest=rest)
+        runs = max(1, len(played.running) + len(played.starts))
+        count = max(_FEWEST_FUTURES, min(_FUTURES, _MOST_PLAYED // runs) // plays)
+        futures = _Futures(played, play)
+        for number in range(count):
+            rest()
+            for start, at in zip(played.starts, futures.times(number), strict=True):
+                if start.uid:
+                    times[start.uid].append(at)
+        total += count
+    return _ranges(times, total)
+
+
+def _ranges(times: Mapping[str, list[int]], total: int) -> dict[str, ComputedRange]:
+    """Return the ranges of those that start in enough of all futures."""
+    low, high = _at(total, _LOW), _at(total, _HIGH)
     found = {}
-    for number, start in enumerate(played.starts):
-        times = sorted(each[number] for each in all_times)
-        if times[high] != _NEVER:
-            earliest, latest = timedelta(seconds=times[low]), timedelta(seconds=times[high])
-            found[start.uid] = StartRange(now + earliest, now + latest)
+    for uid, each in times.items():
+        each.sort()
+        if len(each) > high and each[high] != _NEVER:
+            found[uid] = ComputedRange(each[low], each[high])
     return found
 
 
@@ -61,10 +113,11 @@ def _at(count: int, share: int) -> int:
 
 
 class _Futures:
-    """The futures of one play."""
+    """The futures of one play, of its number."""
 
-    def __init__(self, played: Played) -> None:
+    def __init__(self, played: Played, play: int) -> None:
         self._played = played
+        self._first = play * _FUTURES
         self._runs = [*played.running, *(each.run for each in played.starts)]
         numbers: dict[int, int] = {}
         self._series = [numbers.setdefault(id(each.lengths), len(numbers)) for each in self._runs]
@@ -73,6 +126,7 @@ class _Futures:
 
     def times(self, future: int) -> list[int]:
         """Return in how many seconds each starts in one future."""
+        future += self._first
         starts, first = self._played.starts, len(self._played.running)
         factors = self._factors(future)
         times = [_NEVER] * len(starts)
@@ -99,16 +153,16 @@ class _Futures:
 
     def _factors(self, future: int) -> list[int]:
         """Return by how much the lengths of each series are others in a future, in 1024ths."""
-        change = _CHANGE * _normal(future) >> 10
+        change = _CHANGE * normal(future) >> 10
         return [
-            max(_ONE // 4, _ONE + change + (doubt * _normal(number << 8 | future) >> 10))
+            max(_ONE // 4, _ONE + change + (doubt * normal(number << 10 | future) >> 10))
             for number, doubt in enumerate(self._doubts, start=1)
         ]
 
     def _drawn(self, number: int, future: int, factors: list[int]) -> int | None:
         """Return how long a run still takes in one future; None where nothing is known of its length."""
-        run, drawn = self._runs[number], _mixed(number << 8 | future)
-        left = remaining(run, 1 + (drawn & _MASK), _MASK + 1, drawn >> 32 & _MASK)
+        run, drawn = self._runs[number], mixed(number << 10 | future)
+        left = remaining(run, 1 + (drawn & MASK), MASK + 1, drawn >> 32 & MASK)
         return None if left is None else max(1, left * factors[self._series[number]] >> 10)
 
 
@@ -121,20 +175,3 @@ def _started(
         count = counts[account] = counts.get(account, 0) + 1
         started += by_end.pop((account, count), ())
     return started
-
-
-def _normal(number: int) -> int:
-    """Return a number of a normal distribution with the deviation 1024: twelve even ones, added."""
-    total = 0
-    for part in range(3):
-        drawn = _mixed(~(number << 2 | part) & _WORD)
-        total += sum(drawn >> shift & _MASK for shift in (0, 16, 32, 48))
-    return (total - 6 * _MASK) >> 6
-
-
-def _mixed(number: int) -> int:
-    """Return 64 bits that look random (the finalizer of splitmix64)."""
-    value = (number + 1) * 0x9E3779B97F4A7C15 & _WORD
-    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _WORD
-    value = (value ^ value >> 27) * 0x94D049BB133111EB & _WORD
-    return value ^ value >> 31

@@ -1,19 +1,21 @@
 """A root played forward once: in which order those that wait start, and which ends each of them needs.
 
-The planner is run with the median of the lengths that are known. What comes out is an order and no times: a
-Workflow starts with the fifth end at an account, say. Under other lengths other Workflows are that fifth one,
-while the order stays nearly the same; so `expected_starts` plays many futures with little work for each.
+The planner is run with lengths that are known. What comes out is an order and no times: a Workflow starts
+with the fifth end at an account, say. Under other lengths other Workflows are that fifth one, while the order
+stays nearly the same; so `expected_starts` plays many futures with little work for each.
 A run of which too little is known does not end here, and what needs its slot does not start.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Final
 
 import msgspec
 
-from policy.core.cluster_view.live_root import LiveRoot
-from policy.core.cluster_view.run_lengths import RunLengths
+from policy.core.cluster_view.drawn_numbers import MASK, mixed
+from policy.core.cluster_view.live_root import Arrival, LiveRoot
+from policy.core.cluster_view.run_lengths import AllSeries, RunLengths
 from policy.core.queue.ordering import Requirements, Waiter
 from policy.core.queue.planner import Charge
 from policy.core.quota.accounts import Account
@@ -22,7 +24,10 @@ from policy.core.values.quantile_sketch import Lengths
 _MOST_ENDS: Final = 30_000
 _MOST_CHANGES: Final = 50
 """Ends, and changes of limits, that are played at most."""
+_MOST_CAME: Final = 2_000
 _HORIZON: Final = timedelta(days=14)
+_PLAY: Final = 32
+"""Bits by which the numbers of plays and of runs are kept apart."""
 ANY: Final = Account("", "")
 """Ends at any account of the root are counted on this one."""
 
@@ -40,7 +45,10 @@ class PlayedRun(msgspec.Struct, frozen=True):
 
 
 class PlayedStart(msgspec.Struct, frozen=True):
-    """One that starts: with the end that is the `count`th at an account, or `at` so many seconds from now."""
+    """One that starts: with the end that is the `count`th at an account, or `at` so many seconds from now.
+
+    The `uid` of one that has yet to come is "".
+    """
 
     uid: str
     run: PlayedRun
@@ -71,13 +79,32 @@ def remaining(run: PlayedRun, share: int, of: int, part: int) -> int | None:
     return max(1, run.elapsed * share // of) if run.lengths.total else None
 
 
-class _Play:
-    """One play; it changes the planner of its root."""
+def go_on() -> None:
+    """Do not rest."""
 
-    def __init__(self, live: LiveRoot, lengths: RunLengths, now: datetime) -> None:
+
+class _Play:
+    """One play; it changes the planner of its root. `coming` join the queue at their times."""
+
+    def __init__(
+        self,
+        live: LiveRoot,
+        lengths: RunLengths,
+        now: datetime,
+        *,
+        number: int,
+        coming: Iterable[Arrival],
+        rest: Callable[[], None],
+    ) -> None:
         self._live = live
         self._lengths = lengths
         self._now = now
+        self._number = number
+        self._rest = rest
+        self._coming = iter(coming)
+        self._next = next(self._coming, None)
+        self._came: dict[str, AllSeries] = {}
+        self._waiting = {each.uid for each in live.planner.pending.waiters()}
         self._charges: list[Charge] = []
         self._ends: list[tuple[int, int]] = []
         self._counts: dict[Account, int] = {}
@@ -107,8 +134,10 @@ class _Play:
     def _play(self) -> None:
         changes = 0
         for _ in range(_MOST_ENDS):
-            if not any(self._live.planner.pending.groups()):
+            if not self._waiting or not any(self._live.planner.pending.groups()):
                 return
+            self._rest()
+            self._let_come()
             ends = self._at(self._ends[0][0]) if self._ends else self._now + _HORIZON
             until = self._live.limits.limits_until.astimezone(UTC)
             while until <= ends and changes < _MOST_CHANGES:
@@ -120,6 +149,17 @@ class _Play:
                 self._end_next()
             elif changes >= _MOST_CHANGES or until > ends:
                 return
+
+    def _let_come(self) -> None:
+        """Let those join the queue who come before the next end."""
+        while self._next is not None and self._ends and len(self._came) < _MOST_CAME:
+            waiter = self._next.waiter
+            if waiter.created > self._at(self._ends[0][0]):
+                return
+            self._came[waiter.uid] = self._next.series
+            self._next = next(self._coming, None)
+            self._live.planner.add(waiter)
+            self._start(self._live.planner.plan(waiter.created), waiter.created)
 
     def _end_next(self) -> None:
         seconds, number = heappop(self._ends)
@@ -134,22 +174,25 @@ class _Play:
         seconds = _seconds(self._now, at)
         for each in waiters:
             charge = self._live.planner.charge_of(each)
-            lengths = self._lengths.lengths(self._live.series_of(each.uid))
+            came = self._came.get(each.uid)
+            lengths = self._lengths.lengths(self._live.series_of(each.uid) if came is None else came)
             run = PlayedRun(charge.accounts, lengths)
             account = self._blocked.get(each.needs, ANY)
             if ended is None or account not in ended.accounts:
                 account = ANY
+            uid = each.uid if came is None else ""
+            self._waiting.discard(each.uid)
             self._starts.append(
-                PlayedStart(each.uid, run, at=seconds)
+                PlayedStart(uid, run, at=seconds)
                 if ended is None
-                else PlayedStart(each.uid, run, account, self._counts[account])
+                else PlayedStart(uid, run, account, self._counts[account])
             )
             self._run(charge, run, seconds, push=True)
         for each in waiters:
             self._note_blocked(each.needs)
 
     def _run(self, charge: Charge, run: PlayedRun, began: int, *, push: bool = False) -> None:
-        left = remaining(run, 1, 2, 1)
+        left = self._length(run)
         self._charges.append(charge)
         if left is None:
             return
@@ -158,6 +201,13 @@ class _Play:
             heappush(self._ends, item)
         else:
             self._ends.append(item)
+
+    def _length(self, run: PlayedRun) -> int | None:
+        """Return how long a run takes: in the first play the median, in others what is drawn."""
+        if not self._number:
+            return remaining(run, 1, 2, 1)
+        drawn = mixed(self._number << _PLAY | len(self._charges))
+        return remaining(run, 1 + (drawn & MASK), MASK + 1, drawn >> 32 & MASK)
 
     def _note_blocked(self, needs: Requirements) -> None:
         group = self._live.planner.pending.of(needs.namespace).groups.get(needs)
@@ -168,9 +218,20 @@ class _Play:
         return self._now + timedelta(seconds=seconds)
 
 
-def play_forward(live: LiveRoot, lengths: RunLengths, now: datetime) -> Played:
-    """Return what starts after what; the planner of the root is used up by it."""
-    return _Play(live, lengths, now).played()
+def play_forward(
+    live: LiveRoot,
+    lengths: RunLengths,
+    now: datetime,
+    *,
+    number: int = 0,
+    coming: Iterable[Arrival] = (),
+    rest: Callable[[], None] = go_on,
+) -> Played:
+    """Return what starts after what; the planner of the root is used up by it.
+
+    In the first play, `number` 0, runs take the median of what is known. `rest` is called after short parts.
+    """
+    return _Play(live, lengths, now, number=number, coming=coming, rest=rest).played()
 
 
 def _seconds(begun: datetime, now: datetime) -> int:

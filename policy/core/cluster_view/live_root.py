@@ -10,6 +10,7 @@ from policy.core.cluster_view.precedence import RootOrder
 from policy.core.cluster_view.run_lengths import AllSeries
 from policy.core.cluster_view.view import RunningRow, StartRange, WaitingRow
 from policy.core.queue import wait_messages
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Charge, Planner
 from policy.core.queue.positions import Position, positions
 from policy.core.quota.accounts import Root
@@ -31,6 +32,13 @@ class Slot(msgspec.Struct, frozen=True):
     exact: bool = True
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """One that came lately, as it waited or would have waited, and its series."""
+
+    waiter: Waiter
+    series: AllSeries
+
+
 class LimitsAhead(Protocol):
     """The limits of a root as time passes."""
 
@@ -49,6 +57,7 @@ class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
 
     `loads` are what those count for that had their slot before, the oldest first. `slots` returns all that
     have it now, and `series_of` the series of one that waits, by its uid. `limits` change under `capacity`.
+    `arrivals` are all that are live, as each waits or would wait.
     """
 
     root: Root
@@ -60,6 +69,7 @@ class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
     series_of: Callable[[str], AllSeries]
     limits: LimitsAhead
     capacity: Limits | None
+    arrivals: Callable[[], Iterable[Arrival]] = tuple
 
     @property
     def order(self) -> RootOrder:

@@ -3,6 +3,7 @@
 A series has a sketch of its lengths. For a Workflow that is the first of its series, all of its namespace
 stand in. The number of series and of buckets is bounded; those that count least are forgotten first. A series
 is kept under a digest of its name, so that its sketch can be shown to all and tells nobody what others run.
+Beside them stand, as series of no namespace, the misses of each root (`past_misses`).
 """
 
 import re
@@ -120,9 +121,20 @@ class RunLengths:
             found = self._lengths[series] = self._expected(series)
         return found
 
+    def missed(self, root: str, buckets: Mapping[int, int], now: datetime) -> None:
+        """Record by how much starts of a root missed what was expected: counts by bucket of `past_misses`."""
+        series = Series("", _digest(f"misses/{root}"))
+        before = self._sketches.get(series, QuantileSketch())
+        self._put(series, before, before.merge(QuantileSketch(_period(now), dict(buckets))))
+        self._bound(now)
+
+    def misses(self, root: str) -> QuantileSketch:
+        """Return by how much starts of a root missed what was expected."""
+        return self._sketches.get(Series("", _digest(f"misses/{root}")), QuantileSketch())
+
     def runs(self) -> int:
         """Return for how many new runs all that is known counts."""
-        return sum(each.total for each in self._sketches.values()) // UNIT
+        return sum(each.total for series, each in self._sketches.items() if series.namespace) // UNIT
 
     def __len__(self) -> int:
         return len(self._sketches)

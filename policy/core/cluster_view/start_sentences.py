@@ -21,7 +21,7 @@ def start_sentence(expected: StartRange | None, now: datetime) -> str:
         return "it is expected to start within seconds"
     return (
         f"it is expected to start in {_between(soonest, latest)} ({clock_range(expected, now)} UTC): so in 6 "
-        "of 10 cases, by how long runs took lately, if none comes that goes before it"
+        "of 10 cases, by how long runs took and who came lately"
     )
 
 

@@ -1,11 +1,12 @@
 """The quota roots of a reading, each built as a leader has it: now, later, or under one change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from policy.core.cluster_view.expected_starts import expected_starts
-from policy.core.cluster_view.live_root import LiveRoot, Slot
+from policy.core.cluster_view.expected_starts import ComputedRange, computed_starts, stated_starts
+from policy.core.cluster_view.forward_play import go_on
+from policy.core.cluster_view.live_root import Arrival, LiveRoot, Slot
 from policy.core.cluster_view.run_lengths import AllSeries, series_of
 from policy.core.cluster_view.view import RunningRow, StartRange
 from policy.core.policies.conflicts import PolicyName
@@ -22,12 +23,16 @@ _NO_CHANGE: Final[Mapping[str, Tracked]] = {}
 
 
 class LiveRoots:
-    """Builds the roots of a reading; each as it is now only once."""
+    """Builds the roots of a reading; each as it is now only once.
 
-    def __init__(self, reading: Reading) -> None:
+    `rest` is called after short parts of the computation of starts.
+    """
+
+    def __init__(self, reading: Reading, *, rest: Callable[[], None] = go_on) -> None:
         self.reading = reading
+        self._rest = rest
         self._known: dict[Root, LiveRoot] = {}
-        self._expected: dict[Root, Mapping[str, StartRange]] = {}
+        self._computed: dict[Root, Mapping[str, ComputedRange]] = {}
         self._given: Mapping[Root, Mapping[str, StartRange]] | None = None
 
     def of_namespace(self, namespace: str) -> LiveRoot:
@@ -43,15 +48,24 @@ class LiveRoots:
 
         Where a root was not read whole, none is: others may go before them.
         """
-        lengths, known = self.reading.lengths, self._expected.get(root)
         if self._given is not None:
             return self._given.get(root, {})
+        lengths = self.reading.lengths
+        if lengths is None:
+            return {}
+        return stated_starts(self.computed(root), lengths, str(root), self.reading.at)
+
+    def computed(self, root: Root) -> Mapping[str, ComputedRange]:
+        """Return the same as it is before earlier misses are taken into account."""
+        lengths, known = self.reading.lengths, self._computed.get(root)
         if lengths is None or not self.knows_all_of(root):
             return {}
         if known is None:
-            live = self.build(root, self.reading.snapshot, self.reading.at)
-            known = expected_starts(live, lengths, self.reading.at)
-            self._expected[root] = known
+            reading = self.reading
+            known = computed_starts(
+                lambda: self.build(root, reading.snapshot, reading.at), lengths, reading.at, rest=self._rest
+            )
+            self._computed[root] = known
         return known
 
     def take_expected(self, found: Mapping[Root, Mapping[str, StartRange]]) -> None:
@@ -127,7 +141,7 @@ class LiveRoots:
             (each for each in workflows if pending.get(each.uid) is None), key=lambda each: each.order
         )
         state.planner.plan(now)
-        had_slot = {each.uid for each in had}
+        loads = {each.uid: state.load(each) for each in had}
 
         def series(uid: str) -> AllSeries:
             found = replaced.get(uid) or tracker.get(uid)
@@ -136,21 +150,30 @@ class LiveRoots:
         def slots() -> Iterator[Slot]:
             for each in workflows:
                 if pending.get(each.uid) is None:
-                    starts_now = each.held or each.uid not in had_slot
+                    starts_now = each.held or each.uid not in loads
                     since = now if starts_now else each.created
                     exact = starts_now or each.holds is None
-                    yield Slot(state.load(each), series(each.uid), since, exact)
+                    yield Slot(loads.get(each.uid) or state.load(each), series(each.uid), since, exact)
+
+        def arrivals() -> Iterator[Arrival]:
+            for each in workflows:
+                if each.root_labels is None and (each.held or each.admitted):
+                    waiter = pending.get(each.uid) or state.waiter(each)
+                    limited = waiter.needs.wants or waiter.needs.shares
+                    if limited and not waiter.on_hold and not waiter.fault:
+                        yield Arrival(waiter, series(each.uid))
 
         return LiveRoot(
             root=root,
             planner=state.planner,
             running=tuple(_running(each, root) for each in workflows if pending.get(each.uid) is None),
             usage=state.view(),
-            loads=tuple(state.load(each) for each in had),
+            loads=tuple(loads.values()),
             slots=slots,
             series_of=series,
             limits=state,
             capacity=self.capacity(root),
+            arrivals=arrivals,
         )
 
     def _namespaces(self, snapshot: Snapshot) -> set[str]:

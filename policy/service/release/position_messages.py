@@ -13,6 +13,8 @@ import msgspec
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
+from policy.core.cluster_view.start_sentences import clock_range
+from policy.core.cluster_view.view import StartRange
 from policy.core.decision import quota_messages
 from policy.core.objects import hold, well_known
 from policy.core.policies.governing_quotas import with_opening
@@ -49,6 +51,14 @@ _PASSING: Final = _OBVIOUS | {WaitReason.WAITING_FOR_HIGHER_PRIORITY}
 _FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
 """Reasons that waiting does not end."""
 _SPARE: Final = 100
+_PARTS: Final = 4
+_LEAST_CHANGE: Final = timedelta(minutes=1)
+"""An expected start is written anew when it moves by a quarter of its range, and by a minute."""
+
+
+def _nothing(_: str) -> StartRange | None:
+    """Expect nothing."""
+    return None
 
 
 class _Pace:
@@ -68,7 +78,10 @@ class _Pace:
 
 
 class PositionMessages:
-    """Writes what held Workflows show of their wait. `unwritten`: some are left for the next pass."""
+    """Writes what held Workflows show of their wait. `unwritten`: some are left for the next pass.
+
+    `starts` returns when one is expected to start, by its uid.
+    """
 
     def __init__(
         self,
@@ -77,11 +90,14 @@ class PositionMessages:
         clock: Callable[[], datetime],
         reporter: Reporter,
         every: timedelta = WRITE_EVERY,
+        starts: Callable[[str], StartRange | None] = _nothing,
     ) -> None:
         self._cluster = cluster
         self._every = every
         self._clock = clock
         self._reporter = reporter
+        self._starts = starts
+        self._expected: dict[str, StartRange] = {}  # By uid, as it was written.
         self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
         self._reasons: dict[str, WaitReason] = {}
         self._most_shown = _SPARE
@@ -149,6 +165,7 @@ class PositionMessages:
         if len(self._shown) > self._most_shown:
             self._shown = {uid: shown for uid, shown in self._shown.items() if tracker.get(uid) is not None}
             self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
+            self._expected = {uid: each for uid, each in self._expected.items() if uid in self._shown}
             self._most_shown = 2 * len(self._shown) + _SPARE
 
     def _due(
@@ -198,10 +215,23 @@ class PositionMessages:
         place = quota_messages.queue_message(
             tracked.namespace, quotas, view, now, position=found.position, depth=depth
         )
+        expected = self._expected_start(tracked.uid, now)
+        if expected is not None and found.reason not in _FOR_EVER:
+            place = f"{place}, expected {clock_range(expected, now)} UTC"
         if found.reason in _OBVIOUS and not any(each.must_rise for each in found.short):
             return f"{well_known.HELD_MESSAGE_PREFIX}: {place}"
         why = wait_messages.reason(found, state.planner.pending.rules(tracked.namespace))
         return f"{well_known.HELD_MESSAGE_PREFIX}: {place}; {why}"
+
+    def _expected_start(self, uid: str, now: datetime) -> StartRange | None:
+        """Return when one is expected to start: as it was written, where that is nearly right still."""
+        found, written = self._starts(uid), self._expected.get(uid)
+        if found is None or found.latest < now:
+            self._expected.pop(uid, None)
+            return None
+        if written is None or written.latest < now or _moved(written, found):
+            written = self._expected[uid] = found
+        return written
 
     def _report(self, tracked: Tracked, found: Position, state: RootState) -> None:
         """Report the reason of a wait, if it is another one than was reported."""
@@ -219,6 +249,12 @@ class PositionMessages:
             return  # It is written with the next change.
         self._shown[tracked.uid] = (tracked.release, message)
         self._reporter.waits(tracked, message)
+
+
+def _moved(written: StartRange, found: StartRange) -> bool:
+    """Return whether an expected start moved by so much that it is to be written."""
+    by = max(abs(written.earliest - found.earliest), abs(written.latest - found.latest))
+    return by > max(_LEAST_CHANGE, (written.latest - written.earliest) / _PARTS)
 
 
 def _with_openings(

@@ -42,6 +42,7 @@ from policy.service.release.position_messages import WRITE_EVERY, PositionMessag
 from policy.service.release.release_sender import ReleaseSender, Reporter, SendAll
 from policy.service.release.requested_ends import RequestedEnds
 from policy.service.release.root_state import RootState
+from policy.service.status.start_board import StartBoard
 from policy.service.tracking.run_ends import RunEnds
 from policy.service.tracking.tracked import track
 from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
@@ -62,7 +63,7 @@ class ReleasePass:
     """Carries out passes; `publish` receives the view of usage after each.
 
     `capacity` returns what nodes allow a pool, by its name. `send_all` sends the releases of a pass.
-    `run_ends` sees who starts and ends.
+    `run_ends` sees who starts and ends, and `starts` has when those that wait are expected to start.
     """
 
     def __init__(
@@ -78,8 +79,11 @@ class ReleasePass:
         send_all: SendAll = map,
         write_every: timedelta = WRITE_EVERY,
         run_ends: RunEnds | None = None,
+        starts: StartBoard | None = None,
     ) -> None:
         self._cluster = cluster
+        self._starts = StartBoard() if starts is None else starts
+        self._starts_shown = self._starts.number
         self._run_ends = run_ends
         self._ledgers = ledgers
         self._snapshot = snapshot
@@ -87,7 +91,9 @@ class ReleasePass:
         self._publish = publish
         self._capacity = capacity
         self._sender = ReleaseSender(cluster=cluster, clock=clock, reporter=reporter, send_all=send_all)
-        self._messages = PositionMessages(cluster=cluster, clock=clock, reporter=reporter, every=write_every)
+        self._messages = PositionMessages(
+            cluster=cluster, clock=clock, reporter=reporter, every=write_every, starts=self._starts.of
+        )
         self._requested_ends = RequestedEnds(cluster=cluster, clock=clock, reporter=reporter)
         self._decode_check = DecodeCheck(cluster=cluster, reporter=reporter)
         self._bypasses = BypassReports(reporter=reporter, now=clock())
@@ -185,8 +191,16 @@ class ReleasePass:
         view = self._view()
         self._publish(view)
         self._bypasses.report(tracker, now)
+        self._take_starts()
         self._messages.write(self._states, tracker, view, stopping, pressed)
         return released
+
+    def _take_starts(self) -> None:
+        """Let messages be looked at again where other starts are expected now."""
+        if self._starts_shown != self._starts.number:
+            self._starts_shown = self._starts.number
+            for root, state in self._states.items():
+                self._messages.changed(root, state.planner.pending.priorities())
 
     def _measure_waits(self, now: datetime) -> None:
         """Work out since when and why Workflows wait: once in a while, since it goes over all of them."""
@@ -235,6 +249,7 @@ class ReleasePass:
         changes = self._checked(tracker.take_changes(), tracker, now)
         if self._run_ends is not None:
             self._run_ends.observe(changes, now)
+        self._starts.offer(tracker, changes, now)
         self._cron_replace.observe(changes)
         self._bypasses.observe(changes, snapshot, now)
         if self._policies is not snapshot.compiled or self._needs_state(changes, snapshot, tracker):

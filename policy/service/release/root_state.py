@@ -200,7 +200,7 @@ class RootState:
         moved = False
         for waiter in list(self.planner.pending.waiters()):
             tracked = self._find(waiter.uid)
-            if tracked is not None and tracked.weighed_by and (found := self._waiter(tracked)) != waiter:
+            if tracked is not None and tracked.weighed_by and (found := self.waiter(tracked)) != waiter:
                 self.planner.add(found)
                 moved = True
         return moved
@@ -244,7 +244,7 @@ class RootState:
             self._releasing[tracked.uid] = (release, load)
             self.planner.started(load, now, entry=False)
             return
-        waiter = self._waiter(tracked)
+        waiter = self.waiter(tracked)
         if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
@@ -299,8 +299,8 @@ class RootState:
         found = recounted(by, admitted, tracked.namespace, quotas, snapshot)
         return Usage.of(found.tasks), found.fault
 
-    def _waiter(self, tracked: Tracked) -> Waiter:
-        """Return a held Workflow as the planner sees it, with demands on all quotas that do not only warn.
+    def waiter(self, tracked: Tracked) -> Waiter:
+        """Return one as the planner sees it while it is held, with demands on quotas that do not only warn.
 
         That includes quotas that deny: an edit may have changed one that queued when it was held. Likewise a
         cap of priorities applies to those that are older than it. The planner has the limits in force from

@@ -14,6 +14,7 @@ from policy.cluster.stored_lengths import read_lengths, write_lengths
 from policy.core.cluster_view.run_lengths import MOST_BUCKETS, RunLengths, series_of
 from policy.service.leading.term_works import Passes
 from policy.service.tracking.run_ends import RunEnd
+from policy.service.tracking.start_misses import StartMiss
 
 _SETTLE: Final = 0.1
 SHORTEST_PAUSE: Final = 60.0
@@ -24,18 +25,23 @@ RETRY_SECONDS: Final = 600.0
 
 
 class RunLengthWriter(Passes):
-    """The work of one term: `run` writes until `stop`. `take` returns what has ended since the last call."""
+    """The work of one term: `run` writes until `stop`.
+
+    `take` returns what has ended since the last call, and `take_misses` by how much expected starts missed.
+    """
 
     def __init__(
         self,
         *,
         cluster: Cluster,
         take: Callable[[], list[RunEnd]],
+        take_misses: Callable[[], list[StartMiss]],
         clock: Callable[[], datetime],
         trouble: Trouble,
     ) -> None:
         self._cluster = cluster
         self._take = take
+        self._take_misses = take_misses
         self._clock = clock
         self._trouble = trouble
         self._known: RunLengths | None = None
@@ -50,6 +56,9 @@ class RunLengthWriter(Passes):
             known, now = self._known, self._clock()
             for each in self._take():
                 known.add(series_of(each.namespace, each.name, each.refers_to), each.length, now)
+                self._unwritten = True
+            for miss in self._take_misses():
+                known.missed(miss.root, miss.counts, now)
                 self._unwritten = True
             if self._unwritten:
                 write_lengths(self._cluster, known.stored(now))

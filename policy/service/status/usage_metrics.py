@@ -5,7 +5,7 @@ is shown that has quotas of its own, or where something runs or waits now or did
 that becomes empty falls to 0 and does not vanish, and of thousands of idle namespaces nothing is shown.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -31,7 +31,8 @@ def priority_class(priority: int) -> str:
 class UsageMetrics:
     """The gauges of one process as text; nothing while it does not lead.
 
-    `capacity` is what nodes allow a pool, by its name.
+    `capacity` is what nodes allow a pool, by its name, and `until` when all that wait in a namespace have
+    probably started.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class UsageMetrics:
         leading: Callable[[], bool],
         capacity: Callable[[str], Limits | None],
         clock: Callable[[], datetime],
+        until: Callable[[], Mapping[str, datetime]] = dict,
     ) -> None:
+        self._until = until
         self._snapshot = snapshot
         self._leading = leading
         self._capacity = capacity
@@ -61,6 +64,7 @@ class UsageMetrics:
         view = snapshot.usage
         namespaces = self._shown(view, now)
         yield from _of_namespaces(snapshot, view, namespaces)
+        yield _expected(self._until(), now)
         shown = sorted({*namespaces, *snapshot.quotas})
         yield from _of_quotas(quota_gauges(snapshot, view, now, self._capacity, shown))
 
@@ -120,6 +124,17 @@ def _of_namespaces(snapshot: Snapshot, view: UsageView, namespaces: list[str]) -
     for reason, count in view.waits.reasons.items():
         blocked.add((reason,), count)
     return running, queued, by_priority, passed, oldest, most, blocked
+
+
+def _expected(until: Mapping[str, datetime], now: datetime) -> GaugeRows:
+    found = GaugeRows(
+        "lockkeeper_queue_expected_wait_seconds",
+        "Until all that wait have probably started: what one that joins the queue may expect at least.",
+        _OF_NAMESPACE,
+    )
+    for namespace, at in sorted(until.items()):
+        found.add((namespace,), max(0.0, (at - now).total_seconds()))
+    return found
 
 
 class _QuotaRows(NamedTuple):

@@ -284,6 +284,13 @@ class Tracker:
         arrival = before.arrival if before is not None else next(self._seen)
         return self._reader.read(read, arrival, before)
 
+    def copy(self) -> "Tracker":
+        """Return what is live now, for another thread to read; it takes no events."""
+        made = Tracker()
+        made._keys, made._reader = self._keys, self._reader
+        made._live, made._held, made._count = dict(self._live), dict(self._held), dict(self._count)
+        return made
+
     def get(self, uid: str) -> Tracked | None:
         """Return a live Workflow by its uid."""
         return self._live.get(uid)

@@ -13,6 +13,7 @@ from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
 from policy.service.status.api_metrics import LedgerMetrics
 from policy.service.status.metrics import ControllerMetrics
+from policy.service.status.start_board import StartBoard
 from policy.sources.last_good_objects import LastGoodObjects
 from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.service.world import Clock, memory, quota, snapshot_of
@@ -30,6 +31,7 @@ class Exposed:
     def __init__(self) -> None:
         self.clock = Clock()
         self.leads = True
+        self.starts = StartBoard()
         self.snapshots = SnapshotStore(
             snapshot=snapshot_of(quota("etl", "limits", workflows=4)), clock=self.clock
         )
@@ -43,6 +45,7 @@ class Exposed:
             leading=lambda: self.leads,
             capacity=lambda _: None,
             ledgers=LedgerMetrics(registry=self.metrics.registry),
+            starts=self.starts,
         )
 
     def value(self, name: str, **labels: str) -> float | None:

@@ -57,6 +57,7 @@ from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.amounts import Limits
 from policy.service.release.controller import IDLE_PASS, Controller
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
+from policy.service.status.start_board import StartBoard
 from policy.service.tracking.tracked import Tracked
 from policy.service.tracking.tracker import LIVE, Tracker
 from policy.sources.snapshot_store import SnapshotStore
@@ -440,6 +441,7 @@ class Leader:
         self.view: UsageView = NO_USAGE
         self.ledgers = Ledgers(cluster=cluster, clock=clock, leads=True)
         self.tracker = Tracker()
+        self.starts = StartBoard()
         self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
@@ -448,6 +450,7 @@ class Leader:
             publish=self._publish,
             reporter=self.told,
             capacity=capacity,
+            starts=self.starts,
         )
 
     def _publish(self, view: UsageView) -> None:

@@ -48,7 +48,7 @@ def test_the_sentence_says_how_sure_it_is() -> None:
     """Or that nothing can be said."""
     assert start_sentence(between(310, 1170), NOW) == (
         "it is expected to start in 5m to 20m (14:05-14:20 UTC): so in 6 of 10 cases, by how long runs took "
-        "lately, if none comes that goes before it"
+        "and who came lately"
     )
     assert start_sentence(None, NOW).startswith("when it starts cannot be said: too little is known")
     assert start_sentence(between(0, 0), NOW) == "it is expected to start within seconds"

@@ -18,6 +18,7 @@ from policy.service.status.run_length_writer import (
     RunLengthWriter,
 )
 from policy.service.tracking.run_ends import RunEnd
+from policy.service.tracking.start_misses import StartMiss
 from tests.policy.service.world import Clock, memory
 
 TEMPLATE = "WorkflowTemplate/etl"
@@ -29,7 +30,14 @@ class Leader:
     def __init__(self, cluster: MemoryCluster, clock: Clock) -> None:
         self.ended: list[RunEnd] = []
         self.troubles: list[str] = []
-        self.writer = RunLengthWriter(cluster=cluster, take=self._take, clock=clock, trouble=self._trouble)
+        self.misses: list[StartMiss] = []
+        self.writer = RunLengthWriter(
+            cluster=cluster,
+            take=self._take,
+            take_misses=self._take_misses,
+            clock=clock,
+            trouble=self._trouble,
+        )
 
     def end(self, minutes: int) -> None:
         """Let a run end."""
@@ -37,6 +45,10 @@ class Leader:
 
     def _take(self) -> list[RunEnd]:
         taken, self.ended = self.ended, []
+        return taken
+
+    def _take_misses(self) -> list[StartMiss]:
+        taken, self.misses = self.misses, []
         return taken
 
     def _trouble(self, doing: str, error: ClusterError) -> None:
