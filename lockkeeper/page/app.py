@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest, SecurityError
 from lockkeeper import __version__
 from lockkeeper.page.error_pages import add_error_pages, sentence
 from lockkeeper.page.overview import overview, totals
+from lockkeeper.page.paging import number_in, page_of
 from lockkeeper.page.queue_rows import Filters, choices, queue_page
 from lockkeeper.page.sign_in import NAMESPACE, OPEN_TO_ALL, SignIn
 from lockkeeper.page.viewers import Viewer
@@ -40,6 +41,8 @@ HEADERS: Final = {
 }
 _LONGEST_FORM: Final = 16 * 1024
 """Bytes of the body of a request."""
+_PAGE_ROWS: Final = 200
+"""Quotas, or policies, that are shown at once."""
 _VIEWS: Final = {
     "show_overview": "Overview",
     "show_queue": "Queue",
@@ -177,7 +180,7 @@ def _add_views(app: Flask) -> None:
                 seen.at,
                 seen.mark,
                 lambda: {
-                    "rows": overview(seen.view),
+                    "page": page_of(overview(seen.view), number_in(request.args), _PAGE_ROWS),
                     "totals": totals(seen.view),
                     "unread": seen.view.unread,
                 },
@@ -231,7 +234,10 @@ def _add_views(app: Flask) -> None:
                 "policies.html",
                 seen.at,
                 seen.mark,
-                lambda: {"policies": seen.rows, "unread": seen.unread},
+                lambda: {
+                    "page": page_of(seen.rows, number_in(request.args), _PAGE_ROWS),
+                    "unread": seen.unread,
+                },
                 error,
             )
         )
@@ -249,7 +255,12 @@ def _add_views(app: Flask) -> None:
                 "history.html",
                 seen.at,
                 past.mark,
-                lambda: {"past": past, "charts": past.charts(), "spans": list(Span)},
+                lambda: {
+                    "past": past,
+                    "charts": past.charts(),
+                    "spans": list(Span),
+                    "quotas": len(seen.view.quotas),
+                },
                 error,
             )
         )

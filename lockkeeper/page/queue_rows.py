@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from lockkeeper.page.paging import OnePage, number_in, page_of
 from lockkeeper.views.queue_table import Sort, sorted_rows
 from policy.core.cluster_view.view import ClusterView, RunningRow, WaitingRow
 from policy.core.quota.accounts import Root
@@ -30,7 +31,7 @@ class Filters(msgspec.Struct, frozen=True):
     @staticmethod
     def of(query: Mapping[str, str]) -> "Filters":
         """Return those of a query; what cannot be understood is left out."""
-        page, sort = query.get("page", ""), query.get("sort", "")
+        sort = query.get("sort", "")
         return Filters(
             namespace=query.get("namespace", ""),
             pool=query.get("pool", ""),
@@ -38,7 +39,7 @@ class Filters(msgspec.Struct, frozen=True):
             reason=query.get("reason", ""),
             sort=Sort(sort) if sort in list(Sort) else Sort.POSITION,
             running=query.get("show") == "running",
-            page=int(page) if page.isascii() and page.isdigit() and len(page) <= len("999999") else 1,
+            page=number_in(query),
         )
 
     def query(self, *, page: int = 1) -> str:
@@ -66,16 +67,6 @@ class Choices(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
-class QueuePage(msgspec.Struct, frozen=True):
-    """One page: `total` are all that the filters leave, `first` is the number of the first that is shown."""
-
-    rows: tuple[_Row, ...]
-    total: int
-    first: int
-    page: int
-    pages: int
-
-
 def choices(view: ClusterView, filters: Filters) -> Choices:
     """Return what the filters offer: what there is, and what is chosen now."""
     rows: Sequence[_Row] = view.running if filters.running else view.waiting
@@ -87,13 +78,9 @@ def choices(view: ClusterView, filters: Filters) -> Choices:
     )
 
 
-def queue_page(view: ClusterView, filters: Filters) -> QueuePage:
+def queue_page(view: ClusterView, filters: Filters) -> OnePage[_Row]:
     """Return one page of what the filters leave."""
-    rows: Sequence[_Row] = _left(view.running if filters.running else view.waiting, filters)
-    pages = max(1, -(-len(rows) // PAGE_ROWS))
-    page = min(max(1, filters.page), pages)
-    begin = (page - 1) * PAGE_ROWS
-    return QueuePage(tuple(rows[begin : begin + PAGE_ROWS]), len(rows), begin + 1, page, pages)
+    return page_of(_left(view.running if filters.running else view.waiting, filters), filters.page, PAGE_ROWS)
 
 
 def _left(rows: Iterable[_Row], filters: Filters) -> Sequence[_Row]:

@@ -82,7 +82,8 @@ def every_mode(installed: Installed) -> dict[str, str]:
     for mode, release in RELEASES.items():
         if release == RELEASE:
             continue
-        rendered = chart.rendered(WITHOUT_CRDS, *MODES[mode], release=release, namespace=NAMESPACE)
+        values = (WITHOUT_CRDS, "page.enabled=true", *MODES[mode])
+        rendered = chart.rendered(*values, release=release, namespace=NAMESPACE)
         for resource in RIGHTS:
             for each in rendered.all(resource.kind):
                 installed.cluster.create(resource, each.body)
@@ -123,6 +124,24 @@ def test_an_account_has_what_the_chart_grants_and_no_more(
     assert not [str(each) for each in here if "*" in (each.verb, each.group, each.resource)]
     user = account_name(account)
     assert [str(each) for each in roles if not may(installed.cluster, user, each)] == []
+
+
+@pytest.mark.parametrize("mode", ["certManager", "secret"])
+def test_the_account_of_the_page_may_no_more_than_everybody(
+    installed: Installed, every_mode: dict[str, str], mode: str
+) -> None:
+    """It reads with the tokens of those who look, so whoever takes it over has gained nothing."""
+    account = f"{every_mode[mode]}-page"
+    kubectl = installed.site.kubectl
+    kubectl.said("get", "serviceaccount", account, f"--namespace={NAMESPACE}")
+    assert granted(installed.cluster, account) == set()
+    for namespace in (NAMESPACE, GOVERNED):
+        assert rights_of(kubectl, account, namespace) == rights_of(kubectl, "default", namespace)
+    refused = (*refused_to_all(every_mode[mode]), *refused_to_webhook(every_mode[mode]))
+    user = account_name(account)
+    assert [
+        str(each) for each in (*refused, *refused_to_controller()) if may(installed.cluster, user, each)
+    ] == []
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -480,6 +480,23 @@ def test_five_thousand_waiters_are_paged() -> None:
     assert "201 to 300 of 5000 queued" in page.text("/queue?page=3")
 
 
+def test_of_many_namespaces_two_hundred_are_shown_at_once() -> None:
+    """A page of them, the way to the next, and a field for one of them; policies and history likewise."""
+    names = [f"n{number:03}" for number in range(250)]
+    page = OpenedPage(Scene(*(quota(name, "main", workflows=1) for name in names)))
+    first = page.get("/")
+    assert "1 to 200 of 250" in words(first)
+    assert 'href="/?page=2"' in first.text
+    assert 'action="/namespace"' in first.text
+    second = page.text("/?page=2")
+    assert "201 to 250 of 250" in second
+    assert "n200/main" in second
+    assert "n199/main" not in second
+    assert "201 to 250 of 250" in page.text("/policies?page=99")
+    assert "200 of 250 quotas are shown here" in page.text("/history")
+    assert "page 1 of" not in page.text("/in/n007/")
+
+
 def test_a_fault_of_ours_is_told_and_reported(page: OpenedPage) -> None:
     """The user sees no traceback."""
     fault = RuntimeError("broken")
