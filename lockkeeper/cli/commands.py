@@ -44,6 +44,11 @@ COMMANDS: Final = (
         "import", "Make policies of what a cluster limits already, and check them.", "planning.import_limits"
     ),
     _Command(
+        "export",
+        "Make admission policies of the API server of what CEL can say of policies.",
+        "planning.export",
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

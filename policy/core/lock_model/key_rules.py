@@ -41,6 +41,11 @@ class KeyRule:
         self._search: _Search | None = None
         self._remembered: dict[str, bool] = {}
 
+    @property
+    def expression(self) -> str:
+        """The rule as a regular expression of RE2, which is searched for in a key."""
+        return self._expression
+
     def allows(self, key: str) -> bool:
         """Return whether a key follows the rule."""
         found = self._remembered.get(key)

@@ -39,6 +39,7 @@ FORBIDDEN: Final[dict[str, tuple[list[str], frozenset[str]]]] = {
         ["diff", str(EXAMPLES / "policies"), str(EXAMPLES / "policies"), WORKFLOW],
         SERVERS | CLUSTER | CRYPTOGRAPHY,
     ),
+    "export": (["export", str(EXAMPLES / "policies")], SERVERS | CLUSTER | CRYPTOGRAPHY),
     "import": (["import", str(EXAMPLES / "limits")], SERVERS | CLUSTER | CRYPTOGRAPHY),
     "locks": (["locks", "--help"], SERVERS | CLUSTER | CRYPTOGRAPHY | FILES | {"webhook"}),
     "web": (["web", "--help"], CLUSTER | {"flask", "jinja2"}),

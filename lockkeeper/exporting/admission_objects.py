@@ -1,0 +1,91 @@
+"""ValidatingAdmissionPolicy objects and their bindings, of each policy that has a rule."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+from lockkeeper.exporting.lock_rules import lock_part
+from lockkeeper.exporting.quota_rules import quota_part
+from lockkeeper.exporting.static_rules import StaticPart, StaticRule, selector
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.snapshot import Snapshot
+
+_API: Final = "admissionregistration.k8s.io/v1"
+_LONGEST_NAME: Final = 253
+_SHORT: Final = {
+    "WorkflowQuota": "quota",
+    "ClusterWorkflowQuota": "pool",
+    "SynchronizationPolicy": "locks",
+    "ClusterSynchronizationPolicy": "cluster-locks",
+}
+
+
+class ValidationAction(StrEnum):
+    """What the API server does with a Workflow for which a rule does not hold."""
+
+    DENY = "Deny"
+    WARN = "Warn"
+    AUDIT = "Audit"
+
+
+def static_parts(snapshot: Snapshot) -> list[StaticPart]:
+    """Return what each policy says of one Workflow alone; quotas first, in the order of their names."""
+    quotas = [each for namespace in sorted(snapshot.quotas) for each in snapshot.quotas[namespace]]
+    pools = sorted(snapshot.pools, key=lambda each: each.metadata.name)
+    locks = sorted(snapshot.lock_policies, key=lambda each: (each.metadata.namespace, each.metadata.name))
+    return [
+        *(quota_part(each) for each in pools),
+        *(quota_part(each) for each in quotas),
+        *(lock_part(each, snapshot.argo) for each in locks),
+    ]
+
+
+def admission_objects(part: StaticPart, action: ValidationAction) -> Iterator[JsonObject]:
+    """Yield the admission policy of one of ours, and its binding; nothing where it has no rule."""
+    name = object_name(part)
+    if not part.rules or len(name) > _LONGEST_NAME:
+        return
+    rule: JsonObject = {
+        "apiGroups": ["argoproj.io"],
+        "apiVersions": ["v1alpha1"],
+        "resources": ["workflows"],
+        "operations": ["CREATE"],
+    }
+    constraints: JsonObject = {"namespaceSelector": selector(part.namespaces), "resourceRules": [rule]}
+    if chosen := selector(part.workflows):
+        constraints["objectSelector"] = chosen
+    spec: JsonObject = {"failurePolicy": "Fail", "matchConstraints": constraints}
+    if part.variables:
+        spec["variables"] = [{"name": key, "expression": value} for key, value in part.variables]
+    validations: list[JsonValue] = [_validation(part, each) for each in part.rules]
+    spec["validations"] = validations
+    yield {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+    yield {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": [action.value]},
+    }
+
+
+def object_name(part: StaticPart) -> str:
+    """Return the name of both objects; a dot stands in no name of a namespace, so names are unique."""
+    where = f"{part.namespace}." if part.namespace else ""
+    return f"lockkeeper-{_SHORT[part.kind]}.{where}{part.name}"
+
+
+def too_long(parts: Sequence[StaticPart]) -> Iterator[str]:
+    """Yield the policies whose objects would have a name that is too long."""
+    for each in parts:
+        if each.rules and len(object_name(each)) > _LONGEST_NAME:
+            yield f"{each.source}: its name is too long for an admission policy"
+
+
+def _validation(part: StaticPart, rule: StaticRule) -> JsonObject:
+    said = f"{rule.code.value}: [{part.source}] {rule.message}"
+    return {"expression": rule.expression, "message": said, "reason": "Forbidden"}

@@ -1,0 +1,61 @@
+"""What of a policy is decided by a new Workflow alone: rules in CEL, and what is left out with its reason."""
+
+import json
+
+import msgspec
+
+from policy.core.decision.decision import Code
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.label_selectors import LabelSelector
+
+
+class StaticRule(msgspec.Struct, frozen=True):
+    """An expression that is true of every Workflow that may pass, and what is said of the others."""
+
+    code: Code
+    expression: str
+    message: str
+
+
+class Unsaid(msgspec.Struct, frozen=True):
+    """A field that no expression about the object can say, and why."""
+
+    policy: str
+    field: str
+    message: str
+
+
+class StaticPart(msgspec.Struct, frozen=True):
+    """What is said of one policy; `variables` are names and expressions that the rules use."""
+
+    source: str
+    kind: str
+    namespace: str
+    name: str
+    namespaces: LabelSelector
+    workflows: LabelSelector
+    rules: tuple[StaticRule, ...]
+    unsaid: tuple[Unsaid, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+def text(value: str) -> str:
+    """Return a text as a literal of CEL, which has the escapes of JSON but for pairs of surrogates."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def selector(given: LabelSelector) -> JsonObject:
+    """Return a label selector as Kubernetes has it."""
+    found: JsonObject = {}
+    if given.match_labels:
+        found["matchLabels"] = dict(given.match_labels)
+    if given.match_expressions:
+        found["matchExpressions"] = [
+            {
+                "key": each.key,
+                "operator": each.operator.value,
+                **({"values": [*each.values]} if each.values else {}),
+            }
+            for each in given.match_expressions
+        ]
+    return found
