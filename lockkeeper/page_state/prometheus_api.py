@@ -83,6 +83,11 @@ class PrometheusApi:
                 return answer.status, b"".join(self._pieces(answer, deadline))
             finally:
                 answer.close()
+        except urllib3.exceptions.SSLError as error:
+            why = "has a certificate that is not trusted here; SSL_CERT_FILE names the CA that it is from"
+            raise PrometheusError(f"Prometheus at {self._url} {why}") from error
+        except urllib3.exceptions.NameResolutionError as error:
+            raise PrometheusError(f"Prometheus at {self._url} does not answer: no such host") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise PrometheusError(f"Prometheus at {self._url} does not answer") from error
 

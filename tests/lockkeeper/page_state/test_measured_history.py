@@ -1,14 +1,17 @@
 """What the page says where Prometheus is away, refuses, or is none."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 from urllib.parse import parse_qs
 
 import pytest
 
+from lockkeeper.certificates.loopback import ensure_folder
 from lockkeeper.page_state.measured_history import PrometheusError, Span
 from lockkeeper.page_state.prometheus_api import PrometheusApi
 from tests.lockkeeper.page.opened_page import OpenedPage, tag_of, words
@@ -136,6 +139,23 @@ def test_one_that_is_away_is_told_with_its_address(scene: Scene) -> None:
     """Nobody waits for it longer than some seconds."""
     page = OpenedPage(scene, prometheus=PrometheusApi("http://127.0.0.1:1"))
     assert "Prometheus at http://127.0.0.1:1 does not answer." in words(page.get("/history"))
+
+
+def test_one_whose_certificate_nobody_knows_is_not_asked(tmp_path: Path) -> None:
+    """What to do is told with it."""
+    ensure_folder(tmp_path, ("localhost",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = Thread(target=server.handle_request)
+    thread.start()
+    try:
+        with pytest.raises(PrometheusError, match=r"is not trusted here; SSL_CERT_FILE names the CA"):
+            PrometheusApi(f"https://localhost:{server.server_port}").series("up", NOON, NOON, 1)
+    finally:
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
