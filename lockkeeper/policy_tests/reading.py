@@ -49,10 +49,14 @@ class SuiteCase(msgspec.Struct, frozen=True, eq=False):
 
 
 class Suite(msgspec.Struct, frozen=True, eq=False):
-    """One test file: its policies, what stands beside them, and its cases."""
+    """One test file: its policies, what stands beside them, and its cases.
+
+    With `names_policies` the file says where policies are; else all of them are among its objects.
+    """
 
     origin: DocumentOrigin
     policies: Path
+    names_policies: bool
     argo: ArgoVersion
     namespace: str
     beside: tuple[Manifest, ...]
@@ -122,7 +126,8 @@ class _SuiteReader:
         self._check()
         # Where no policies are named the file itself is read, in which there are none but its objects.
         policies = self._file if read.policies is None else self._folder / read.policies
-        return Suite(self._origin, policies, argo, read.namespace, beside, cases)
+        names = read.policies is not None
+        return Suite(self._origin, policies, names, argo, read.namespace, beside, cases)
 
     def _case(self, case: PolicyCase, path: str) -> SuiteCase:
         subjects: list[Subject] = []
@@ -141,7 +146,7 @@ class _SuiteReader:
         for index, name in enumerate(case.released or ()):
             names = [each.manifest.name for each in subjects if each.manifest.kind == "Workflow"]
             if name not in names:
-                hint = did_you_mean(name, names) or f"; its Workflows are {', '.join(names)}"
+                hint = did_you_mean(name, names) or f"; its Workflows are {', '.join(names) or 'none'}"
                 self._tell(f"{path}.released[{index}]", f'"{name}" is no Workflow of the case{hint}')
         if case.released is not None:
             self._tell_twice(

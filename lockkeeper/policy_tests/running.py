@@ -12,6 +12,7 @@ from lockkeeper.policy_tests.comparing import mismatches
 from lockkeeper.policy_tests.reading import Subject, Suite, SuiteCase
 from lockkeeper.policy_tests.release_play import play_case
 from lockkeeper.policy_tests.results import CaseResult, Mismatch
+from lockkeeper.process.console import reason_of
 from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows
 from lockkeeper.reviewing.object_review import ReviewedManifest, review_manifest
 from policy.core.policies.snapshot import Snapshot
@@ -31,9 +32,23 @@ def run_suite(suite: Suite, now: datetime, *, policies: Path | None = None) -> I
         raise PolicyErrors(
             SourceError(each.file, each.line, 0, each.field, each.message) for each in objects.findings
         )
+    if policies is None:
+        _check_that_there_are_policies(suite)
     snapshot = load_beside(policies or suite.policies, objects, suite.argo, namespace=suite.namespace)
+    if suite.names_policies and not (snapshot.quotas or snapshot.pools or snapshot.lock_policies):
+        message = f"there is no policy in {policies or suite.policies}, and none among objects"
+        raise PolicyErrors([suite.origin.error(Problem("policies", message))])
     for case in suite.cases:
         yield _run_case(case, suite, snapshot, case.at or now)
+
+
+def _check_that_there_are_policies(suite: Suite) -> None:
+    """Tell in the place that names them that policies are not there. Raises PolicyErrors."""
+    try:
+        suite.policies.stat()
+    except OSError as error:
+        message = f"{suite.policies} cannot be read: {reason_of(error)}"
+        raise PolicyErrors([suite.origin.error(Problem("policies", message))]) from error
 
 
 def _run_case(case: SuiteCase, suite: Suite, snapshot: Snapshot, now: datetime) -> CaseResult:

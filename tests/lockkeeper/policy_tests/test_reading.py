@@ -105,3 +105,27 @@ objects:
     file = write(tmp_path, "cases: [{name: a, workflows: [{file: a.yaml}], released: [a]}]", head)
     with pytest.raises(PolicyErrors, match='unknown field; did you mean "limits"'):
         run(file)
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("nowhere", "nowhere cannot be read: no such file or directory"),
+        ("empty", "there is no policy in"),
+    ],
+)
+def test_policies_that_are_named_and_not_there_are_told(tmp_path: Path, folder: str, expected: str) -> None:
+    """Without policies every Workflow would be left alone, and a case that expects that would pass."""
+    (tmp_path / "empty").mkdir()
+    case = "cases: [{name: a, workflows: [{file: a.yaml}], expect: {decision: ungoverned}}]"
+    file = write(tmp_path, case, f"policies: {folder}")
+    with pytest.raises(PolicyErrors, match=expected) as caught:
+        run(file)
+    assert str(caught.value.errors[0]).startswith(f"{file}:1: policies: ")
+
+
+def test_rules_that_need_no_policy_are_tested_without_one(tmp_path: Path) -> None:
+    """Nothing names a folder that could be empty by mistake."""
+    case = "cases: [{name: a, workflows: [{file: a.yaml}], expect: {decision: ungoverned}}]"
+    (result,) = run(write(tmp_path, case, "namespace: team"))
+    assert result.passed
