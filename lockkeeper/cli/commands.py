@@ -49,6 +49,11 @@ COMMANDS: Final = (
         "planning.export",
     ),
     _Command(
+        "simulate",
+        "Play a history of Workflows under policies, or under two sets of them, and say what changes.",
+        "planning.simulate",
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

@@ -7,8 +7,8 @@ from typing import Final
 
 from lockkeeper.embedded.event_printer import EventPrinter, NamespaceTotals
 from lockkeeper.process.console import aligned
-from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
-from policy.core.policies.semaphore_config_maps import project
+from policy.core.lock_model.lock_names import CONFIG_MAP, LockName
+from policy.core.policies.lock_limits import LockLimits
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.amounts import Amount, Limits
 
@@ -40,14 +40,9 @@ def closing(
 
 def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:
     """Return the limit of a lock by Argo's name of it at a time; a mutex has 1, an unknown semaphore none."""
-    name = LockName.parse(lock)
-    if name.kind != CONFIG_MAP:
+    if LockName.parse(lock).kind != CONFIG_MAP:
         return 1
-    address = name.namespace, name.config_map
-    projected = project(snapshot, now).config_maps.get(address, {}).get(name.key)
-    stored = snapshot.config_maps.get(address, {}).get(name.key)
-    value = projected.value if projected is not None else stored
-    return (read_limit(value) or 0) if value is not None else 0
+    return LockLimits(snapshot).limit(lock, now) or 0
 
 
 def limit_in_force(snapshot: Snapshot, namespace: str, now: datetime, capacity: Capacity) -> Amount:

@@ -10,7 +10,6 @@ from policy.core.decision import quota_messages
 from policy.core.decision.decision import Decision, Outcome, Reason, Side, denied
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.demands import share_shortfalls, shortfalls
 from webhook import wire
 from webhook.review import decide_without_ledger
 from webhook.wire import admission_review
@@ -112,12 +111,9 @@ def _decide(
     snapshot = assumed.with_usage(received.review, snapshot)
     decision = decide_without_ledger(received.review, received.fault, snapshot, assumed.now, thorough=True)
     if decision.allowed and decision.reservation is not None:
-        wanted, used = decision.reservation, snapshot.usage.used
-        short = shortfalls(used, wanted.requested, wanted.demands)
-        if wanted.share is not None:
-            short += share_shortfalls(used, wanted.requested, wanted.share)
+        short = quota_messages.shortage(decision.reservation, snapshot.usage.used)
         if short:  # The ledger would not admit it.
-            decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
+            decision = denied(decision, short)
     return decision
 
 

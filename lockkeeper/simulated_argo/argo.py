@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.simulated_argo.lock_status import NO_LOCKS, lock_status
-from lockkeeper.simulated_argo.simulated_runs import SimulatedRun, plan_run, with_template
+from lockkeeper.simulated_argo.simulated_runs import SimulatedRun, ended_nodes, plan_run, with_template
 from policy.cluster.errors import ClusterError
 from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
@@ -38,6 +38,8 @@ _LIMITS_SECONDS: Final = 1.0
 LimitOf = Callable[[str], int]
 Create = Callable[[JsonObject, str, str], str]
 """Creates a Workflow in a namespace as a user; returns its uid, or "" where it was refused."""
+SecondsOf = Callable[[SimulatedRun], float]
+"""Returns how long the task of a run takes that it begins."""
 
 
 class WorkflowGone(msgspec.Struct, frozen=True):
@@ -76,7 +78,10 @@ class Locks:
 
 
 class SimulatedArgo:
-    """Runs what it sees until stopped; `task_time` is how long each task takes."""
+    """Runs what it sees until stopped; each task takes `task_time`, unless `seconds_of` says how long.
+
+    With `with_nodes` a run that ends is left with its nodes, as a history needs them.
+    """
 
     def __init__(
         self,
@@ -87,13 +92,17 @@ class SimulatedArgo:
         limit_of: LimitOf,
         task_time: timedelta,
         create: Create = lambda *_: "",
+        seconds_of: SecondsOf | None = None,
+        with_nodes: bool = False,
     ) -> None:
+        seconds = task_time.total_seconds()
         self._cluster = cluster
         self._create = create
         self._parents: dict[str, SimulatedRun] = {}
         self._clock = clock
         self._stopwatch = stopwatch
-        self._task_seconds = task_time.total_seconds()
+        self._seconds_of = seconds_of or (lambda _: seconds)
+        self._with_nodes = with_nodes
         self.locks = Locks(limit_of=limit_of)
         self._started: set[str] = set()
         self._timers: list[tuple[float, int, SimulatedRun]] = []
@@ -115,7 +124,7 @@ class SimulatedArgo:
         Thread(target=self._watch, args=(listing.resource_version,), name="argo-watch", daemon=True).start()
         while not self._stopped.is_set():
             self._start_new()
-            self._finish_due()
+            self.finish_due()
 
     def _watch(self, version: str) -> None:
         def changed(event: WatchEvent[JsonObject]) -> None:
@@ -148,6 +157,10 @@ class SimulatedArgo:
                 self._leave(gone)
                 self._grant()
             return
+        self.take(item)
+
+    def take(self, item: JsonObject) -> None:
+        """Start a Workflow that it sees, unless it has done so; end it where it is to end."""
         run = plan_run(with_template(item, self._cluster))
         if run.uid not in self._started:
             self._started.add(run.uid)
@@ -159,7 +172,12 @@ class SimulatedArgo:
             self._tell_end(known, "Failed", message=f"Stopped with strategy '{shutdown}'")
         self._grant()
 
-    def _finish_due(self) -> None:
+    def next_due(self) -> float | None:
+        """Return when the next task ends, by the stopwatch."""
+        return self._timers[0][0] if self._timers else None
+
+    def finish_due(self) -> None:
+        """End the tasks that are due."""
         while self._timers and self._timers[0][0] <= self._stopwatch():
             run = heapq.heappop(self._timers)[2]
             if run.over:
@@ -200,12 +218,16 @@ class SimulatedArgo:
             if task.waits:
                 self._parents[child] = run
                 return
-        heapq.heappush(self._timers, (self._stopwatch() + self._task_seconds, next(self._ticket), run))
+        heapq.heappush(self._timers, (self._stopwatch() + self._seconds_of(run), next(self._ticket), run))
 
     def _advance(self, run: SimulatedRun) -> None:
         """Queue for the next task's locks, or finish."""
+        now = _stamp(self._clock())
+        if run.next >= 0:
+            run.times[run.next] = (run.times[run.next][0], now)
         run.next += 1
         if run.next < len(run.tasks):
+            run.times[run.next] = (now, now)
             self.locks.waiting.append(run)
         else:
             self._end(run, "Succeeded")
@@ -267,9 +289,10 @@ class SimulatedArgo:
     def _mark(self, run: SimulatedRun, phase: str, times: JsonObject) -> None:
         """Write phase, labels and times, as the controller does with every change."""
         completed = "false" if phase == "Running" else "true"
+        nodes = ended_nodes(run, phase) if self._with_nodes and phase != "Running" else {}
         patch: JsonObject = {
             "metadata": {"labels": {well_known.PHASE: phase, well_known.COMPLETED: completed}},
-            "status": {"phase": phase, **(NO_LOCKS if run.locks else {}), **times},
+            "status": {"phase": phase, **(NO_LOCKS if run.locks else {}), **times, **nodes},
         }
         self._patch(run, patch)
 

@@ -7,15 +7,14 @@ import msgspec
 
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLATES, WORKFLOWS, Cluster
-from policy.core.lock_model.block_locks import locks_in
-from policy.core.lock_model.parameters import TagValues, workflow_values
+from policy.core.lock_model.parameters import workflow_values
+from policy.core.lock_model.taken_locks import locks_of_block
 from policy.core.lock_model.template_bodies import all_bodies, type_of
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import (
     EMPTY_METADATA,
     EMPTY_SPEC,
     Metadata,
-    Synchronization,
     Template,
     Workflow,
 )
@@ -35,7 +34,8 @@ class Task(msgspec.Struct, frozen=True):
 class SimulatedRun(msgspec.Struct):
     """A Workflow on its way: which task is next, and which locks it holds.
 
-    `told` is the step and the busy lock of which its status tells; what is `over` goes on no more.
+    `told` is the step and the busy lock of which its status tells, `times` when each task began and ended;
+    what is `over` goes on no more.
     """
 
     namespace: str
@@ -48,6 +48,7 @@ class SimulatedRun(msgspec.Struct):
     next: int = -1
     told: tuple[int, str] = (-1, "")
     over: bool = False
+    times: dict[int, tuple[str, str]] = {}
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -84,11 +85,11 @@ def plan_run(obj: JsonObject) -> SimulatedRun:
     namespace, name = metadata.namespace or "", metadata.name or ""
     values = workflow_values([spec.arguments], namespace)
     tasks = tuple(
-        _task(place.template, _acquired(place.template.synchronization, namespace, values), metadata)
+        _task(place.template, locks_of_block(place.template.synchronization, namespace, values), metadata)
         for place in all_bodies(spec)
         if type_of(place.template) in LEAF_TYPES
     )
-    whole = _acquired(spec.synchronization, namespace, values)
+    whole = locks_of_block(spec.synchronization, namespace, values)
     created = metadata.creation_timestamp
     if created is None:
         raise ValueError("a stored object has a creationTimestamp")
@@ -121,10 +122,19 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
     return Task(name, locks, child, bool(resource.success_condition))
 
 
-def _acquired(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
-    """Return the locks that a block takes: of those on a condition the first."""
-    first: dict[str, str] = {}
-    for lock in locks_in(block, "", namespace, values):
-        if lock.known:
-            first.setdefault(lock.pointer, lock.name)
-    return frozenset(first.values())
+def ended_nodes(run: SimulatedRun, phase: str) -> JsonObject:
+    """Return the nodes of a run that is over, as Argo leaves them."""
+    nodes: JsonObject = {}
+    for number, (begun, ended) in run.times.items():
+        node = f"{run.name}-{number}"
+        nodes[node] = {
+            "id": node,
+            "name": f"{run.name}[{number}]",
+            "type": "Pod",
+            "phase": phase,
+            "templateName": run.tasks[number].template,
+            "startedAt": begun,
+            "finishedAt": ended,
+            "synchronizationStatus": None,
+        }
+    return {"nodes": nodes} if nodes else {}

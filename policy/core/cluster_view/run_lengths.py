@@ -48,8 +48,13 @@ def series_of(namespace: str, name: str, shared: str = "") -> AllSeries:
     A name without its random end is the `generateName`; the name of a run without its time is the
     CronWorkflow's. Argo marks some with their template only while they run, so the name counts always.
     """
-    by_name = Series(namespace, _digest(f"name/{_RANDOM_SUFFIX.sub('-', name)}"))
+    by_name = Series(namespace, _digest(f"name/{without_random_end(name)}"))
     return (Series(namespace, _digest(shared)), by_name) if shared else (by_name,)
+
+
+def without_random_end(name: str) -> str:
+    """Return the name of a run without what makes it the only one of its name."""
+    return _RANDOM_SUFFIX.sub("-", name)
 
 
 def _digest(text: str) -> str:

@@ -1,16 +1,17 @@
 """The sentences about limits: which limit, its usage, what was requested, and what the user can do next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from policy.core.decision.decision import Code, Reason
+from policy.core.decision.decision import Code, Reason, ReservationRequest
 from policy.core.objects.well_known import HOLD_VALUE
 from policy.core.policy_kinds.quota_parts import OnExceed
+from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
-from policy.core.quota.demands import Shortfall
+from policy.core.quota.demands import Shortfall, share_shortfalls, shortfalls
 from policy.core.quota.usage_view import UsageView
 from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 
@@ -78,6 +79,14 @@ def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
 def exceeded_reason(short: Shortfall) -> Reason:
     """Return the reason of a denial by a limit."""
     return Reason(Code.EXCEEDED_QUOTA, "", exceeded(short, OnExceed.DENY), short.demand.source)
+
+
+def shortage(wanted: ReservationRequest, used: Mapping[Account, Usage]) -> tuple[Reason, ...]:
+    """Return why the ledger would not admit what is to be reserved, where so much is used."""
+    found = shortfalls(used, wanted.requested, wanted.demands)
+    if wanted.share is not None:
+        found += share_shortfalls(used, wanted.requested, wanted.share)
+    return tuple(exceeded_reason(each) for each in found)
 
 
 def never_fits(short: Shortfall) -> str:

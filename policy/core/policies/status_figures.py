@@ -109,7 +109,7 @@ def _of_quota(
     borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
-        borrowed = _borrowed(pool, namespace, view, now)
+        borrowed = borrowed_by(pool, namespace, view.used, now)
         limits = limits.tightest(pool.share_bound(namespace, now))
     return QuotaFigures(
         running=used.workflows,
@@ -129,7 +129,7 @@ def _of_pool(
     total = Counted()
     for name in names:
         running, depth = view.running.get(name, ZERO), view.queues.get(name, EMPTY_QUEUE).depth
-        borrowed = _borrowed(pool, name, view, now) if pool.borrows else Counted()
+        borrowed = borrowed_by(pool, name, view.used, now) if pool.borrows else Counted()
         total = Counted(total.workflows + borrowed.workflows, total.tasks + borrowed.tasks)
         members.append(MemberFigures(name, running.workflows, depth, running.tasks, borrowed.workflows))
     members.sort(key=lambda each: (-each.running - each.queued, each.name))
@@ -144,9 +144,11 @@ def _of_pool(
     )
 
 
-def _borrowed(pool: CompiledPool, namespace: str, view: UsageView, now: datetime) -> Counted:
+def borrowed_by(
+    pool: CompiledPool, namespace: str, used_on: Mapping[Account, Usage], now: datetime
+) -> Counted:
     """Return what a member uses beyond its share."""
-    used, share = view.used.get(Account.share(pool.name, namespace), ZERO), pool.share_at(namespace, now)
+    used, share = used_on.get(Account.share(pool.name, namespace), ZERO), pool.share_at(namespace, now)
     workflows, tasks = share.workflows.value, share.tasks.value
     return Counted(
         0 if workflows is None else max(0, used.workflows - workflows),

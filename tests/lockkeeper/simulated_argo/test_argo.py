@@ -109,7 +109,7 @@ class ByHand:
     def turn(self) -> None:
         """Let the time of a task pass."""
         self.now += TASK.total_seconds()
-        self.argo._finish_due()
+        self.argo.finish_due()
 
     def phases(self) -> dict[str, JsonValue]:
         """Return the phase of every Workflow that has one."""

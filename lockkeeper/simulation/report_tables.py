@@ -1,0 +1,128 @@
+"""The tables of the HTML report: groups, quotas, locks, refusals, and who starves."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Final
+
+from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.words import length, percent
+from policy.service.simulation.result import GroupResult, PolicyResult
+
+_MOST: Final = 200
+_GROUP_HEAD: Final = (
+    "Workflows",
+    "half wait up to",
+    "95 of 100",
+    "longest",
+    "denied",
+    "gave up",
+    "never started",
+    "started borrowed",
+    "95 of 100 for locks",
+    "95 of 100 in the history",
+    "time lost waiting",
+)
+
+
+def report_tables(outcome: SimulationOutcome) -> Iterator[str]:
+    """Yield all tables; of two sets of policies both."""
+    sides = [(outcome.result.policies, outcome.result)]
+    if outcome.before is not None:
+        sides = [
+            (f"{outcome.result.policies} (after)", outcome.result),
+            (f"{outcome.before.policies} (before)", outcome.before),
+        ]
+    for name, result in sides:
+        yield f"<h2>Figures: {escape(name)}</h2>"
+        yield from _figures(result, is_open=result is outcome.result)
+
+
+def _figures(result: PolicyResult, *, is_open: bool) -> Iterator[str]:
+    for title, groups in (
+        ("Namespaces", result.namespaces),
+        ("Pools", result.pools),
+        ("Users", result.users),
+        ("Priorities", result.priorities),
+        ("Templates", result.templates),
+    ):
+        if groups:
+            yield _details(title, ("", *_GROUP_HEAD), list(map(_group, groups)), is_open=is_open)
+            is_open = False
+    if result.quotas:
+        rows = [
+            (
+                each.quota,
+                percent(each.workflows),
+                percent(each.tasks),
+                str(each.highest_workflows),
+                str(each.highest_tasks),
+            )
+            for each in result.quotas
+        ]
+        head = ("", "Workflows used of the limit", "tasks used", "most Workflows", "most tasks")
+        yield _details("Quotas", head, rows)
+    if result.locks:
+        rows_locks = [
+            (
+                each.lock,
+                "?" if each.limit is None else str(each.limit),
+                str(each.uses),
+                *map(length, (each.waits.median, each.waits.p95, each.waits.longest)),
+            )
+            for each in result.locks
+        ]
+        yield _details("Locks", ("", "limit", "uses", "half wait up to", "95 of 100", "longest"), rows_locks)
+    yield from _refused(result)
+
+
+def _refused(result: PolicyResult) -> Iterator[str]:
+    if result.denied:
+        rows = [
+            (f"{each.namespace}: {each.code}", str(each.count), each.example, each.message)
+            for each in result.denied
+        ]
+        yield _details("Denied", ("", "count", "the first", "its message"), rows)
+    if result.starved:
+        rows_starved = [
+            (
+                f"{each.namespace}/{each.name}",
+                each.user or "(not known)",
+                str(each.priority),
+                f"{each.created:%Y-%m-%d %H:%M}Z",
+                length(each.waited),
+                "yes" if each.started else "no",
+            )
+            for each in result.starved
+        ]
+        head = ("", "user", "priority", "created", "waited", "started")
+        yield _details(f"Who starves ({result.starved_count})", head, rows_starved)
+    if result.fairness:
+        rows_fair = [(each.name, str(each.namespaces), f"{each.index:.3f}") for each in result.fairness]
+        yield _details("Fairness (Jain's index, 1 is even)", ("", "namespaces", "index"), rows_fair)
+
+
+def _group(group: GroupResult) -> tuple[str, ...]:
+    waits = group.waits
+    return (
+        group.name,
+        str(group.workflows),
+        *map(length, (waits.median, waits.p95, waits.longest)),
+        *map(str, (group.denied, group.gave_up, group.never_started, group.borrowed)),
+        length(group.lock_waits.p95),
+        length(group.in_history.p95) if group.told_in_history else "-",
+        percent(group.lost),
+    )
+
+
+def _details(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, is_open: bool = False) -> str:
+    shown = "".join(f"<tr>{_cells('td', each)}</tr>" for each in rows[:_MOST])
+    more = f'<p class="soft">... and {len(rows) - _MOST} more.</p>' if len(rows) > _MOST else ""
+    return (
+        f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>"
+        f'<div class="scroll"><table><thead><tr>{_cells("th", head)}</tr></thead>'
+        f"<tbody>{shown}</tbody></table></div>{more}</details>"
+    )
+
+
+def _cells(tag: str, values: Sequence[str]) -> str:
+    return "".join(f"<{tag}>{escape(each)}</{tag}>" for each in values)

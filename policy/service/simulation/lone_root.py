@@ -1,0 +1,18 @@
+"""A quota root where nobody else writes its ledger, so that no write is needed before a release."""
+
+from datetime import datetime
+
+from policy.service.release.root_state import MOST_RELEASES, RootState
+
+
+class LoneRoot(RootState):
+    """The leader's own state of a root; what its planner releases is released at once."""
+
+    def release(self, now: datetime, most: int = MOST_RELEASES) -> list[str]:
+        """Release what may start now; return the uids in the planner's order."""
+        planned = self.planner.plan(now, most)
+        for waiter in planned:
+            tracked = self._find(waiter.uid)
+            if tracked is not None:
+                self._releasing[waiter.uid] = (tracked.release, self.load(tracked))
+        return [waiter.uid for waiter in planned]
