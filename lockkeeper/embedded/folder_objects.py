@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from lockkeeper.embedded.namespaces import ensure_namespaces
+from lockkeeper.kube_api.describing.crd_schemas import defaulted
 from lockkeeper.kube_api.object_rules import new_namespace
 from lockkeeper.manifests.reading import read_manifests
 from policy.cluster.errors import NotFound
@@ -75,7 +76,7 @@ class FolderObjects:
 
     def _store(self, key: _Key, obj: JsonObject) -> None:
         resource, namespace, name = key
-        obj = new_namespace(obj) if resource == NAMESPACES else obj
+        obj = new_namespace(obj) if resource == NAMESPACES else defaulted(obj, resource.kind)
         try:
             before = self._cluster.get(resource, name, namespace=namespace)
         except NotFound:

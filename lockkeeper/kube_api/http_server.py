@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused, refusal
-from lockkeeper.kube_api.discovery import SERVED_WORDS, absent_kind, described
+from lockkeeper.kube_api.describing.discovery import SERVED_WORDS, absent_kind, described
 from lockkeeper.kube_api.object_requests import ObjectRequests, require_json
 from lockkeeper.kube_api.request_paths import object_path
 from lockkeeper.kube_api.requests import ApiRequest

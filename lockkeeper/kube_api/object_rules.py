@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.kube_api.answers import FieldError, RequestRefused, invalid, invalid_value
+from lockkeeper.kube_api.describing.crd_schemas import pruned
 from lockkeeper.kube_api.request_paths import ObjectPath
 from lockkeeper.kube_api.served_kinds import ServedKind
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES
@@ -114,23 +115,58 @@ def read_yaml(body: bytes, about: str = "error decoding YAML: ") -> JsonObject:
 def known_fields(
     obj: JsonObject, body: bytes, kind: ServedKind, validation: str
 ) -> tuple[JsonObject, tuple[str, ...]]:
-    """Return an object with the fields that its kind has at its top, and warnings of others.
+    """Return an object with the fields that its kind has, and warnings of others.
+
+    A `body` is what was sent; without one the object is the result of a patch.
 
     Raises:
         RequestRefused: there are some, and the validation is strict.
     """
-    known = {*_IDENTITY, *kind.fields}
-    kept = {key: value for key, value in obj.items() if key in known}
+    kept, unknown = _known(obj, kind)
     if validation == "Ignore":
         return kept, ()
-    problems = [f'unknown field "{key}"' for key in obj if key not in known]
+    problems = [f'unknown field "{each}"' for each in unknown]
     faults = (each for document in parse(body).documents for each in document.faults)
     problems += [f'duplicate field "{each.path}"' for each in faults if each.repeated]
     if problems and validation == "Strict":
+        why = f"strict decoding error: {', '.join(problems)}"
+        if not body:
+            raise _patched_wrong(obj, why)
         resource = kind.resource
         about = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        raise RequestRefused(400, f"{about}: strict decoding error: {', '.join(problems)}")
+        raise RequestRefused(400, f"{about}: {why}")
     return kept, tuple(problems)
+
+
+def check_applied(config: JsonObject, kind: ServedKind) -> None:
+    """Check that a kind has the fields that are applied. Raises RequestRefused, which names the first."""
+    _, unknown = _known(config, kind)
+    if unknown:
+        resource, metadata = kind.resource, config.get("metadata")
+        named = metadata if isinstance(metadata, dict) else {}
+        what = f"{named.get('namespace') or ''}/{named.get('name')}"
+        what += f"; {resource.group}/{resource.version}, Kind={resource.kind}"
+        why = f".{unknown[0]}: field not declared in schema"
+        raise RequestRefused(500, f"failed to create typed patch object ({what}): {why}", reason="")
+
+
+def _known(obj: JsonObject, kind: ServedKind) -> tuple[JsonObject, tuple[str, ...]]:
+    """Return an object with the fields that its kind has, and the paths of others.
+
+    A status apart is not looked at: it is the controller's, which also writes what the schema drops.
+    """
+    known = {*_IDENTITY, *kind.fields}
+    apart = {"status": obj["status"]} if kind.status_apart and "status" in obj else {}
+    looked_at = {key: value for key, value in obj.items() if key in known and key not in apart}
+    kept, below = pruned(looked_at, kind.resource.kind)
+    return {**kept, **apart}, (*(each for each in obj if each not in known), *below)
+
+
+def _patched_wrong(obj: JsonObject, why: str) -> RequestRefused:
+    """Return that a patch makes an object that its kind does not allow; the API server names neither."""
+    text = f"Invalid value: {json.dumps(json.dumps(obj, separators=(',', ':')))}: {why}"
+    cause: JsonObject = {"reason": "FieldValueInvalid", "message": text, "field": "patch"}
+    return RequestRefused(422, f' "" is invalid: patch: {text}', details={"causes": [cause]})
 
 
 def check_identity(obj: JsonObject, path: ObjectPath, *, name: str = "") -> JsonObject:

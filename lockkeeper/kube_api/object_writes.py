@@ -18,7 +18,9 @@ from lockkeeper.kube_api.answers import (
     invalid_value,
     not_found,
 )
+from lockkeeper.kube_api.describing.crd_schemas import defaulted
 from lockkeeper.kube_api.object_rules import (
+    check_applied,
     check_fields,
     check_identity,
     completed,
@@ -106,6 +108,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
 
     def create(self, kind: ServedKind, obj: JsonObject, *, namespace: str, options: WriteOptions) -> Written:
         """Create an object."""
+        obj = defaulted(obj, kind.resource.kind)
         check_fields(obj, kind)
         self._require_namespace(kind, namespace)
         if _metadata_of(obj).get("resourceVersion"):
@@ -184,6 +187,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
         self._check_change(path, before, after)
         if path.subresource:
             return Written(self._status(path, after, dry_run=options.dry_run))
+        after = defaulted(after, kind.resource.kind)
         check_fields(after, kind)
         admitted, warnings = self.admission.admitted(
             kind.resource, after, old=before, namespace=path.namespace, dry_run=options.dry_run
@@ -235,6 +239,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
             raise RequestRefused(400, "invalid object type: /, Kind=")
         if _metadata_of(config).get("managedFields"):
             raise RequestRefused(400, "metadata.managedFields must be nil")
+        check_applied(config, path.kind)
         config = check_identity(config, path, name=path.name)
         config, unknown = known_fields(config, request.body, path.kind, options.validation)
 
@@ -243,9 +248,9 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
                 before = self._get(path)
             except RequestRefused:
                 return self._apply_first(path, config, options, unknown)
-            after = self.cluster.applied(
-                path.kind.resource, config, field_manager=options.manager, force=options.force
-            )
+            resource = path.kind.resource
+            filled = defaulted(config, resource.kind, only_in_lists=True)
+            after = self.cluster.applied(resource, filled, field_manager=options.manager, force=options.force)
             written = self._replace(path, before, after, options, owned=True)
             return Answer(200, written.obj, unknown + written.warnings)
 

@@ -55,12 +55,12 @@ def cm(name: str = "c", **data: object) -> dict[str, Any]:
 
 
 def wfq(name: str = "q", **spec: object) -> dict[str, Any]:
-    """Return a quota, with what the schema of its CRD fills in."""
+    """Return a quota."""
     return {
         "apiVersion": "lockkeeper.dev/v1alpha1",
         "kind": "WorkflowQuota",
         "metadata": {"name": name},
-        "spec": {"limits": {"workflows": 2}, "onExceed": "Queue", "stopPolicy": "None", **spec},
+        "spec": {"limits": {"workflows": 2}, **spec},
     }
 
 
@@ -69,6 +69,7 @@ def applied(obj: dict[str, Any], query: str = "fieldManager=one", path: str = WF
     return Ask(f"PATCH {path}/{obj['metadata']['name']}?{query}", obj, APPLY)
 
 
+NIGHT: Final = {"name": "night", "schedule": "0 20 * * *", "duration": "10h", "limits": {"workflows": 9}}
 MAKE: Final = Ask(f"POST {WF}", wf())
 THREE: Final = tuple(
     Ask(f"POST {WF}", wf(name, labels={"team": team})) for name, team in (("a", "x"), ("b", "y"), ("c", "x"))
@@ -403,7 +404,28 @@ STORIES: Final[dict[str, tuple[Ask, ...]]] = {
         Ask(f"GET {WF}?watch=1&timeoutSeconds=1&resourceVersionMatch=NotOlderThan&resourceVersion=1"),
     ),
     "watch-bad-time": (Ask(f"GET {WF}?watch=1&timeoutSeconds=x"),),
-    # Fields that are not known.
+    # Fields that are not known, and those that the schema of a CRD fills in.
+    "strict-unknown": (Ask(f"POST {WFQ}?fieldValidation=Strict", wfq(limit=1)),),
+    "warn-unknown": (
+        Ask(f"POST {WFQ}?fieldValidation=Warn", wfq(limit=1, windows=[{**NIGHT, "limit": {"workflows": 1}}])),
+    ),
+    "ignore-unknown": (Ask(f"POST {WFQ}?fieldValidation=Ignore", wfq(limit=1)),),
+    "patch-unknown": (
+        Ask(f"POST {WFQ}", wfq()),
+        Ask(f"PATCH {WFQ}/q?fieldValidation=Strict", {"spec": {"limit": 1}}, MERGE),
+        Ask(f"PATCH {WFQ}/q?fieldValidation=Warn", {"spec": {"limit": 1, "onExceed": None}}, MERGE),
+    ),
+    "apply-unknown": (
+        applied(wfq(limit=1), "fieldManager=one&fieldValidation=Strict", WFQ),
+        applied(wfq(queue={"length": 1}), "fieldManager=one&fieldValidation=Warn", WFQ),
+        applied({**wf(), "sepc": {}}),
+        applied({**cm(), "dota": {}}, path=CM),
+    ),
+    "filled-in": (
+        Ask(f"POST {WFQ}", wfq(perWorkflow={"maxPriority": 5}, windows=[NIGHT])),
+        applied(wfq("p", queue={"maxLength": 5}, onExceed="Deny"), path=WFQ),
+        applied(wfq("p"), path=WFQ),
+    ),
     "strict-top": (Ask(f"POST {WF}?fieldValidation=Strict", {**wf(), "sepc": {}}),),
     "strict-config-map": (Ask(f"POST {CM}?fieldValidation=Strict", {**cm(), "dota": {}}),),
     "strict-twice": (

@@ -28,10 +28,11 @@ _RECORD: Final = re.compile(r"(?<=ResourceVersion in record )\(\d+\)")
 _WORDS: Final = re.compile(
     r"(?<=json parse error: ).*|(?<=json: ).*|(?<=error decoding patch: ).*|(?<=error decoding YAML: ).*"
     r"|(?<=unable to parse requirement: ).*|(?<=continue key is not valid: ).*"
-    r"|(?<=Object 'Kind' is missing).*",
+    r"|(?<=Object 'Kind' is missing).*"
+    r"|(?<=patch: Invalid value: ).*(?=: strict decoding)|(?<=^Invalid value: ).*(?=: strict decoding)",
     re.DOTALL,
 )
-"""Where both say what a parser says, and each has its own."""
+"""Where both say what a parser says, and each has its own; or a whole object, with fields in other orders."""
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -81,10 +81,22 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     others = [msgspec.structs.replace(each, fields=each.fields - changed) for each in others]
     remaining = frozenset(wanted).union(*(each.fields for each in others))
     for path in mine.fields - remaining:
-        _remove(current, path)
+        _remove(current, _unowned(path, remaining))
     for path, value in wanted.items():
         _set(current, path, value)
     return _with(current, [*others, _OwnedFields(manager, _APPLY, frozenset(wanted))])
+
+
+def _unowned(path: _Path, owned: Iterable[_Path]) -> _Path:
+    """Return the longest part above a path, itself included, in which nobody owns anything.
+
+    What was filled in beside a field goes with the last that somebody owns.
+    """
+    for end in range(1, len(path)):
+        part = path[:end]
+        if part != ("metadata",) and not any(each[:end] == part for each in owned):
+            return part
+    return path
 
 
 def is_managed(metadata: bytes, content: bytes) -> bool:

@@ -58,10 +58,12 @@ def test_an_object_is_created_then_changed(taking: Taker, printed: PrintedCluste
 def test_one_that_names_no_namespace_is_in_the_usual_one(
     taking: Taker, printed: PrintedCluster, tmp_path: Path
 ) -> None:
-    """As for kubectl."""
+    """As for kubectl; what is absent is filled in."""
     take(taking, tmp_path, QUOTA)
     assert printed.cluster.get(WORKFLOW_QUOTAS, "q", namespace="default")["spec"] == {
-        "limits": {"workflows": 1}
+        "limits": {"workflows": 1},
+        "onExceed": "Queue",
+        "stopPolicy": "None",
     }
 
 

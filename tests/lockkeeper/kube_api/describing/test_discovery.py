@@ -1,8 +1,10 @@
 """What the API says of itself is what the chart's CRDs say, and leads to the objects."""
 
+from typing import Any
+
 import pytest
 
-from lockkeeper.kube_api.discovery import described
+from lockkeeper.kube_api.describing.discovery import described
 from lockkeeper.kube_api.request_paths import object_path
 from lockkeeper.kube_api.served_kinds import SERVED, Column, ServedKind
 from policy.core.objects.json_patch import JsonObject
@@ -78,3 +80,20 @@ def test_a_kind_is_listed_over_all_namespaces_or_in_one() -> None:
     assert everywhere is not None
     assert here is not None
     assert (everywhere.namespace, here.namespace) == ("", "a")
+
+
+@pytest.mark.parametrize("kind", SERVED, ids=lambda kind: kind.resource.kind)
+def test_every_kind_can_be_explained(kind: ServedKind) -> None:
+    """By its schema in the document of its group: all of ours, and of others what they have at their top."""
+    resource = kind.resource
+    root = f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
+    document: Any = described(f"/openapi/v3/{root}")
+    (schema,) = (
+        each
+        for each in document["components"]["schemas"].values()
+        if each["x-kubernetes-group-version-kind"][0]["kind"] == resource.kind
+    )
+    assert schema["type"] == "object"
+    assert set(schema["properties"]) >= {"apiVersion", "kind", "metadata"}
+    if resource.plural == "workflowquotas":
+        assert schema["properties"]["spec"]["properties"]["limits"]["description"]

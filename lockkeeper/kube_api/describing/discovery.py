@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from lockkeeper.kube_api.describing.crd_schemas import SCHEMAS
 from lockkeeper.kube_api.served_kinds import SERVED, ServedKind
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
@@ -18,6 +19,7 @@ _FIELD_VALIDATION: Final[JsonValue] = [
 ]
 
 
+_ANYTHING: Final[JsonObject] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 SERVED_WORDS: Final = (
     "Workflows, their templates, CronWorkflows, policies, ConfigMaps, Nodes, Events, Namespaces"
 )
@@ -110,7 +112,7 @@ def _root(kind: ServedKind) -> str:
 
 
 def _schema(root: str) -> JsonObject | None:
-    """Return an OpenAPI document that says that the server checks fields, so kubectl leaves it to that."""
+    """Return the OpenAPI document of a group: its kinds, and that the server checks fields, not kubectl."""
     found = [each for each in SERVED if _root(each) == root]
     if not found:
         return None
@@ -130,5 +132,29 @@ def _schema(root: str) -> JsonObject | None:
         "openapi": "3.0.0",
         "info": {"title": "Lockkeeper", "version": "v1"},
         "paths": paths,
-        "components": {"schemas": {}},
+        "components": {"schemas": {_schema_name(each): _kind_schema(each) for each in found}},
+    }
+
+
+def _schema_name(kind: ServedKind) -> str:
+    """Return the name of a schema, such as `dev.lockkeeper.v1alpha1.WorkflowQuota`."""
+    resource = kind.resource
+    return ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind]).lstrip(".")
+
+
+def _kind_schema(kind: ServedKind) -> JsonObject:
+    """Return what `kubectl explain` shows of a kind: all of ours, the top of the others."""
+    resource = kind.resource
+    named: JsonObject = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    schema = SCHEMAS.get(resource.kind, _others(kind))
+    return {**schema, "x-kubernetes-group-version-kind": [named]}
+
+
+def _others(kind: ServedKind) -> JsonObject:
+    """Return the schema of a kind that is not ours: what is below its fields is stored as it is sent."""
+    top: JsonObject = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _ANYTHING}
+    return {
+        "description": "lockkeeper run does not explain this kind below its top, and stores what it is sent.",
+        "type": "object",
+        "properties": {**top, **dict.fromkeys(kind.fields, _ANYTHING)},
     }
