@@ -19,8 +19,9 @@ _TITLE: Final = "### What these policies decide differently"
 def difference_markdown(diff: PolicyDiff) -> str:
     """Return the Markdown."""
     if diff.is_empty:
-        return f"{_TITLE}\n\nNo difference: {count(diff.reviewed, 'object')} decided as before.\n"
-    lines = [_TITLE, "", f"**{len(diff.objects)} of {count(diff.reviewed, 'object')} decided differently.**"]
+        same = f"{count(diff.reviewed, 'object')} decided as before" if diff.reviewed else diff.summary
+        return f"{_TITLE}\n\nNo difference: {same}.\n"
+    lines = [_TITLE, "", f"**{diff.summary[0].upper()}{diff.summary[1:]}.**"]
     lines += [*_objects(diff), *_limits(diff), *_policies(diff)]
     return "".join(f"{line}\n" for line in lines)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from lockkeeper.policy_diff.differences import DecidedSide, ObjectDifference, PolicyChange, PolicyDiff
-from lockkeeper.policy_diff.shown_values import count, shown, side_words
+from lockkeeper.policy_diff.shown_values import shown, side_words
 from lockkeeper.process.console import aligned, printable
 
 
@@ -12,8 +12,7 @@ def difference_text(diff: PolicyDiff) -> str:
     lines = [*_policies(diff.policies), *_limits(diff)]
     for each in diff.objects:
         lines += ["", *_object(each)]
-    last = f"{len(diff.objects)} of {count(diff.reviewed, 'object')} decided differently"
-    lines += ["", last] if lines else [f"no difference: {last}"]
+    lines += ["", diff.summary] if lines else [f"no difference: {diff.summary}"]
     return "".join(f"{printable(line)}\n" for line in lines).lstrip("\n")
 
 

@@ -76,3 +76,11 @@ class PolicyDiff(msgspec.Struct, frozen=True):
     def is_empty(self) -> bool:
         """Whether both sets are the same, and decide the same."""
         return not (self.policies or self.limits or self.objects)
+
+    @property
+    def summary(self) -> str:
+        """How many objects are decided differently."""
+        if not self.reviewed:
+            return "no Workflows were given, so no decisions were compared"
+        objects = "object" if self.reviewed == 1 else "objects"
+        return f"{len(self.objects)} of {self.reviewed} {objects} decided differently"

@@ -35,7 +35,7 @@ def run_suite(suite: Suite, now: datetime, *, policies: Path | None = None) -> I
     if policies is None:
         _check_that_there_are_policies(suite)
     snapshot = load_beside(policies or suite.policies, objects, suite.argo, namespace=suite.namespace)
-    if suite.names_policies and not (snapshot.quotas or snapshot.pools or snapshot.lock_policies):
+    if suite.names_policies and not snapshot.has_policies:
         message = f"there is no policy in {policies or suite.policies}, and none among objects"
         raise PolicyErrors([suite.origin.error(Problem("policies", message))])
     for case in suite.cases:

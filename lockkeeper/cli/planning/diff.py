@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         nargs="*",
+        default=[],
         metavar="WORKFLOWS",
         help="files or folders of Workflows, templates and CronWorkflows, or - for standard input",
     )
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(nothing_in("nothing to review", arguments.files))
     before = _snapshot(arguments.before, objects, arguments)
     after = _snapshot(arguments.after, objects, arguments)
+    _tell_of_empty_sets(before, after, arguments)
     assumed = assumptions_of(arguments)
     options = {"namespace": arguments.namespace, "user": arguments.user}
     read, old = review_inputs(inputs, before, **options, assumed=assumed)
@@ -90,6 +92,21 @@ def _snapshot(policies: Path, objects: LintObjects, arguments: argparse.Namespac
         return load_beside(
             policies, objects, arguments.argo_version, namespace=arguments.namespace, allow_empty=True
         )
+
+
+def _tell_of_empty_sets(before: Snapshot, after: Snapshot, arguments: argparse.Namespace) -> None:
+    """Tell where a set has no policy: the first set may be empty by right. Raises UsageError for two."""
+    empty = [
+        str(path)
+        for path, snapshot in ((arguments.before, before), (arguments.after, after))
+        if not snapshot.has_policies
+    ]
+    if arguments.allow_empty:
+        return
+    if len(empty) > 1:
+        raise UsageError(nothing_in("no policy", empty))
+    for each in empty:
+        print_message(f"there is no policy in {each}")
 
 
 def _print(diff: PolicyDiff, output: str) -> None:

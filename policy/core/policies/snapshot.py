@@ -102,6 +102,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     extent: Extent = WHOLE
     read_manifest: ReadManifest = lambda _: ()
 
+    @property
+    def has_policies(self) -> bool:
+        """Whether there is a policy of any kind."""
+        return bool(self.quotas or self.pools or self.lock_policies)
+
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
         known = self.compiled.namespaces

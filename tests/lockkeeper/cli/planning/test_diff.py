@@ -117,3 +117,21 @@ def test_what_cannot_be_read_is_no_difference(lockkeeper: Lockkeeper, proposal: 
     wrong.write_text("a: [", "utf-8")
     finished = lockkeeper("diff", POLICIES, POLICIES, wrong)
     assert (finished.code, "wrong.yaml" in finished.err) == (2, True)
+
+
+def test_a_set_without_policies_is_told(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """The first policies ever are compared with none; two empty folders are a mistake."""
+    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    other.mkdir()
+    first = lockkeeper("diff", empty, POLICIES)
+    assert (first.code, first.err) == (1, f"lockkeeper: there is no policy in {empty}\n")
+    assert first.out.endswith("\nno Workflows were given, so no decisions were compared\n")
+    both = lockkeeper("diff", empty, other)
+    assert (both.code, "there is no policy in" in both.err) == (2, True)
+    assert lockkeeper("diff", empty, other, "--allow-empty").code == 0
+
+
+def test_what_is_missing_on_the_command_line_is_told(lockkeeper: Lockkeeper) -> None:
+    """The second set, and no Workflows."""
+    assert lockkeeper("diff", POLICIES).err.endswith("the following arguments are required: DIR2\n")
