@@ -8,6 +8,7 @@ import msgspec
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.ordering import Key, Waiter
 from policy.core.queue.planner import Planner
+from policy.core.quota.accounts import Tenant
 
 
 class Precedence(StrEnum):
@@ -77,4 +78,4 @@ def _placed(planner: Planner) -> Iterator[tuple[Key, Waiter]]:
             continue
         for waiter in group:
             place = order.in_namespace(waiter)
-            yield order.in_root(place, needs.namespace, borrows=group.borrows), waiter
+            yield order.in_root(place, Tenant(needs.namespace), borrows=group.borrows), waiter

@@ -39,6 +39,19 @@ class FairShare:
     when one of them uses something, and nothing has to be recounted as time passes.
     """
 
+    __slots__ = (
+        "_base",
+        "_half_life",
+        "_latest_worth",
+        "_now",
+        "_running",
+        "_since",
+        "_spent",
+        "_weights",
+        "limits",
+        "ranks",
+    )
+
     def __init__(
         self,
         *,
@@ -55,6 +68,7 @@ class FairShare:
         self._now = self._base
         self._spent: dict[Tenant, int] = {}
         self.ranks: dict[Tenant, int] = {}
+        self._latest_worth = (-1, 0)
         for tenant, amount in (history or {}).items():
             self._spend(tenant, amount * _UNIT)
         self._running: dict[Tenant, Usage] = {}
@@ -122,8 +136,12 @@ class FairShare:
 
     def _worth(self) -> int:
         """Return what one second counts now, in units of 2**-32 of a second at the base."""
-        halvings, rest = divmod(self._now - self._base, self._half_life)
-        return _power_of_two((rest << _FRACTION_BITS) // self._half_life) << halvings
+        passed = self._now - self._base
+        if self._latest_worth[0] != passed:  # All that happens within one second counts the same.
+            halvings, rest = divmod(passed, self._half_life)
+            worth = _power_of_two((rest << _FRACTION_BITS) // self._half_life) << halvings
+            self._latest_worth = (passed, worth)
+        return self._latest_worth[1]
 
     def _share(self, usage: Usage) -> int:
         """Return which share of the limits a usage is: of Workflows or of tasks, the higher of the two."""

@@ -17,11 +17,15 @@ class Headroom:
     """The usage in one root, and the limits that are in force. An account that has no limits is not limited.
 
     In a pool that borrows, the share of each member has an account, and so has the usage of all members
-    (`whole`). `version` changes with every change of limits.
+    (`whole`). `version` changes with every change of limits. `touched` are the accounts whose usage
+    has changed since they were taken out of it.
     """
+
+    __slots__ = ("_shares", "ever", "limits", "pool", "touched", "used", "version", "whole")
 
     def __init__(self) -> None:
         self.used: dict[Account, Usage] = {}
+        self.touched: dict[Account, None] = {}
         self.limits: dict[Account, Limits] = {}
         self.ever: dict[Account, Limits] = {}
         self.pool: Pool | None = None
@@ -57,6 +61,7 @@ class Headroom:
             self._change(account, self.used.get(account, ZERO) + usage, usage)
 
     def _change(self, account: Account, usage: Usage, change: Usage) -> None:
+        self.touched[account] = None
         if usage == ZERO:
             self.used.pop(account, None)
         else:

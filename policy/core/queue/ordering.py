@@ -28,14 +28,14 @@ Key: TypeAlias = tuple[int | datetime | str, ...]
 """A place in an order; keys that are compared have the same form."""
 
 
-class Want(msgspec.Struct, frozen=True):
+class Want(msgspec.Struct, frozen=True, gc=False):
     """A demand of a waiter on one account, and what is reserved there for higher priorities."""
 
     demand: Demand
     withheld: Usage = ZERO
 
 
-class Requirements(msgspec.Struct, frozen=True):
+class Requirements(msgspec.Struct, frozen=True, gc=False):
     """What a Workflow needs to be released: how much, and on which accounts.
 
     `shares`: it also needs capacity in the tree of its pool, as the member of its namespace's name, without
@@ -49,7 +49,7 @@ class Requirements(msgspec.Struct, frozen=True):
     withheld: Usage = ZERO
 
 
-class Waiter(msgspec.Struct, frozen=True):
+class Waiter(msgspec.Struct, frozen=True, gc=False):
     """A held Workflow: which one it is, what its order depends on, and what it needs.
 
     With a `fault`, or while it is `on_hold`, it waits and is not released.
@@ -78,6 +78,9 @@ class Order:
     `priorities` are the different priorities of those that wait, the lowest first, without those above
     `HIGHEST_PRIORITY`. They are updated once before each plan and not after each release: otherwise all that
     have aged would have to be sorted again.
+
+    A place stays the same while the ranks in it and the `version` of the priorities do, but for a level that
+    rises with age.
     """
 
     def __init__(self, *, fair: FairShare, now: datetime) -> None:
@@ -85,6 +88,12 @@ class Order:
         self.now = now
         self.rules: dict[str, QueueRules] = {}
         self.priorities: Sequence[int] = ()
+        self.version = 0
+
+    def set_priorities(self, priorities: Sequence[int]) -> None:
+        """Replace the priorities by which levels are computed."""
+        self.priorities = priorities
+        self.version += 1
 
     def level(self, waiter: Waiter) -> int:
         """Return the priority that a waiter counts as: its own, or the higher one that it has by its age."""
@@ -109,12 +118,17 @@ class Order:
 
     def in_namespace(self, waiter: Waiter) -> Key:
         """Return the place of a waiter in its namespace."""
-        used = self.fair.ranks.get(Tenant(waiter.namespace, waiter.user), 0) if waiter.user else 0
+        used = self.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
-    def in_root(self, place: Key, namespace: str, *, borrows: bool) -> Key:
+    def in_root(self, place: Key, namespace: Tenant, *, borrows: bool) -> Key:
         """Return the place in the root of the waiter with this `place` in a namespace."""
-        return (int(borrows), place[0], self.fair.ranks.get(Tenant(namespace), 0), *place[1:])
+        level, used, created, arrival, uid = place
+        return (int(borrows), level, self.rank(namespace), used, created, arrival, uid)
+
+    def rank(self, tenant: Tenant) -> int:
+        """Return the rank of a tenant by fair share: the lowest goes first."""
+        return self.fair.ranks.get(tenant, 0)
 
     def _aging(self, waiter: Waiter) -> timedelta | None:
         return self.rules.get(waiter.namespace, DEFAULT_RULES).aging

@@ -16,9 +16,11 @@ from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 class Deadlines:
     """The time at which each waiter has waited too long (`maxWait`), by uid."""
 
+    __slots__ = ("_ahead", "_at", "_passed")
+
     def __init__(self) -> None:
         self._at: dict[str, datetime] = {}
-        self._ahead = LazyHeap[str]()
+        self._ahead: LazyHeap[str] = LazyHeap()
         self._passed: dict[str, None] = {}
 
     def put(self, uid: str, at: datetime) -> None:
@@ -51,6 +53,8 @@ class Deadlines:
 class PendingOfNamespace:
     """The waiters of one namespace; those that stand aside are in no group."""
 
+    __slots__ = ("aside", "groups", "priorities")
+
     def __init__(self) -> None:
         self.groups: dict[Requirements, EquivalenceGroup] = {}
         self.aside: dict[str, Waiter] = {}
@@ -67,7 +71,7 @@ class Pending:
         self._waiters: dict[str, Waiter] = {}
         self._namespaces: defaultdict[str, PendingOfNamespace] = defaultdict(PendingOfNamespace)
         self._priorities: Counter[int] = Counter()
-        self._changed_priorities: set[int] = set()
+        self._changed_priorities: dict[int, None] = {}
         self._timers: list[tuple[datetime, int, EquivalenceGroup, UserQueueKey]] = []
         self._numbers = count()
 
@@ -182,7 +186,7 @@ class Pending:
             for key, head in group.heads()
             if head.priority < highest
         ]
-        order.priorities = sorted(self._priorities)
+        order.set_priorities(sorted(self._priorities))
         risen: dict[EquivalenceGroup, set[UserQueueKey]] = {}
         for group, key, head, before in below:
             if order.level(head) > before:
@@ -224,6 +228,6 @@ class Pending:
             return
         self._priorities[priority] += change
         if self._priorities[priority] == max(0, change):  # The first came, or the last left.
-            self._changed_priorities.add(priority)
+            self._changed_priorities[priority] = None
         if not self._priorities[priority]:
             del self._priorities[priority]

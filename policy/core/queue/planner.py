@@ -31,7 +31,7 @@ _SAMPLE: Final = timedelta(minutes=1)
 """How often running Workflows are counted for fair share; a start and an end count at once."""
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What a running or released Workflow counts: for which tenant, on which accounts, and how much."""
 
     namespace: str
@@ -106,11 +106,14 @@ class Planner:
 
     def set_used(self, used: Mapping[Account, Usage]) -> None:
         """Set the usage to that of the ledger; fair share counts `started` and `ended` alone."""
+        self.update_used({**dict.fromkeys(self.headroom.used, ZERO), **used})
+
+    def update_used(self, used: Mapping[Account, Usage]) -> None:
+        """Set the usage of these accounts alone, as `set_used` does of all."""
         known = self.headroom.used
-        different = {account for account, usage in used.items() if known.get(account, ZERO) != usage}
-        changed = sorted(different | (known.keys() - used.keys()))
+        changed = sorted(account for account, usage in used.items() if known.get(account, ZERO) != usage)
         for account in changed:
-            self.headroom.set_used(account, used.get(account, ZERO))
+            self.headroom.set_used(account, used[account])
         for namespace in sorted({account.namespace for account in changed if account.namespace}):
             self.queue.share_changed(namespace)
         whole = self.headroom.whole

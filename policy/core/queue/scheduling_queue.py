@@ -34,11 +34,12 @@ class SchedulingQueue:
         self.pending = pending
         self.headroom = headroom
         self.guard = StarvationGuard(max_overtakes=max_overtakes, long_wait=long_wait)
-        self._active = LazyHeap[EquivalenceGroup | Account]()
+        self._active: LazyHeap[EquivalenceGroup | Account] = LazyHeap()
         self._inadmissible: dict[Account, dict[_Bucket, LazyHeap[EquivalenceGroup]]] = {}
         self._never_fit: dict[EquivalenceGroup, None] = {}
         self._strict: dict[str, LazyHeap[EquivalenceGroup]] = {}  # By namespace.
         self._behind_head: dict[EquivalenceGroup, None] = {}
+        self._guarantees: dict[str, tuple[int, int]] = {}  # Unused ones, by namespace.
 
     # Which group goes next.
 
@@ -61,7 +62,7 @@ class SchedulingQueue:
             if best is None:
                 self._active.discard(item)
             elif best[0] > key:
-                self._active.put(item, best[0])
+                self._active.raise_first(best[0])
             else:
                 return best[1]
         return None
@@ -133,6 +134,7 @@ class SchedulingQueue:
 
     def limits_changed(self) -> None:
         """Try again what could never fit, and find what can never fit now."""
+        self._guarantees.clear()
         for group in list(self._never_fit):
             self.requeue(group)
         for group in self.guard.groups():
@@ -144,23 +146,30 @@ class SchedulingQueue:
         """Update the groups of a member whose usage changed: some may borrow no more, or need less of it."""
         if self.headroom.pool is None:
             return
+        guarantee = self.headroom.pool.usage.unused_guarantee(namespace)
+        needs_other = self._guarantees.get(namespace) != guarantee
+        self._guarantees[namespace] = guarantee
         borrows: dict[tuple[bool, Usage], bool] = {}  # Many groups of a namespace request the same.
         for group in self.pending.groups(namespace):
             request = (group.needs.shares, group.needs.requested)
             if request not in borrows:
                 borrows[request] = self.headroom.borrows(group.needs)
             borrowed, group.borrows = group.borrows, borrows[request]
-            owns = borrowed and not group.borrows
-            where, place = group.inadmissible_at, group.place() if owns else None
-            if where is None:
-                if place is not None and group in self._active:
-                    self._active.put(group, place)
-            elif self._changed_bucket(group, where):
+            where = group.inadmissible_at
+            if needs_other and where is not None and self._changed_bucket(group, where):
                 self.requeue(group)
-            elif place is not None:
-                self._inadmissible[where.account][where.bucket, group.never_fits].put(group, place)
-                if where.account in self._active:
-                    self._active.put(where.account, _UNKNOWN)
+            elif borrowed and not group.borrows:
+                self._move_forward(group, where)
+
+    def _move_forward(self, group: EquivalenceGroup, where: InadmissibleAt | None) -> None:
+        """Move a group that borrows no more before those that do, in the state that it is in."""
+        if where is None:
+            if group in self._active:
+                _before_borrowers(self._active, group)
+            return
+        _before_borrowers(self._inadmissible[where.account][where.bucket, group.never_fits], group)
+        if where.account in self._active:
+            self._active.put(where.account, _UNKNOWN)
 
     def _changed_bucket(self, group: EquivalenceGroup, where: InadmissibleAt) -> bool:
         """Return whether a group that does not fit into the pool needs more or less of it than before."""
@@ -225,7 +234,7 @@ class SchedulingQueue:
             if place is None:
                 queue.discard(group)
             elif place > key:
-                queue.put(group, place)
+                queue.raise_first(place)
             else:
                 return group
         return None
@@ -292,10 +301,16 @@ class SchedulingQueue:
         """Return the first group at an account that may fit at some time; with `fits`, that fits now."""
         found: _Placed | None = None
         for (_, never_fits), heap in self._inadmissible.get(account, {}).items():
-            first = None if never_fits else self._first_of(heap)
+            ahead = None if never_fits else heap.first()
+            if ahead is None or (found is not None and found[0] < ahead[0]):
+                continue
+            if fits and not self.headroom.fits_at(account, ahead[1].needs):
+                continue  # Then none of the bucket does, and their places do not matter.
+            first = self._first_of(heap)
             if first is None or (found is not None and found[0] < first[0]):
                 continue
-            if not fits or self._fits_at(account, first[1]):
+            # Another account may still block it; then it becomes inadmissible there, where it will be found.
+            if not fits or not self._is_blocked(account, first[1]):
                 found = first
         return found
 
@@ -306,12 +321,22 @@ class SchedulingQueue:
             if place is None:
                 heap.discard(group)
             elif place > key:
-                heap.put(group, place)
+                heap.raise_first(place)
             else:
                 return place, group
         return None
 
     def _fits_at(self, account: Account, group: EquivalenceGroup) -> bool:
-        # Another account may still block it; then it becomes inadmissible there, where it will be found.
-        blocked = account in self.guard.protected and self.guard.blocks(account, group)
-        return not blocked and self.headroom.fits_at(account, group.needs)
+        return not self._is_blocked(account, group) and self.headroom.fits_at(account, group.needs)
+
+    def _is_blocked(self, account: Account, group: EquivalenceGroup) -> bool:
+        return account in self.guard.protected and self.guard.blocks(account, group)
+
+
+def _before_borrowers(
+    heap: LazyHeap[EquivalenceGroup | Account] | LazyHeap[EquivalenceGroup], group: EquivalenceGroup
+) -> None:
+    """Give a group a place that is before its own, which is computed where it matters."""
+    key = heap.key(group)
+    if key[0]:
+        heap.put(group, (0, *key[1:]))

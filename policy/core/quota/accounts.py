@@ -37,7 +37,7 @@ class Root(msgspec.Struct, frozen=True, order=True):
         return self.name if self.kind == "pool" else ""
 
 
-class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True, gc=False):
     """What is counted together: a quota in a namespace ("" for a pool), per user where `user` is given."""
 
     namespace: str
@@ -69,7 +69,7 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
         return Account(self.namespace, self.quota) if self.user else self
 
 
-class Tenant(msgspec.Struct, frozen=True, order=True):
+class Tenant(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
     """What fair share compares: a namespace (no user) with others, or a user with others of the namespace."""
 
     namespace: str

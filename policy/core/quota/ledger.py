@@ -78,11 +78,18 @@ class Ledger(msgspec.Struct, frozen=True):
         return {key: each for key, each in self.reservations.items() if each.purpose is Purpose.RELEASE}
 
     def total_usage(self, *, beside: Reservation | None = None) -> dict[Account, Usage]:
-        """Return used plus reserved, by account; without the creates that share the slot of `beside`.
+        """Return used plus reserved, by account; without the creates that share the slot of `beside`."""
+        total = dict(self.used)
+        for account, usage in self.reserved_usage(beside=beside).items():
+            _add(total, (account,), usage)
+        return total
+
+    def reserved_usage(self, *, beside: Reservation | None = None) -> dict[Account, Usage]:
+        """Return what is reserved, by account; without the creates that share the slot of `beside`.
 
         Creates of one name share a slot (rule 12): at most one of them can succeed.
         """
-        total = dict(self.used)
+        total: dict[Account, Usage] = {}
         sharing: dict[tuple[str, str], list[Reservation]] = {}
         for reservation in self.reservations.values():
             if reservation.purpose is Purpose.CREATE:

@@ -15,7 +15,7 @@ AmountField: TypeAlias = int | Literal["Unlimited"]
 """How an amount is written in a policy file: an integer >= 0 or the word `Unlimited`."""
 
 
-class Amount(msgspec.Struct, frozen=True):
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """An upper bound on a count: an integer >= 0, or unlimited (`value` is None)."""
 
     value: int | None
@@ -61,7 +61,7 @@ class Amount(msgspec.Struct, frozen=True):
 UNLIMITED: Final = Amount(None)
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What Workflows use: their number, their tasks, and the number of those without a bound on their tasks.
 
     Keeping the unbounded ones as a count makes every sum exact and reversible:

@@ -10,21 +10,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.admission.child_exemption import counted_for
-from policy.core.admission.cron_runs import takes_over_slot
-from policy.core.admission.task_recount import recounted
-from policy.core.admission.tasks_and_priority import capped
-from policy.core.policies.governing_quotas import (
-    NO_LIMITS,
-    accounts_of,
-    borrowed_from,
-    governing,
-    only_counted,
-    wants,
-)
+from policy.core.policies.governing_quotas import accounts_of
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.quota_parts import OnExceed
-from policy.core.queue.ordering import Requirements, Waiter
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -32,18 +20,16 @@ from policy.core.quota.ledger import Ledger, Purpose, Reservation, recount, with
 from policy.core.quota.pools import CompiledPool
 from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.quota.windows import NEVER
-from policy.core.values.amounts import ZERO, Limits, Usage, withheld
+from policy.core.values.amounts import ZERO, Limits, Usage
 from policy.service.release.limits_in_force import LimitsInForce
+from policy.service.release.workflow_demands import Fault, WorkflowDemands
 from policy.service.tracking.tracked import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
-Fault: TypeAlias = Callable[[Tracked], str]
 _HISTORY_EVERY: Final = timedelta(minutes=1)
 """How often past usage is written into the ledger, for the next leader's fair share."""
 MOST_RELEASES: Final = 500
 """Releases of one pass at most: the ledger carries them until they are seen, and must stay small."""
-_FIRST: Final = 2**31
-"""Above every priority: of a run that takes over the slot of another, and of one that needs no slot."""
 
 
 class RootState:
@@ -72,14 +58,17 @@ class RootState:
         self.used: dict[Account, Usage] = {}
         self.running: dict[str, Usage] = {}
         self._find = find
-        self._fault = fault
         self._releasing: dict[str, tuple[str, Charge]] = {}
-        self._seen_reservations: set[str] = set()
+        self._seen_reservations: dict[str, None] = {}
         self._planned: list[tuple[Waiter, Charge]] = []
-        self._loads: dict[Charge, Charge] = {}
+        self._moved: dict[Account, None] = {}
+        self._opened: dict[Account, None] | None = None
+        self._written_accounts = 0
+        self._reserved: Collection[Account] = ()
         self._history = ledger.history
         self._history_at = now
         self._in_force = LimitsInForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
+        self._demands = WorkflowDemands(in_force=self._in_force, fault=fault)
         self.planner = Planner(now=now, fair=self._in_force.fair_share(ledger.history, now))
         self.releases = ledger.releases()
         for namespace in self.namespaces:
@@ -99,7 +88,7 @@ class RootState:
         if after is None:
             return
         if after.reservation:
-            self._seen_reservations.add(after.reservation)
+            self._seen_reservations[after.reservation] = None
         if after.held:
             self._put_waiting(after, now)
         elif before is None or before.held or self.load(before) != self.load(after):
@@ -110,7 +99,7 @@ class RootState:
 
     def departed(self, reservations: Iterable[str]) -> None:
         """Record the reservations of Workflows that are completed or deleted."""
-        self._seen_reservations.update(reservations)
+        self._seen_reservations.update(dict.fromkeys(reservations))
 
     def put_limits(self, now: datetime, capacity: Limits | None) -> bool:
         """Put the limits of `now` in force; return whether these or time alone may have changed something."""
@@ -147,7 +136,13 @@ class RootState:
     def count(self, ledger: Ledger) -> Ledger:
         """Return the ledger with what is counted now; the planner counts by it from here on."""
         counted = recount(ledger, self.used, self._settled(ledger))
-        self.planner.set_used(counted.total_usage())
+        reserved = counted.reserved_usage()
+        touched, self.planner.headroom.touched = self.planner.headroom.touched, {}
+        moved = {**self._moved, **touched, **dict.fromkeys(self._reserved), **reserved}
+        self.planner.update_used(
+            {each: self.used.get(each, ZERO) + reserved.get(each, ZERO) for each in moved}
+        )
+        self._moved, self._reserved = {}, reserved.keys()
         return counted
 
     def _undo_plan(self, now: datetime) -> None:
@@ -179,6 +174,8 @@ class RootState:
             if tracked is not None:  # Its load as it is when it runs: the planner's order is another.
                 self._releasing[waiter.uid] = (tracked.release, self.load(tracked))
         self._planned = []
+        self._opened = {}  # What was counted before is in the ledger now.
+        self._written_accounts = len(ledger.used)
         self._seen_reservations.clear()
         self.releases = ledger.releases()
         return full
@@ -193,7 +190,10 @@ class RootState:
 
         Where limits or rules are others, the next `put_limits` puts them in force.
         """
-        return sorted(namespaces) == self.namespaces and self._in_force.take_over(snapshot, self.planner)
+        if sorted(namespaces) != self.namespaces or not self._in_force.take_over(snapshot, self.planner):
+            return False
+        self._demands.forget()
+        return True
 
     def recount_waiting(self) -> bool:
         """Add again those whose tasks a template gives, which may have changed; return whether any moved."""
@@ -250,9 +250,13 @@ class RootState:
 
     def _count(self, load: Charge, sign: int) -> None:
         weight = load.usage if sign > 0 else ZERO - load.usage
+        self._moved.update(dict.fromkeys(load.accounts))
         for account in load.accounts:
-            self.used[account] = self.used.get(account, ZERO) + weight
-            if account.user and self.used[account] == ZERO:
+            before = self.used.get(account)
+            if before is None and self._opened is not None and not account.user:
+                self._opened[account] = None  # Only the account of a user goes away again.
+            now = self.used[account] = weight if before is None else before + weight
+            if account.user and now == ZERO:
                 del self.used[account]
         left = self.running[load.namespace] = self.running.get(load.namespace, ZERO) + weight
         if left == ZERO:
@@ -278,63 +282,15 @@ class RootState:
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for under the policies of now; a child, its own alone."""
-        quotas = self._in_force.snapshot.policies(tracked.namespace).quotas
-        own = governing(quotas, tracked.labels)
-        return (
-            own if tracked.root_labels is None else counted_for(own, governing(quotas, tracked.root_labels))
-        )
+        return self._demands.quotas_of(tracked)
 
     def load(self, tracked: Tracked) -> Charge:
-        """Return what a Workflow counts for; equal loads are shared."""
-        user, quotas = tracked.user, self.quotas_of(tracked)
-        accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
-        weight = self._recounted(tracked)[0] if tracked.weighed_by else tracked.weight
-        load = Charge(tracked.namespace, user, accounts, weight)
-        return self._loads.setdefault(load, load)
-
-    def _recounted(self, tracked: Tracked) -> tuple[Usage, str]:
-        """Return the usage of one that waits as its template is now, and why it may not run, or nothing."""
-        quotas, snapshot = self.quotas_of(tracked), self._in_force.snapshot
-        by, admitted = tracked.weighed_by, tracked.usage_marks.tasks
-        found = recounted(by, admitted, tracked.namespace, quotas, snapshot)
-        return Usage.of(found.tasks), found.fault
+        """Return what a Workflow counts for."""
+        return self._demands.load(tracked)
 
     def waiter(self, tracked: Tracked) -> Waiter:
-        """Return one as the planner sees it while it is held, with demands on quotas that do not only warn.
-
-        That includes quotas that deny: an edit may have changed one that queued when it was held. Likewise a
-        cap of priorities applies to those that are older than it. The planner has the limits in force from
-        `LimitsInForce`, so the demands carry none.
-        """
-        quotas, user = self.quotas_of(tracked), tracked.user
-        weight, fault = self._recounted(tracked) if tracked.weighed_by else (tracked.weight, "")
-        priority = capped(tracked.usage_marks.priority, quotas)
-        pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
-        wanted = []
-        for quota in quotas:
-            found = wants((quota,), user, priority=priority, limits=lambda _: NO_LIMITS)
-            if quota.on_exceed is OnExceed.WARN:
-                found = only_counted(found)
-            in_the_tree = pool is not None and quota.account == pool.quota.account
-            wanted += [each for each in found if not (in_the_tree and each.demand.account == quota.account)]
-        return Waiter(
-            uid=tracked.uid,
-            namespace=tracked.namespace,
-            name=tracked.name,
-            user=user,
-            priority=_FIRST if takes_over_slot(tracked.metadata) or not quotas else priority,
-            created=tracked.created,
-            arrival=tracked.arrival,
-            needs=Requirements(
-                namespace=tracked.namespace,
-                requested=weight,
-                wants=tuple(wanted),
-                shares=pool is not None,
-                withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
-            ),
-            fault=self._fault(tracked) or fault,
-            on_hold=tracked.on_hold,
-        )
+        """Return one as the planner sees it while it is held."""
+        return self._demands.waiter(tracked)
 
     def _widened(self, ledger: Ledger, moved: Iterable[Reservation]) -> Ledger:
         """Return the ledger with every reservation on all accounts of its namespace that are new in it.
@@ -344,7 +300,10 @@ class RootState:
         arriving = {each.id: each for each in moved}
         if not arriving and not ledger.reservations:
             return ledger
-        new = {account for account in self.used.keys() - ledger.used.keys() if not account.user}
+        opened: Iterable[Account] = self.used
+        if self._opened is not None and len(ledger.used) == self._written_accounts:
+            opened = self._opened  # Else it is a new ledger: somebody has deleted the one that was written.
+        new = {each for each in opened if not each.user and each not in ledger.used}
         if not arriving and not new:
             return ledger
         wider = {}

@@ -42,7 +42,7 @@ _WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
 """The annotations that matter while a Workflow is held: those after `holds`."""
 
 
-class Hold(Read, frozen=True):
+class Hold(Read, frozen=True, gc=False):
     """What matters of a held Workflow: its version, marks and owners, one of which may be a CronWorkflow.
 
     `end_mark` is not empty where its end may be requested (`live_metadata.end_mark`).
@@ -200,6 +200,7 @@ class Reader:
         self._keys = None if keys is None else tuple(sorted(keys))
         self._usage_marks: dict[tuple[str, str], MarkedUsage] = {}
         self._label_pairs: dict[Pairs, Pairs] = {}
+        self._held_marks: dict[Annotations, Annotations] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
         """Return a Workflow; `arrival` is its place in the order of arrival, `before` what it was."""
@@ -211,7 +212,8 @@ class Reader:
         hold = None
         if labels.get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE:
             original = None if marks.original == well_known.HOLD_VALUE else marks.original
-            hold = Hold(metadata.resource_version, marks, metadata.owner_references, end_mark(metadata))
+            held = self._marks_while_held(marks)
+            hold = Hold(metadata.resource_version, held, metadata.owner_references, end_mark(metadata))
             labels = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
             if original is not None:
                 labels[well_known.INSTANCE_ID] = original
@@ -236,6 +238,11 @@ class Reader:
         keys = self._keys
         pairs = labels.items() if keys is None else [each for each in labels.items() if each[0] in keys]
         return _once(self._label_pairs, tuple(sorted(pairs))) if pairs else ()
+
+    def _marks_while_held(self, marks: Annotations) -> Annotations:
+        """Return the marks without those that are stored beside them; few Workflows have any others."""
+        others = msgspec.structs.replace(marks, tasks="", priority="", user="", holds=None)
+        return _NO_MARKS if others == _NO_MARKS else _once(self._held_marks, others)
 
     def _marked_usage(self, marks: Annotations) -> MarkedUsage:
         key = (marks.tasks, marks.priority)

@@ -572,6 +572,17 @@ def test_a_new_account_has_the_reservations_of_before() -> None:
     assert set(driven.waiting()) == {"u2"}
 
 
+def test_a_ledger_that_somebody_deleted_has_all_accounts_again() -> None:
+    """A create may have reserved in the new one before the leader wrote it."""
+    driven = DrivenState(one_pool(2), live("u1", held=False))
+    driven.work()
+    driven.work()
+    driven.ledger = Ledger(ROOT, 3, {}, {"c1": reserved("c1", purpose=Purpose.CREATE)})
+    settled = driven.settled()
+    assert settled.reservations["c1"].accounts == (POOL,)
+    assert driven.state.planner.headroom.used[POOL] == Usage(2, 2)
+
+
 def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> None:
     """They were reserved on accounts that are in another ledger."""
     old = reserved("c1", Account("a", "old"), purpose=Purpose.CREATE)
