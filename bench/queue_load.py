@@ -5,10 +5,12 @@ makes it. At every event the usage of each pool and namespace is added up, and m
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from heapq import heappop, heappush
+from http import HTTPMethod
+from random import SystemRandom
 from threading import Condition, Thread
 from time import monotonic
 from typing import Final
@@ -17,14 +19,16 @@ import msgspec
 
 from bench.queue_scenario import BORROWING, CLASS_OF, QUEUES, SHARE, Arrival
 from bench.queue_site import ARGO, Site
-from policy.cluster.kube.kube_cluster import KubeCluster, connect
+from policy.cluster.kube.connection import KubeTransport, connection
+from policy.cluster.kube.kube_cluster import KubeCluster
+from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch, Selection, Unread
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare
 
 CREATORS: Final = 12
-ENDERS: Final = 4
+ENDERS: Final = 12
 _WATCH_SECONDS: Final = 3.0
 """So much after the last Workflow the watch has ended."""
 _JOIN_SECONDS: Final = 30.0
@@ -52,6 +56,28 @@ class SeenWorkflow(msgspec.Struct, frozen=True):
 
 
 prepare(SeenWorkflow)
+
+
+class _NamedWrites:
+    """Sends writes under another name than ours: the leader knows by it who has changed a Workflow."""
+
+    def __init__(self, inner: KubeTransport, field_manager: str) -> None:
+        self._inner = inner
+        self._query = (("fieldManager", field_manager),)
+
+    def send(self, request: KubeRequest) -> bytes:
+        """Return the body of the answer."""
+        if request.method is not HTTPMethod.GET:
+            request = msgspec.structs.replace(request, query=request.query + self._query)
+        return self._inner.send(request)
+
+    def stream(self, request: KubeRequest, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
+        """Yield the body in pieces as they arrive."""
+        return self._inner.stream(request, silence=silence)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._inner.close()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -89,7 +115,8 @@ class Execution:
 
             def client(*, argo: bool) -> KubeCluster:
                 plane = self._site.plane
-                made = connect(plane.accounts[ARGO] if argo else plane.kubeconfig)
+                connected = connection(plane.accounts[ARGO] if argo else plane.kubeconfig)
+                made = KubeCluster(transport=_NamedWrites(connected, "argo"), rng=SystemRandom())
                 stack.callback(made.close)
                 return made
 

@@ -7,7 +7,7 @@ until that ends: the list of Workflows of an ended one would otherwise stay in m
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
@@ -38,7 +38,7 @@ from policy.service.status.start_board import StartBoard
 from policy.service.tracking.run_ends import RunEnds
 from policy.sources.snapshot_store import SnapshotStore
 
-_BESIDE: Final = 3
+_BESIDE: Final = 7
 """Threads that send releases beside the one that plans them."""
 
 
@@ -48,7 +48,7 @@ def several_at_once() -> SendAll:
 
 
 def sent_beside(hands: Executor) -> SendAll:
-    """Return what sends releases in the thread that asks, and in these beside it where there are several.
+    """Return what begins to send releases in these threads, and helps in the one that takes the results.
 
     There is a task for each thread and not for each release: to hand one over costs as much CPU time as a
     third of the request.
@@ -65,13 +65,22 @@ def sent_beside(hands: Executor) -> SendAll:
             for number, each in numbered:
                 results[number] = attempt(each)
 
-        sending = [hands.submit(send_some) for _ in range(min(len(todo) - 1, _BESIDE))]
-        send_some()
-        for each in sending:
-            each.result()
-        return (results[number] for number in range(len(todo)))
+        sending = [hands.submit(send_some) for _ in range(min(len(todo), _BESIDE))]
+        return _finished(sending, send_some, results)
 
     return send_all
+
+
+def _finished(
+    sending: Iterable[Future[None]], send_some: Callable[[], None], results: Mapping[int, SendResult]
+) -> Iterator[SendResult]:
+    """Send what is left, wait for the threads, and yield all results in their order."""
+    send_some()
+    for each in sending:
+        if not each.cancel():  # One that has not begun would find nothing to send.
+            each.result()
+    for number in range(len(results)):
+        yield results[number]
 
 
 def build_controller(

@@ -73,7 +73,8 @@ class _PatchesFirst(ReleasePass):
     def _write(self, root: Root, now: datetime) -> None:
         planned = self._states[root].settle(self._ledgers.read(root), now)
         releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
-        self._sender.send(releases, self.__dict__["tracker"], lambda: False)
+        self._sender.start(releases, self.__dict__["tracker"], lambda: False)
+        self._sender.finish()
         super()._write(root, now)
 
 

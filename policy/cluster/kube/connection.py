@@ -38,6 +38,8 @@ _USER_AGENT: Final = well_known.FIELD_MANAGER
 _CONNECT_TIMEOUT: Final = 5.0
 _READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
+_CONNECTIONS: Final = 16
+"""Connections that are kept: a leader sends by eight threads, and the client's own number is that of CPUs."""
 _CREDENTIALS_SECONDS: Final = 1.0
 """So long a token is sent without asking for it again; whoever renews one does it earlier than that."""
 _PIECE: Final = 1 << 16
@@ -304,5 +306,6 @@ def _configuration(settings: ClusterSettings) -> Configuration:
         raise ClusterSettingsError(settings.source, " ".join(str(error).split())) from error
     if logged.texts:
         raise ClusterSettingsError(settings.source, f"there are no credentials: {logged.texts[0]}")
+    configuration.connection_pool_maxsize = _CONNECTIONS
     configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
     return configuration

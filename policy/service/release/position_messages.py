@@ -36,8 +36,9 @@ REFRESHED_POSITIONS: Final = 10
 """Positions of a namespace's queue that are shown exactly; further back they change too often."""
 MOST_WRITES: Final = 50
 """Writes of one pass at most: the next release must not wait for the messages of a long queue."""
-_MOST_WRITES_IN_A_HURRY: Final = 2
-"""Writes while other changes wait: a few, or in a busy cluster no message would ever be written."""
+_MOST_WRITES_IN_A_HURRY: Final = 5
+"""Writes a second while other changes wait: a few, or in a busy cluster no message would ever be written."""
+_HURRY: Final = timedelta(seconds=1)
 WRITE_EVERY: Final = timedelta(seconds=1)
 """How often the messages of a namespace are written at most."""
 SOON: Final = timedelta(seconds=5)
@@ -104,6 +105,7 @@ class PositionMessages:
         self._written_at: dict[str, datetime] = {}
         self._changed: dict[str, Root] = {}  # The root of each namespace where messages may be out of date.
         self._paces: dict[str, _Pace] = {}
+        self._lately: tuple[datetime | None, int] = (None, 0)
         self.unwritten = False
 
     def next_round(self) -> datetime | None:
@@ -146,11 +148,14 @@ class PositionMessages:
             pace = self._paces.get(namespace)
             soon = 0 if pace is None else pace.soon(now)
             for tracked, message, found in self._due(state, namespace, tracker, view, now, soon=soon):
-                enough = writes >= MOST_WRITES or (writes >= _MOST_WRITES_IN_A_HURRY and pressed())
+                enough = writes >= MOST_WRITES or (
+                    self._written_lately(now) >= _MOST_WRITES_IN_A_HURRY and pressed()
+                )
                 if stopping() or enough:
                     self.unwritten = enough
                     return
                 writes += 1
+                self._lately = (self._lately[0], self._lately[1] + 1)
                 self._show(tracked, message)
                 self._report(tracked, found, state)
             self._written_at[namespace] = now
@@ -159,6 +164,13 @@ class PositionMessages:
             self._paces.pop(namespace, None)
             del self._changed[namespace]
         self.unwritten = False
+
+    def _written_lately(self, now: datetime) -> int:
+        """Return how many were written in the second that lasts."""
+        since, written = self._lately
+        if since is None or not timedelta() <= now - since < _HURRY:
+            self._lately = (now, written := 0)
+        return written
 
     def _forget_departed(self, tracker: Tracker) -> None:
         """Forget those that are not live any more, each time the stored messages have doubled."""

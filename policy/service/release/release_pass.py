@@ -11,9 +11,9 @@ The steps of `ReleasePass.run_pass`, in their order, and what can stop a release
    strict queue, above what limits ever are, no capacity, or capacity that is withheld for one that was
    overtaken too often; a Workflow with a fault is in no group. The write is a compare-and-swap, and ends the
    pass with `Deposed` where another leader has fenced the ledger (rule 2).
-5. Send what is reserved (`ReleaseSender.send`), not before (rule 3), and only to a Workflow that is held and
-   waits for this very release. After an error it waits for its next try; one that Argo cannot decode is not
-   sent.
+5. Send what is reserved (`ReleaseSender`), not before (rule 3), and only to a Workflow that is held and waits
+   for this very release; meanwhile the next root is planned. After an error it waits for its next try; one
+   that Argo cannot decode is not sent.
 6. Fail those that have waited for too long, publish the usage, report what bypassed admission, and write
    positions into those that wait.
 """
@@ -169,21 +169,11 @@ class ReleasePass:
         self._fold(tracker, snapshot, now)
         self._apply_time(now)
         self._cron_replace.delete_replaced(stopping)
-        released = 0
         self._more = False
-        for root in sorted(self._dirty & self._states.keys()):
-            state = self._states[root]
-            before = state.releases.keys()
-            self._write(root, now)
-            self._messages.starting(
-                each.namespace for id_, each in state.releases.items() if id_ not in before
-            )
-            self._dirty.discard(root)
-            released += self._sender.send(state.releases.values(), tracker, stopping)
-            self._sender.give_up(state.planner, tracker, stopping)
-            self._views[root] = state.view()
-            self._messages.changed(root, state.planner.pending.priorities())
-            self._unmeasured.add(root)
+        try:
+            self._settle(tracker, now, stopping)
+        finally:  # What is reserved is sent, whichever ledger could not be written after that.
+            released = self._sender.finish()
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_released(tracker)
@@ -201,6 +191,22 @@ class ReleasePass:
             self._starts_shown = self._starts.number
             for root, state in self._states.items():
                 self._messages.changed(root, state.planner.pending.priorities())
+
+    def _settle(self, tracker: Tracker, now: datetime, stopping: Callable[[], bool]) -> None:
+        """Plan and reserve root by root, and begin to send what is reserved in each."""
+        for root in sorted(self._dirty & self._states.keys()):
+            state = self._states[root]
+            before = state.releases.keys()
+            self._write(root, now)
+            self._messages.starting(
+                each.namespace for id_, each in state.releases.items() if id_ not in before
+            )
+            self._dirty.discard(root)
+            self._sender.start(state.releases.values(), tracker, stopping)
+            self._sender.give_up(state.planner, tracker, stopping)
+            self._views[root] = state.view()
+            self._messages.changed(root, state.planner.pending.priorities())
+            self._unmeasured.add(root)
 
     def _measure_waits(self, now: datetime) -> None:
         """Work out since when and why Workflows wait: once in a while, since it goes over all of them."""

@@ -87,7 +87,10 @@ class SendResult(msgspec.Struct, frozen=True):
 
 
 SendAll: TypeAlias = Callable[[Callable[[Due], SendResult], Iterable[Due]], Iterator[SendResult]]
-"""Sends some releases, one by one or several at once; returns the results in their order, as `map` does."""
+"""Sends some releases, one by one or several at once; yields the results in their order, as `map` does.
+
+It may begin at once, and has sent all of them when all results were taken.
+"""
 
 
 class ReleaseSender:
@@ -105,6 +108,7 @@ class ReleaseSender:
         self._clock = clock
         self._reporter = reporter
         self._send_all = send_all
+        self._sending: list[Iterator[SendResult]] = []
         self._sent: set[str] = set()
         self._unsure: set[str] = set()
         self._delays: RetryTimes[str, datetime, None] = RetryTimes(
@@ -119,12 +123,13 @@ class ReleaseSender:
         """Return whether one of these releases is due and not answered."""
         return any(not (each.id in self._sent or self._delays.is_early(each.id, now)) for each in releases)
 
-    def send(
+    def start(
         self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
-    ) -> int:
-        """Send the patch for every held Workflow whose release is in the ledger, new ones and old.
+    ) -> None:
+        """Begin to send the patch for every held Workflow whose release is in the ledger, new ones and old.
 
-        All that are sent here are reserved, so it does not matter which of them arrives first.
+        All that are sent here are reserved, so it does not matter which of them arrives first. It is to be
+        followed by `finish`.
         """
         due, now = [], self._clock()
         for each in reservations:
@@ -140,7 +145,13 @@ class ReleaseSender:
         def attempt(one: Due) -> SendResult:
             return SendResult(one) if stopping() else self._release(one)
 
-        return sum(self._record(result) for result in self._send_all(attempt, due))
+        if due:
+            self._sending.append(self._send_all(attempt, due))
+
+    def finish(self) -> int:
+        """Wait until all that were begun are sent, and record the results; return how many were released."""
+        sending, self._sending = self._sending, []
+        return sum(self._record(result) for results in sending for result in results)
 
     def give_up(self, planner: Planner, tracker: Tracker, stopping: Callable[[], bool]) -> None:
         """Fail those that have waited for too long; they never run."""

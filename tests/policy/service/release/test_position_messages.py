@@ -86,6 +86,22 @@ def rounds(leader: Leader, number: int) -> None:
         leader.work()
 
 
+def test_a_leader_in_a_hurry_writes_a_few_messages_a_second(spy: Spy, clock: Clock) -> None:
+    """However many passes it makes in that second: releases would wait for each of them."""
+    leader = Leader(spy, policies(1), clock)
+    queue_up(leader, *(f"w{number}" for number in range(9)))
+    leader.lead()
+    written: list[int] = []
+    for _ in range(2):
+        for _ in range(3):
+            leader.release_pass.run_pass(leader.tracker, pressed=lambda: True)
+            assert leader.release_pass.unwritten is (len(written) == 0)
+        written.append(len(newly_written(leader)))
+        clock.advance(WRITE_EVERY)
+        leader.see()
+    assert written == [5, 3]
+
+
 def test_those_who_start_soon_are_not_told_where_they_stand(spy: Spy, clock: Clock) -> None:
     """Of a queue of which three start each second, a position is out of date before anybody reads it."""
     leader = Leader(spy, policies(3), clock)

@@ -330,6 +330,25 @@ def test_after_a_conflict_on_the_ledger_the_pass_decides_again(
     assert set(leader.ledgers.read(ROOT).reservations) == {"create-1"}
 
 
+def test_what_is_reserved_is_sent_though_another_ledger_cannot_be_written(leader: Leader, spy: Spy) -> None:
+    """Its slot is taken already; the other root is tried again by the next pass."""
+    leader.snapshot = snapshot_of(*(quota(each, "q", workflows=1) for each in ("etl", "ml")))
+    for each in ("etl", "ml"):
+        submit(leader.cluster, leader.snapshot, draft("w"), namespace=each)
+    leader.lead()
+
+    def fail(call: Call) -> None:
+        if call.writes_ledger and call.obj is not None and name_of(call.obj) == str(Root.of_namespace("ml")):
+            raise Unavailable("no answer")
+
+    spy.before = fail
+    with pytest.raises(Unavailable):
+        leader.release_pass.run_pass(leader.tracker)
+    assert (leader.held("etl"), leader.held("ml")) == ({"w": False}, {"w": True})
+    spy.before = lambda _: None
+    assert leader.work() == 1
+
+
 def test_a_deposed_leader_stops_before_anything_of_it_is_written(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 
 import pytest
 
@@ -12,6 +13,7 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core.quota.ledger import Reservation
 from policy.service.release.release_sender import ReleaseSender
 from policy.service.tracking.tracker import LIVE, Tracker
+from tests.patience import PATIENCE
 from tests.policy.service.world import Call, Clock, Leader, Spy, draft, is_held, quota, snapshot_of, submit
 
 NAMES = [f"run-{number:02d}" for number in range(20)]
@@ -35,13 +37,19 @@ def reserved(cluster: MemoryCluster, clock: Clock) -> tuple[Tracker, list[Reserv
     return leader.tracker, found
 
 
+def sent(sender: ReleaseSender, found: list[Reservation], tracker: Tracker, *, stopping: bool = False) -> int:
+    """Send all, and return how many were released."""
+    sender.start(found, tracker, lambda: stopping)
+    return sender.finish()
+
+
 def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor) -> None:
     """They are reported in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
     sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
-    assert sender.send(found, tracker, lambda: False) == len(NAMES)
-    assert sender.send(found, tracker, lambda: False) == 0
+    assert sent(sender, found, tracker) == len(NAMES)
+    assert sent(sender, found, tracker) == 0
     assert told.released_names == NAMES
     assert sorted(call.name for call in spy.calls if call.releases) == NAMES
     assert not any(is_held(item) for item in cluster.list(WORKFLOWS, labels=LIVE).items)
@@ -60,7 +68,7 @@ def test_one_that_fails_delays_no_other(
 
     spy.before = fail
     sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
-    assert sender.send(found, tracker, lambda: False) == len(NAMES) - 1
+    assert sent(sender, found, tracker) == len(NAMES) - 1
     assert [name for name, _ in told.failures] == [NAMES[3]]
     assert len(sender._delays) == 1
 
@@ -72,5 +80,38 @@ def test_nothing_is_sent_once_the_leader_stops(
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
     sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
-    assert sender.send(found, tracker, lambda: True) == 0
+    assert sent(sender, found, tracker, stopping=True) == 0
     assert not spy.calls
+
+
+def test_they_are_sent_while_their_leader_does_something_else(
+    cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
+) -> None:
+    """It plans the next root meanwhile."""
+    tracker, found = reserved(cluster, clock)
+    spy, told, arrived = Spy(cluster), Leader(cluster, snapshot_of(), clock).told, Semaphore(0)
+
+    def note(call: Call) -> None:
+        if call.releases:
+            arrived.release()
+
+    spy.after = note
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=sent_beside(hands))
+    sender.start(found, tracker, lambda: False)
+    assert all(arrived.acquire(timeout=PATIENCE) for _ in NAMES)
+    assert told.released_names == []
+    assert sender.finish() == len(NAMES)
+    assert told.released_names == NAMES
+
+
+def test_threads_that_have_other_work_are_not_waited_for(
+    cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
+) -> None:
+    """The leader sends by itself then."""
+    tracker, found = reserved(cluster, clock)
+    told, done = Leader(cluster, snapshot_of(), clock).told, Event()
+    others = [hands.submit(done.wait, PATIENCE) for _ in range(4)]
+    sender = ReleaseSender(cluster=cluster, clock=clock, reporter=told, send_all=sent_beside(hands))
+    assert sent(sender, found, tracker) == len(NAMES)
+    assert not any(each.done() for each in others)
+    done.set()
