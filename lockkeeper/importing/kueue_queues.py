@@ -17,28 +17,19 @@ from lockkeeper.importing.drafts import (
     part,
     source_of,
 )
-from lockkeeper.importing.resource_quotas import default_tasks_origin, not_sized
+from lockkeeper.importing.kueue_quantities import GROUPS, Quantities, in_tasks, quantity
+from lockkeeper.importing.resource_quotas import default_tasks_origin
 from lockkeeper.manifests.manifest import Manifest
-from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.quota.node_capacity import millicores
+from policy.core.objects.json_patch import JsonObject
 from policy.sources.yaml_positions import child
 
 KUEUE_GROUP: Final = "kueue.x-k8s.io"
 _MOST_NAMESPACES: Final = 256
 _MILLI: Final = 1000
-_GROUPS: Final = "spec.resourceGroups"
 _MEANING: Final = (
     "counts the tasks of all Workflows of its namespaces, by spec.parallelism; Kueue counts the Pods or Jobs "
     "that name a LocalQueue, while they run"
 )
-
-
-class Quantities(msgspec.Struct, frozen=True):
-    """What a ClusterQueue has in tasks: nominal, and what it borrows and lends at most (None: all)."""
-
-    nominal: int
-    borrows: int | None
-    lends: int | None
 
 
 class _Queue(msgspec.Struct, frozen=True):
@@ -62,10 +53,11 @@ class KueueQueues:
         self._left_out: list[NotImported] = []
         ours = [each for each in manifests if each.api_version.partition("/")[0] == KUEUE_GROUP]
         self._cohorts = {each.name: each for each in ours if each.kind == "Cohort"}
-        places = self._places([each for each in ours if each.kind == "LocalQueue"], namespace)
+        names = {each.name for each in ours if each.kind == "ClusterQueue"}
+        places = self._places([each for each in ours if each.kind == "LocalQueue"], namespace, names)
         self._pools: dict[str, list[_Queue]] = {}
         for each in sorted((each for each in ours if each.kind == "ClusterQueue"), key=lambda one: one.name):
-            queue = _Queue(each, tuple(places.get(each.name, ())), self._in_tasks(each, _GROUPS))
+            queue = _Queue(each, tuple(places.get(each.name, ())), in_tasks(each, size, self._leave_out))
             cohort = part(each.value, "spec", "cohortName") or part(each.value, "spec", "cohort")
             self._pools.setdefault(str(cohort or f"/{each.name}"), []).append(queue)
         self._drafts = [found for name in sorted(self._pools) for found in self._pool(name)]
@@ -85,13 +77,20 @@ class KueueQueues:
                 found += map(str, values if isinstance(values, list) else [])
         return sorted(found)
 
-    def _places(self, local_queues: Sequence[Manifest], namespace: str) -> dict[str, list[str]]:
+    def _places(
+        self, local_queues: Sequence[Manifest], namespace: str, known: set[str]
+    ) -> dict[str, list[str]]:
         """Return the namespaces of each ClusterQueue; each namespace is in one."""
         found: dict[str, list[str]] = {}
         first: dict[str, str] = {}
         for each in sorted(local_queues, key=lambda one: (one.namespace, one.name)):
             queue, where = str(part(each.value, "spec", "clusterQueue")), each.namespace_or(namespace)
-            if first.setdefault(where, queue) != queue:
+            if part(each.value, "spec", "stopPolicy") not in (None, "None"):
+                message = f"write stopPolicy into a WorkflowQuota of {where}, if it is to hold"
+                self._leave_out(each, "spec.stopPolicy", message)
+            if queue not in known:
+                self._leave_out(each, "spec.clusterQueue", f"there is no ClusterQueue {queue}")
+            elif first.setdefault(where, queue) != queue:
                 message = f"{where} is in the pool of ClusterQueue {first[where]}, and can be in one only"
                 self._leave_out(each, "spec.clusterQueue", message)
             elif where not in found.setdefault(queue, []):
@@ -102,8 +101,8 @@ class KueueQueues:
 
     def _pool(self, name: str) -> Iterator[Draft]:
         queues = self._pools[name]
-        members = sorted(each for queue in queues for each in queue.namespaces)
         counted = [each for each in queues if each.tasks is not None]
+        members = sorted(each for queue in counted for each in queue.namespaces)
         for each in queues:
             self._tell(each)
         if not members or not counted:
@@ -146,7 +145,7 @@ class KueueQueues:
                     else (f"its {len(queue.namespaces)} namespaces have equal shares, and borrow beyond")
                 )
                 field = child("spec.borrowing.shares", namespace)
-                origins.append(Origin(f"{field}.tasks", source_of(queue.manifest, _GROUPS), change))
+                origins.append(Origin(f"{field}.tasks", source_of(queue.manifest, GROUPS), change))
         for field, wanted in (("borrowingLimit", "borrows"), ("lendingLimit", "lends")):
             values = {getattr(each.tasks, wanted) for each in queues}
             if len(values) == 1 and (value := values.pop()) is not None:
@@ -154,7 +153,7 @@ class KueueQueues:
                 origins.append(Origin(f"spec.borrowing.{field}.tasks", self._sources(queues)))
             elif len(values) > 1:
                 message = f"{field} differs between the ClusterQueues, and a pool has one for all members"
-                self._leave_out(queues[0].manifest, _GROUPS, message)
+                self._leave_out(queues[0].manifest, GROUPS, message)
         return borrowing
 
     def _weights(self, queues: Sequence[_Queue], spec: JsonObject, origins: list[Origin]) -> None:
@@ -163,7 +162,7 @@ class KueueQueues:
             text = part(queue.manifest.value, "spec", "fairSharing", "weight")
             if text is None:
                 continue
-            weight = _quantity(text)
+            weight = quantity(text)
             if weight is None or weight % _MILLI or not weight:
                 self._leave_out(queue.manifest, "spec.fairSharing.weight", "weights are whole numbers from 1")
                 continue
@@ -179,14 +178,18 @@ class KueueQueues:
     def _rules(self, queues: Sequence[_Queue], spec: JsonObject, origins: list[Origin]) -> None:
         """Take over what all queues of the pool say; the others are told."""
         for field, wanted in (("queueingStrategy", "queue"), ("stopPolicy", "stopPolicy")):
-            values = {part(each.manifest.value, "spec", field) for each in queues} - {None, "None"}
+            all_values = {part(each.manifest.value, "spec", field) for each in queues} - {None, "None"}
+            values = set(all_values)
             if not values - {"BestEffortFIFO"}:
                 continue
             everywhere = all(part(each.manifest.value, "spec", field) in values for each in queues)
             value = values.pop()
             if values or not everywhere:
                 message = "is not the same in all ClusterQueues of the pool; write it into a WorkflowQuota"
-                self._leave_out(queues[0].manifest, f"spec.{field}", message)
+                given = next(
+                    each for each in queues if part(each.manifest.value, "spec", field) in all_values
+                )
+                self._leave_out(given.manifest, f"spec.{field}", message)
                 continue
             spec[wanted] = {"strategy": value} if wanted == "queue" else value
             path = "spec.queue.strategy" if wanted == "queue" else "spec.stopPolicy"
@@ -201,34 +204,17 @@ class KueueQueues:
             self._leave_out(
                 cohort, "spec.parentName", "pools have no pools above them: only this one is known"
             )
-        found = self._in_tasks(cohort, _GROUPS) if part(cohort.value, "spec", "resourceGroups") else None
+        if part(cohort.value, "spec", "fairSharing"):
+            self._leave_out(cohort, "spec.fairSharing", "there is no pool above it to share with")
+        found = (
+            in_tasks(cohort, self._size, self._leave_out)
+            if part(cohort.value, "spec", "resourceGroups")
+            else None
+        )
         if found is None or not found.nominal:
             return 0
-        origins.append(Origin("spec.limits", source_of(cohort, _GROUPS), "lent to all members"))
+        origins.append(Origin("spec.limits", source_of(cohort, GROUPS), "lent to all members"))
         return found.nominal
-
-    # Quantities.
-
-    def _in_tasks(self, manifest: Manifest, field: str) -> Quantities | None:
-        """Return what is given in tasks: by Pods, else by the requests of a task; the least of them."""
-        totals: dict[str, list[int | None]] = {}
-        flavors = 0
-        for group in listed(part(manifest.value, "spec", "resourceGroups")):
-            flavors = max(flavors, len(listed(group.get("flavors"))))
-            for flavor in listed(group.get("flavors")):
-                for each in listed(flavor.get("resources")):
-                    _add(totals.setdefault(str(each.get("name")), [0, 0, 0]), each)
-        found = []
-        for resource, (nominal, borrows, lends) in totals.items():
-            unit = _MILLI if resource == "pods" else self._size.unit(resource)
-            if unit is None:
-                self._leave_out(manifest, f"{field} ({resource})", not_sized(resource))
-                continue
-            given = (nominal, borrows, lends)
-            found.append(Quantities(*(None if each is None else each // unit for each in given)))  # type: ignore[arg-type]  # nominal is a number
-        if flavors > 1:
-            self._leave_out(manifest, field, f"its {flavors} flavors count together: tasks have no flavor")
-        return min(found, key=lambda each: each.nominal, default=None)
 
     def _tell(self, queue: _Queue) -> None:
         """Tell of what no pool says."""
@@ -244,28 +230,9 @@ class KueueQueues:
                 self._leave_out(queue.manifest, f"spec.{field}", "there are no further checks")
 
     def _sources(self, queues: Sequence[_Queue]) -> str:
-        return ", ".join(source_of(each.manifest, _GROUPS) for each in queues)
+        return ", ".join(source_of(each.manifest, GROUPS) for each in queues)
 
-    def _leave_out(self, manifest: Manifest, field: str, message: str) -> None:
-        found = NotImported(source_of(manifest, field), message)
+    def _leave_out(self, manifest: Manifest, field: str, message: str, *, at: str = "") -> None:
+        found = NotImported(source_of(manifest, field, at=at), message)
         if found not in self._left_out:
             self._left_out.append(found)
-
-
-def _add(total: list[int | None], resource: JsonObject) -> None:
-    """Add what one flavor has of a resource; an absent limit on borrowing or lending is none."""
-    for index, field in enumerate(("nominalQuota", "borrowingLimit", "lendingLimit")):
-        value = _quantity(resource.get(field))
-        known = total[index]
-        if index and value is None:
-            total[index] = None
-        elif known is not None:
-            total[index] = known + (value or 0)
-
-
-def _quantity(value: JsonValue) -> int | None:
-    """Return a quantity in thousandths, None for what is none."""
-    try:
-        return None if value is None or isinstance(value, dict | list) else millicores(str(value))
-    except ValueError:
-        return None

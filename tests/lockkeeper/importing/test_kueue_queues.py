@@ -37,9 +37,9 @@ def test_queues_of_a_cohort_share_a_pool(field: str) -> None:
     more = ", borrowingLimit: 5, lendingLimit: 3"
     made = imported(
         cluster_queue("x", 30, f"{field}: research", more=more)
-        + cluster_queue("y", 10, f"{field}: research", more=more)
+        + cluster_queue("z", 10, f"{field}: research", more=more)
         + local_queue("a", "x")
-        + local_queue("b", "y")
+        + local_queue("b", "z")
     )
     spec = specs(made)["ClusterWorkflowQuota kueue-research"]
     assert value_at(spec, "limits", "tasks") == 40
@@ -113,9 +113,9 @@ def test_queues_without_namespaces_and_namespaces_in_two_queues_are_told() -> No
     """A namespace is in one pool."""
     made = imported(
         cluster_queue("x", 7)
-        + cluster_queue("y", 7)
+        + cluster_queue("z", 7)
         + local_queue("a", "x")
-        + local_queue("a", "y").replace("main", "second")
+        + local_queue("a", "z").replace("main", "second")
     )
     assert list(specs(made)) == ["ClusterWorkflowQuota kueue-x"]
     assert "a is in the pool of ClusterQueue x, and can be in one only" in left_out(made)[0]
@@ -126,9 +126,9 @@ def test_limits_that_differ_in_a_cohort_are_told() -> None:
     """A pool has one limit on borrowing for all members."""
     made = imported(
         cluster_queue("x", 7, COHORT, more=", borrowingLimit: 1")
-        + cluster_queue("y", 7, COHORT)
+        + cluster_queue("z", 7, COHORT)
         + local_queue("a", "x")
-        + local_queue("b", "y")
+        + local_queue("b", "z")
     )
     assert "borrowingLimit" not in str(specs(made))
     assert "borrowingLimit differs between the ClusterQueues" in left_out(made)[0]
@@ -145,3 +145,88 @@ def test_workflows_of_a_member_are_not_lent() -> None:
     assert value_at(pool, "borrowing", "borrowingLimit") == {"workflows": 0}
     assert specs(made)["WorkflowQuota a/resourcequota-q"] == {"limits": {"workflows": 3}, "onExceed": "Queue"}
     assert "its tasks are bounded by the pool of Kueue's limits already" in left_out(made)[0]
+
+
+def two_flavors(first: str, second: str) -> str:
+    """Return a queue with two flavors of CPU and of memory."""
+    return f"""
+---
+apiVersion: kueue.x-k8s.io/v1beta2
+kind: ClusterQueue
+metadata: {{name: q}}
+spec:
+  resourceGroups:
+  - coveredResources: [cpu, memory]
+    flavors:
+    - {{name: on-demand, resources: [{{name: cpu, {first}}}, {{name: memory, nominalQuota: 36Gi}}]}}
+    - {{name: spot, resources: [{{name: cpu, {second}}}, {{name: memory, nominalQuota: 6Gi}}]}}
+"""
+
+
+def test_flavors_count_together_and_the_least_resource_counts() -> None:
+    """What is not the same in both flavors is told, and so is the resource that does not count."""
+    queue = two_flavors("nominalQuota: 9, borrowingLimit: 4", "nominalQuota: 500m")
+    made = imported(queue + local_queue("a", "q"), cpu="1", memory="4Gi")
+    assert value_at(specs(made)["ClusterWorkflowQuota kueue-q"], "limits", "tasks") == 9
+    assert [each.partition(": ")[2] for each in left_out(made)] == [
+        "is given for some flavors only, and tasks have no flavor",
+        "its 2 flavors count together: tasks have no flavor",
+        "cpu allows as few tasks or fewer, and counts alone",
+    ]
+
+
+def test_limits_of_all_flavors_are_added() -> None:
+    """Each is in tasks."""
+    more = "borrowingLimit: 2"
+    queue = two_flavors(f"nominalQuota: 8, {more}", f"nominalQuota: 1, {more}")
+    queue = queue.replace("spec:", "spec:\n  cohortName: c")
+    made = imported(queue + local_queue("a", "q"), cpu="1")
+    limit = value_at(specs(made)["ClusterWorkflowQuota kueue-c"], "borrowing", "borrowingLimit")
+    assert limit == {"tasks": 4}
+
+
+def test_a_quantity_that_is_none_is_told() -> None:
+    """It is not taken for nothing silently."""
+    made = imported(cluster_queue("q", "many") + local_queue("a", "q"))
+    assert "(nominalQuota) (limits.yaml:8): 'many' is no quantity" in left_out(made)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (local_queue("a", "nowhere"), "spec.clusterQueue (limits.yaml:18): there is no ClusterQueue nowhere"),
+        (
+            local_queue("a", "q").replace("clusterQueue: q", "clusterQueue: q, stopPolicy: Hold"),
+            "spec.stopPolicy (limits.yaml:18): write stopPolicy into a WorkflowQuota of a",
+        ),
+    ],
+)
+def test_what_a_local_queue_says_is_told(text: str, expected: str) -> None:
+    """With its line."""
+    told = left_out(imported(cluster_queue("q", 3) + text))
+    assert any(each.startswith(f"LocalQueue a/main {expected}") for each in told)
+
+
+def test_what_is_not_the_same_in_all_queues_is_told_of_the_one_that_has_it() -> None:
+    """A pool has one stop policy."""
+    made = imported(
+        cluster_queue("x", 7, COHORT)
+        + cluster_queue("z", 7, f"{COHORT}\n  stopPolicy: Hold")
+        + local_queue("a", "x")
+        + local_queue("b", "z")
+    )
+    assert left_out(made)[0].startswith("ClusterQueue z spec.stopPolicy")
+
+
+def test_namespaces_of_a_queue_that_cannot_be_counted_are_in_no_pool() -> None:
+    """They would be bounded by what others have."""
+    made = imported(
+        cluster_queue("x", 7, COHORT)
+        + cluster_queue("z", 2, COHORT, resource="nvidia.com/gpu")
+        + local_queue("a", "x")
+        + local_queue("b", "z")
+    )
+    (name,) = specs(made)
+    assert value_at(specs(made)[name], "namespaceSelector", "matchExpressions") == [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a"]}
+    ]
