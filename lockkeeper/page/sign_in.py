@@ -20,7 +20,7 @@ COOKIE: Final = "__Host-lockkeeper-token"
 """A browser takes a cookie of such a name only from the host itself, over TLS, for all of its paths."""
 LONGEST_TOKEN: Final = 3800
 """Characters; browsers keep 4,096 bytes of a cookie with its name and attributes."""
-OPEN_TO_ALL: Final = frozenset({"static", "sign_in", "sign_out"})
+OPEN_TO_ALL: Final = frozenset({"static", "sign_in", "sign_out", "leave_form"})
 """Endpoints that need no token."""
 NAMESPACE: Final = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TOKEN: Final = re.compile("[A-Za-z0-9._~+/=:-]+")
@@ -74,6 +74,12 @@ class SignIn:
             answer = Response(status=303, headers={"Location": here})
             answer.set_cookie(COOKIE, token, secure=True, httponly=True, samesite="Strict", path="/")
             return answer
+
+        @app.get("/sign-in")
+        @app.get("/sign-out")
+        def leave_form() -> Response:
+            """Lead those who open the address of a form again to where it is shown."""
+            return Response(status=303, headers={"Location": "/"})
 
         @app.post("/sign-out")
         def sign_out() -> Response:

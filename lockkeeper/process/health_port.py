@@ -148,6 +148,8 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._open: dict[_Connection, _Connection] = {}
         self._open_lock = Lock()
         self.setup_environ()
+        if tls is not None:
+            self.base_environ["HTTPS"] = "on"  # So wsgiref tells the application the scheme of its addresses.
         self.set_app(app)
 
     def process_request(self, request: _Connection, client_address: object) -> None:

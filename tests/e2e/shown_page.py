@@ -77,9 +77,11 @@ def served(scene: Scene, *, prometheus: RangeQueries | None = None) -> Iterator[
         prometheus=prometheus,
     )
     server.start()
-    yield page_url(listener)
-    server.stop()
-    scene.cluster.close()
+    try:
+        yield page_url(listener)
+    finally:
+        server.stop()
+        scene.cluster.close()
     assert not faults, "".join(traceback.format_exception(faults[0]))
 
 
@@ -95,8 +97,10 @@ def served_to_all(scene: Scene, folder: Path) -> Iterator[str]:
     faults: list[BaseException] = []
     port = HealthPort(app=page.app, listener=listener, bug=faults.append, tls=lambda: context)
     port.start()
-    yield f"https://localhost:{listener.getsockname()[1]}/"
-    port.stop()
-    page.sessions.close()
-    scene.cluster.close()
+    try:
+        yield f"https://localhost:{listener.getsockname()[1]}/"
+    finally:
+        port.stop()
+        page.sessions.close()
+        scene.cluster.close()
     assert page.faults + faults == []

@@ -1,6 +1,7 @@
 """The page in a real Chromium: every view, filters, live changes, keyboard, sizes, colours, and no script."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ import pytest
 
 from lockkeeper.page.page_server import PageServer, page_url
 from tests.e2e.chromium import CHROMIUM, Browser, Tab, opened_browser
-from tests.e2e.shown_page import HOSTILE, Measured, crowded, served
+from tests.e2e.shown_page import HOSTILE, TOKEN, Measured, crowded, served, served_to_all
 from tests.policy.service.reading.read_cluster import Scene
 from tests.policy.service.world import complete
 from webhook.serving.server import bind
@@ -257,6 +258,41 @@ def test_without_scripts_all_is_there(url: str, tab: Tab) -> None:
         tab.open(url + view)
         assert text in tab.html
     assert [each for each in tab.requests if each.endswith(".js")] == []
+
+
+def test_one_signs_in_looks_at_five_thousand_and_signs_out_by_keyboard_alone(
+    tab: Tab, tmp_path: Path
+) -> None:
+    """The token is in no address and no script sees it; every address that is led to is over TLS."""
+    scene = crowded()
+    for number in range(5000):
+        scene.submit(f"c{number}", "b", user="bea", age=0)
+    scene.leader.work()
+    scene.publish()
+    tab.call("Security.setIgnoreCertificateErrors", ignore=True)
+    with served_to_all(scene, tmp_path) as url:
+        tab.open(f"{url}in/b")
+        tab.call("Input.insertText", text="wrong")
+        tab.enter()
+        assert "The cluster does not know this token" in tab.text
+        tab.call("Input.insertText", text=TOKEN)
+        tab.enter()
+        assert tab.run("location.href") == f"{url}in/b/"
+        assert tab.run("document.cookie") == ""
+        tab.open(f"{url}in/b/queue")
+        assert "1 to 100 of 5120 queued" in tab.text
+        tab.run("document.getElementById('next-page').focus()")
+        tab.enter()
+        assert "101 to 200 of 5120 queued" in tab.text
+        for _ in range(20):
+            tab.tab()
+            if tab.run("document.activeElement.textContent") == "Sign out":
+                break
+        tab.enter()
+        tab.open(f"{url}in/b/queue")
+        assert "Token of the cluster" in tab.text
+        assert TOKEN not in tab.text + tab.html
+    assert [each for each in tab.requests if not each.startswith(url) or TOKEN in each] == []
 
 
 def test_a_page_that_is_away_is_told(scene: Scene, tab: Tab) -> None:

@@ -125,6 +125,14 @@ def test_a_bad_token_is_one_clear_sentence(page: SharedPage, token: str) -> None
     assert browser.get("/", base_url=BASE).status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
+def test_who_opens_the_address_of_a_form_gets_the_page(page: SharedPage, path: str) -> None:
+    """It is in the address bar after a wrong token; with or without one it leads to the beginning."""
+    for token in ("", "ann-token"):
+        answer = page.get(path, token)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
 def test_an_unknown_token_of_a_proxy_is_told_as_that(page: SharedPage) -> None:
     """So is one that is no token at all."""
     for token in ("stranger", "no token"):
