@@ -8,11 +8,19 @@ from typing import IO, Final
 
 import msgspec
 
+from lockkeeper.histories.archive_rows import (
+    is_sqlite,
+    rows_of_csv,
+    rows_of_database,
+    rows_of_sqlite,
+    scheme_of,
+    without_password,
+)
 from lockkeeper.histories.history import RunHistory
 from lockkeeper.histories.json_objects import TruncatedJson, json_objects
 from lockkeeper.histories.load_description import Load, LoadError, read_load
 from lockkeeper.histories.load_drawing import drawn_runs
-from lockkeeper.histories.recorded import RecordedWorkflow, RunReader
+from lockkeeper.histories.recorded import NONE, RecordedWorkflow, RunReader
 from lockkeeper.histories.remarks import Remarks
 from lockkeeper.manifests.reading import read_inputs
 from lockkeeper.process.console import UsageError, reason_of
@@ -22,11 +30,13 @@ from policy.sources.yaml_positions import parse
 
 STANDARD_INPUT: Final = "-"
 _JSON: Final = frozenset({".json", ".jsonl", ".ndjson"})
+_CSV: Final = frozenset({".csv"})
 _YAML: Final = frozenset({".yaml", ".yml"})
 _MOST_LOAD: Final = 1 << 20
 """Bytes of a file that may describe a load; longer ones hold Workflows."""
 prepare(RecordedWorkflow)
 _WORKFLOW: Final = msgspec.json.Decoder(RecordedWorkflow)
+_TEXT: Final = msgspec.json.Decoder(str)
 
 
 def open_history(source: str, *, with_nodes: bool, namespace: str) -> RunHistory:
@@ -36,7 +46,7 @@ def open_history(source: str, *, with_nodes: bool, namespace: str) -> RunHistory
         UsageError: it cannot be read, or there is no run in it.
     """
     remarks = Remarks()
-    history = RunHistory(source, remarks=remarks)
+    history = RunHistory(without_password(source), remarks=remarks)
     reader = RunReader(remarks=remarks, with_nodes=with_nodes, default_namespace=namespace)
     for run in _runs(source, reader, remarks):
         history.add(run)
@@ -81,7 +91,17 @@ def _workflows(source: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow
     if source == STANDARD_INPUT:
         yield from _of_json(sys.stdin.buffer.read, _shown(source), remarks)
         return
+    if scheme_of(source):
+        yield from _of_rows(rows_of_database(source), without_password(source), remarks)
+        return
     path = Path(source)
+    if path.is_file() and is_sqlite(path):
+        yield from _of_rows(rows_of_sqlite(path), source, remarks)
+        return
+    if path.suffix in _CSV and path.is_file():
+        with _opened(path) as file:
+            yield from _of_rows(rows_of_csv(file, source), source, remarks)
+        return
     if path.suffix in _JSON and path.is_file():
         with _opened(path) as file:
             yield from _of_json(file.read, source, remarks)
@@ -96,13 +116,27 @@ def _of_json(
     number = 0
     try:
         for number, text in enumerate(json_objects(read), start=1):
-            place = f"{shown}: object {number}"
-            try:
-                yield _WORKFLOW.decode(text), place
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                remarks.add(f"left out: it is no Workflow that can be read: {error}", place)
+            yield from _decoded(text, f"{shown}: object {number}", remarks)
     except TruncatedJson as error:
         remarks.add(f"left out: what follows; {error}", f"{shown}: after object {number}")
+
+
+def _of_rows(rows: Iterator[bytes], shown: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:
+    """Yield the Workflows of a table."""
+    for number, text in enumerate(rows, start=1):
+        yield from _decoded(text, f"{shown}: row {number}", remarks)
+
+
+def _decoded(text: bytes, place: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:
+    """Yield the Workflow in a text, or in the row of an archive that a text is."""
+    try:
+        found = _WORKFLOW.decode(text)
+        if found.workflow != NONE:
+            inner = bytes(found.workflow)
+            found = _WORKFLOW.decode(_TEXT.decode(inner) if inner.startswith(b'"') else inner)
+        yield found, place
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        remarks.add(f"left out: it is no Workflow that can be read: {error}", place)
 
 
 def _of_manifests(source: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:

@@ -18,8 +18,12 @@ from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
 from policy.service.simulation.past_run import UNKNOWN, PastRun, Stretch
 
+_NO_TEMPLATES: Final = (
+    "its spec was left out, as `argo archive list` does: its tasks, priority and locks are not known; "
+    "the archive's table has them"
+)
 _LOCKS_WRITTEN: Final = b'"synchronization"'
-_NONE: Final = msgspec.Raw(b"null")
+NONE: Final = msgspec.Raw(b"null")
 _PHASES: Final = frozenset({"", "Pending", "Running", "Succeeded", "Failed", "Error"})
 _API_VERSION: Final = "argoproj.io/v1alpha1"
 _KINDS: Final = frozenset({"", "Workflow"})
@@ -48,7 +52,7 @@ class _RecordedMetadata(Read, frozen=True):
     creation_timestamp: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
-    owner_references: msgspec.Raw = _NONE
+    owner_references: msgspec.Raw = NONE
 
 
 class _Reference(Read, frozen=True):
@@ -62,6 +66,7 @@ class _RecordedSpec(Read, frozen=True):
     """The fields of a spec that say what it is a run of, and how many tasks it has."""
 
     workflow_template_ref: _Reference | None = None
+    templates: msgspec.Raw = NONE
     parallelism: int | None = None
 
 
@@ -71,17 +76,18 @@ class _RecordedStatus(Read, frozen=True):
     phase: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
-    nodes: msgspec.Raw = _NONE
+    nodes: msgspec.Raw = NONE
     stored_workflow_template_spec: _RecordedSpec | None = None
 
 
 class RecordedWorkflow(Read, frozen=True):
-    """A Workflow with its status."""
+    """A Workflow with its status; or a row of an archive, which has that as its `workflow`."""
 
     kind: str = ""
     metadata: _RecordedMetadata = _RecordedMetadata()
     spec: msgspec.Raw = msgspec.Raw(b"{}")
     status: _RecordedStatus | None = None
+    workflow: msgspec.Raw = NONE
 
 
 prepare(RecordedWorkflow, _RecordedSpec, _Owner, WorkflowNode)
@@ -123,6 +129,8 @@ class RunReader:
         if phase not in _PHASES:
             self._remarks.add(f"its phase {phase[:40]} is not one of Argo's: taken by its times alone", place)
         spec = _SPEC.decode(found.spec)
+        if spec.workflow_template_ref is None and spec.templates == NONE:
+            self._remarks.add(_NO_TEMPLATES, place)
         name = metadata.name or ""
         return PastRun(
             created=created,
@@ -189,7 +197,7 @@ def _manifest(found: RecordedWorkflow, spec: _RecordedSpec, status: _RecordedSta
         written["labels"] = labels
     if annotations:
         written["annotations"] = annotations
-    if metadata.owner_references != _NONE:
+    if metadata.owner_references != NONE:
         written["ownerReferences"] = metadata.owner_references
     stored = status.stored_workflow_template_spec
     body: object = found.spec

@@ -132,7 +132,9 @@ def _state(result: PolicyResult) -> Iterator[str]:
     """Yield what stands out under the policies of a result."""
     for quota in result.quotas:
         used = max(quota.workflows or 0.0, quota.tasks or 0.0)
-        if used >= _FULL:
+        if used > 1:  # A share, by borrowing: no limit is exceeded.
+            yield f"{quota.quota} is exceeded by borrowing: {percent(used)} of it is used all the time."
+        elif used >= _FULL:
             yield f"{quota.quota} is the bottleneck: {percent(used)} of its limit is used all the time."
     for fairness in result.fairness:
         if fairness.name != "all" and fairness.index < _UNFAIR:

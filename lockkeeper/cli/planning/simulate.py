@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   lockkeeper simulate examples/history.json --policies examples/policies
   lockkeeper simulate examples/history.json --policies examples/policies --against examples/proposal \\
     --html report.html
+  lockkeeper simulate postgresql://argo@db/argo --policies policies/
   kubectl get wf -A -o json | lockkeeper simulate - --policies policies/ -o json
 
 A history is played on a virtual clock by the same decisions as in a cluster: who is denied, who waits, for
@@ -45,7 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "history",
         metavar="HISTORY",
-        help="Workflows with their status: JSON of kubectl or argo, files of them, or - for standard input",
+        help=(
+            "Workflows with their status: JSON of kubectl or argo, files of them, - for standard input; "
+            "Argo's archive as CSV, JSON lines, SQLite file or postgresql://...; or a load in YAML"
+        ),
     )
     add_policies(parser)
     parser.add_argument(

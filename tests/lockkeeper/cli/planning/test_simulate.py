@@ -7,26 +7,11 @@ from typing import Any
 import pytest
 
 from tests.lockkeeper.commands import EXAMPLES, Finished, Lockkeeper
+from tests.lockkeeper.histories.archives import recorded_workflow
 
 HISTORY = EXAMPLES / "history.json"
 POLICIES = EXAMPLES / "policies"
 PROPOSAL = EXAMPLES / "proposal"
-
-
-def workflow(name: str, namespace: str = "team-etl", created: str = "2026-11-02T09:00:00Z") -> dict[str, Any]:
-    """Return a Workflow that ran for ten minutes."""
-    started = created.replace("09:00", "09:01")
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Workflow",
-        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": created, "uid": f"u-{name}"},
-        "spec": {"entrypoint": "main", "templates": [{"name": "main", "container": {"image": "i"}}]},
-        "status": {
-            "phase": "Succeeded",
-            "startedAt": started,
-            "finishedAt": created.replace("09:00", "09:11"),
-        },
-    }
 
 
 def outcome(finished: Finished) -> dict[str, Any]:
@@ -61,7 +46,7 @@ def test_the_policies_under_which_it_ran_give_what_the_history_tells(lockkeeper:
 
 def test_a_history_comes_by_a_pipe_as_kubectl_prints_it(lockkeeper: Lockkeeper) -> None:
     """`kubectl get wf -A -o json | lockkeeper simulate -`."""
-    text = json.dumps({"kind": "List", "items": [workflow("a"), workflow("b")]}, indent=4)
+    text = json.dumps({"kind": "List", "items": [recorded_workflow("a"), recorded_workflow("b")]}, indent=4)
     finished = lockkeeper("simulate", "-", "--policies", POLICIES, "-o", "json", stdin=text.encode())
     assert outcome(finished)["history"]["workflows"] == 2
 
@@ -77,16 +62,24 @@ def test_a_load_that_is_described_is_drawn_and_said_to_be_none(lockkeeper: Lockk
 
 def test_what_was_left_out_is_told_with_count_and_place(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """Nothing is left out silently: wrong times, kinds and phases are told in tables and report."""
-    late = workflow("late")
+    late = recorded_workflow("late")
     late["status"] |= {"startedAt": "2026-11-02T08:00:00Z", "finishedAt": "2026-11-02T07:00:00Z"}
-    odd = workflow("odd")
+    odd = recorded_workflow("odd")
     odd["status"]["phase"] = "Exploded"
-    timeless = workflow("timeless")
+    timeless = recorded_workflow("timeless")
     timeless["metadata"].pop("creationTimestamp")
     timeless.pop("status")
     pod = {"kind": "Pod", "metadata": {"name": "p"}}
     file, report = tmp_path / "h.json", tmp_path / "r.html"
-    items = [workflow("a"), workflow("x", "nobody-knows"), late, odd, timeless, pod, {"metadata": 7}]
+    items = [
+        recorded_workflow("a"),
+        recorded_workflow("x", "nobody-knows"),
+        late,
+        odd,
+        timeless,
+        pod,
+        {"metadata": 7},
+    ]
     file.write_text(json.dumps(items))
     unreadable = (
         "left out: it is no Workflow that can be read: Expected `object`, got `int` - at `$.metadata`"
@@ -109,7 +102,7 @@ def test_what_was_left_out_is_told_with_count_and_place(lockkeeper: Lockkeeper, 
 def test_a_text_that_ends_too_early_is_played_up_to_there(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """A download that broke off."""
     file = tmp_path / "h.json"
-    file.write_text(json.dumps([workflow("a"), workflow("b")])[:-40])
+    file.write_text(json.dumps([recorded_workflow("a"), recorded_workflow("b")])[:-40])
     finished = lockkeeper("simulate", file, "--policies", POLICIES)
     assert finished.code == 0
     assert "has 1 Workflows of 1 namespace" in finished.out
