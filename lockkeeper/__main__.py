@@ -1,18 +1,28 @@
-"""The command line: `lockkeeper COMMAND`. What commands there are is in `lockkeeper.cli.commands`."""
+"""The command line: `lockkeeper COMMAND`. What commands there are is in `lockkeeper.cli.commands`.
+
+Ctrl-C ends a command with one line and 130, whatever it is at: an import that is interrupted leaves modules
+half made, and errors that nobody foresaw.
+"""
 
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Final
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Final, NoReturn
 
 from lockkeeper.cli.commands import COMMANDS
 from lockkeeper.process.console import UsageError, print_message, reason_of, write_to_nobody
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
+_INTERRUPTED_LINE: Final = b"lockkeeper: interrupted\n"
+_LASTING: Final = frozenset({"run", "serve", "controller", "web"})
+"""Commands that Ctrl-C ends as they should end: these say so themselves."""
 _USAGE: Final = 2
 """Exit code for everything that the caller has to correct: arguments, files, a port in use."""
 
@@ -21,14 +31,57 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 fine, 1 findings, 2 usage."""
-    _prepare_output()
-    words = _usual_words(sys.argv[1:] if arguments is None else arguments)
+    """Run one command and return its exit code: 0 fine, 1 findings, 2 usage, 130 interrupted."""
+    interrupts = _Interrupts()
     try:
-        code = _run(words)
+        return _main(sys.argv[1:] if arguments is None else arguments, interrupts)
+    except BaseException:
+        if not interrupts.came:
+            raise
+    finally:
+        interrupts.end()
+    return _INTERRUPTED
+
+
+class _Interrupts:
+    """What Ctrl-C does: before a command runs it ends the process, later it is an exception."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._quiet = False
+        self._handles = current_thread() is main_thread()
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._handles:
+            signal.signal(signal.SIGINT, self._exit)
+
+    def begin(self, command: str) -> None:
+        """Let Ctrl-C be an exception, so that what the command has opened is closed."""
+        self._quiet = command in _LASTING
+        if self._handles:
+            signal.signal(signal.SIGINT, self._raise)
+
+    def end(self) -> None:
+        """Let Ctrl-C do what it did before."""
+        if self._handles:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _exit(self, number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002 - a handler of signals
+        os.write(2, _INTERRUPTED_LINE)
+        os._exit(_INTERRUPTED)
+
+    def _raise(self, number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002 - a handler of signals
+        if not self.came and not self._quiet:
+            os.write(2, _INTERRUPTED_LINE)
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def _main(arguments: Sequence[str], interrupts: _Interrupts) -> int:
+    _prepare_output()
+    words = _usual_words(arguments)
+    try:
+        code = _run(words, interrupts)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     except BrokenPipeError:  # The reader, such as `head`, has read enough.
         write_to_nobody(sys.stdout, sys.stderr)
         return 0
@@ -41,10 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(words: Sequence[str], interrupts: _Interrupts) -> int:
     try:
         _check_command(words)
         parsed = _parser(words).parse_args(words)
+        interrupts.begin(words[0])
         code: int = parsed.run(parsed)
     except UsageError as error:
         for line in error.lines:

@@ -78,9 +78,11 @@ class Lockkeeper:
         )
 
     @contextmanager
-    def started(self, *arguments: str | Path, cwd: Path = ROOT) -> Iterator["Running"]:
+    def started(
+        self, *arguments: str | Path, cwd: Path = ROOT, variables: Mapping[str, str] | None = None
+    ) -> Iterator["Running"]:
         """Start a command that does not end by itself; it and its worker are ended in any case."""
-        with self._start(*arguments, cwd=cwd, stderr=subprocess.STDOUT) as process:
+        with self._start(*arguments, cwd=cwd, stderr=subprocess.STDOUT, variables=variables) as process:
             running = Running(process)
             watchdog = Timer(PATIENCE, running.end)
             watchdog.start()
