@@ -9,11 +9,12 @@ import msgspec
 from lockkeeper.actions.targets import ActionTarget
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound
-from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
+from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch, Resource
 from policy.core.cluster_view.story import SeenWorkflow
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonValue, Op, PatchOp, pointer
 from policy.core.policy_kinds.quota_parts import StopPolicy
+from policy.service.reading.needed_roles import missing_kind, with_role
 from policy.sources.schema_check import did_you_mean
 
 _UID: Final = pointer("metadata", "uid")
@@ -43,10 +44,20 @@ def queued_workflow(cluster: Cluster, namespace: str, name: str) -> SeenWorkflow
 
 def not_found(cluster: Cluster, namespace: str, name: str) -> str:
     """Return the sentence for a name that does not exist, with the nearest that does."""
-    listing = cluster.list(WORKFLOWS, namespace=namespace, metadata_only=True)
-    metadata = (each.get("metadata") for each in listing.items)
-    names = [str(each.get("name")) for each in metadata if isinstance(each, dict)]
+    names = _names(cluster, WORKFLOWS, namespace)
     return f"there is no Workflow {name} in {namespace}{did_you_mean(name, names)}"
+
+
+def _names(cluster: Cluster, resource: Resource, namespace: str) -> list[str]:
+    """Return the names of all objects of a kind, as far as the caller may list them."""
+    try:
+        listing = cluster.list(resource, namespace=namespace, metadata_only=True)
+    except NotFound as error:
+        raise missing_kind(resource, error) from error
+    except Forbidden:
+        return []
+    metadata = (each.get("metadata") for each in listing.items)
+    return [str(each.get("name")) for each in metadata if isinstance(each, dict)]
 
 
 def pause(cluster: Cluster, workflow: SeenWorkflow) -> None:
@@ -73,9 +84,14 @@ def set_stop_policy(cluster: Cluster, target: ActionTarget, namespace: str, poli
     """Stop a quota or a pool, or let it go on."""
     where = "" if not target.resource.namespaced else namespace
     value: JsonValue = str(policy)
-    with cluster_errors(f"{target}{f' in {where}' if where else ''}"):
+    what = f"{target}{f' in {where}' if where else ''}"
+    with cluster_errors(what):
         patch = JsonPatch((PatchOp(Op.ADD, _STOP_POLICY, value),))
-        cluster.patch(target.resource, target.name, patch, namespace=where)
+        try:
+            cluster.patch(target.resource, target.name, patch, namespace=where)
+        except NotFound:
+            names = _names(cluster, target.resource, where)
+            raise UsageError(f"there is no {what}{did_you_mean(target.name, names)}") from None
 
 
 def _change(cluster: Cluster, workflow: SeenWorkflow, operation: PatchOp) -> None:
@@ -100,7 +116,7 @@ def cluster_errors(what: str) -> Iterator[None]:
     try:
         yield
     except Forbidden as error:
-        raise UsageError(f"{what}: {error.message}") from error
+        raise UsageError(f"{what}: {with_role(error)}") from error
     except NotFound as error:
         raise UsageError(f"there is no {what}") from error
     except ClusterError as error:

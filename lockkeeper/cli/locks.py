@@ -10,10 +10,11 @@ from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, queued, queued_text, shown, table
 from lockkeeper.options.command_options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.process.console import UsageError, as_json, for_whoever_reads, utc_now
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Forbidden
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration
 from policy.service.locks.lock_traces import WatchedCluster
+from policy.service.reading.needed_roles import with_role
 
 EXAMPLES = """examples:
   lockkeeper locks
@@ -106,4 +107,5 @@ def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except ClusterError as error:
-        raise UsageError(f"the locks of the cluster cannot be read: {error.message}") from error
+        told = with_role(error) if isinstance(error, Forbidden) else error.message
+        raise UsageError(f"the locks of the cluster cannot be read: {told}") from error

@@ -8,7 +8,14 @@ from datetime import datetime
 import msgspec
 
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.options.view_options import add_namespaces, printed, read_roots, readable_namespace, show
+from lockkeeper.options.view_options import (
+    add_namespaces,
+    check_namespace,
+    printed,
+    read_roots,
+    readable_namespace,
+    show,
+)
 from lockkeeper.process.console import UsageError, utc_now
 from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiting_table
 from lockkeeper.views.terminal import Terminal
@@ -64,6 +71,7 @@ def _text(
 ) -> str:
     """Return the queue as it is now."""
     roots = read_roots(cluster, arguments.namespace, clock, starts=not arguments.running)
+    check_namespace(roots, arguments.namespace)
     view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
     if arguments.pool and not arguments.namespace:
         _check_pool(view, arguments.pool)

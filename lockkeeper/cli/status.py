@@ -6,7 +6,14 @@ from contextlib import closing
 from datetime import datetime
 
 from lockkeeper.options.command_options import add_kubeconfig, add_output, reach
-from lockkeeper.options.view_options import add_namespaces, printed, read_roots, readable_namespace, show
+from lockkeeper.options.view_options import (
+    add_namespaces,
+    check_namespace,
+    printed,
+    read_roots,
+    readable_namespace,
+    show,
+)
 from lockkeeper.process.console import utc_now
 from lockkeeper.views.quota_table import quota_table
 from lockkeeper.views.terminal import Terminal
@@ -45,6 +52,7 @@ def act(
 
     def text() -> str:
         roots = read_roots(cluster, arguments.namespace, clock)
+        check_namespace(roots, arguments.namespace)
         view = cluster_view(roots, (arguments.namespace,) if arguments.namespace else ())
         names = [f"{each.kind.lower()}/{each.name}" for each in view.quotas]
         return printed(arguments.output, view.quotas, names) or quota_table(view, terminal)

@@ -14,10 +14,12 @@ from lockkeeper.options.view_options import add_namespace, namespace_of, printed
 from lockkeeper.process.console import UsageError, utc_now
 from lockkeeper.views.story_text import story_text
 from lockkeeper.views.terminal import Terminal
-from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.errors import ClusterError, Forbidden, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
 from policy.service.reading.argo_limits_read import read_argo_limit
+from policy.service.reading.leader_seen import leader_notes
+from policy.service.reading.needed_roles import with_role
 from policy.service.reading.queued_story import story_of_queued
 
 EXAMPLES = """examples:
@@ -51,9 +53,13 @@ def act(
     """Tell the story; return the exit code."""
     try:
         story = _story(cluster, arguments.namespace, arguments.name, clock)
+    except Forbidden as error:
+        raise UsageError(f"the cluster cannot be read: {with_role(error)}") from error
     except ClusterError as error:
         raise UsageError(f"the cluster cannot be read: {error.message}") from error
-    print(printed(arguments.output, story, ()) or story_text(story, terminal))
+    notes = leader_notes(cluster, clock()) if story.position is not None else ()
+    told = [story_text(story, terminal), *(terminal.sentence(f"note: {each}") for each in notes)]
+    print(printed(arguments.output, story, ()) or "\n".join(told))
     return 0
 
 

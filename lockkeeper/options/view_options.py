@@ -11,13 +11,16 @@ import msgspec
 
 from lockkeeper.process.console import UsageError, as_json
 from lockkeeper.process.yaml_output import as_yaml
-from policy.cluster.errors import ClusterError, Forbidden, Unauthorized
+from policy.cluster.errors import ClusterError, Forbidden, NotFound, Unauthorized
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOW_QUOTAS, Cluster, Listing, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.service.reading.cluster_reading import ClusterReader
+from policy.service.reading.leader_seen import leader_notes
 from policy.service.reading.live_roots import LiveRoots
+from policy.service.reading.needed_roles import missing_kind, with_role
+from policy.sources.schema_check import did_you_mean
 
 _WATCH_SECONDS: Final = 2.0
 """Between two looks with `--watch`."""
@@ -74,6 +77,9 @@ def readable_namespace(arguments: argparse.Namespace, cluster: InContext) -> str
         cluster.list(WORKFLOW_QUOTAS)
     except Forbidden:
         return cluster.context_namespace
+    except NotFound as error:
+        told = missing_kind(WORKFLOW_QUOTAS, error)
+        raise UsageError(f"the cluster cannot be read: {told.message}") from error
     except ClusterError as error:
         raise UsageError(f"the cluster cannot be read: {error.message}") from error
     return ""
@@ -103,14 +109,28 @@ def read_roots(
     """
     reader = ClusterReader(cluster=cluster, ledgers=Ledgers(cluster=cluster, clock=clock), clock=clock)
     try:
-        return LiveRoots(reader.read(namespace, lengths=starts))
+        reading = reader.read(namespace, lengths=starts)
     except Unauthorized as error:
         raise UsageError(f"the cluster cannot be read: {error.message}") from error
     except Forbidden as error:
         advice = "" if namespace else "; with -n NAMESPACE the rights in that namespace are enough"
-        raise UsageError(f"the cluster cannot be read: {error.message}{advice}") from error
+        raise UsageError(f"the cluster cannot be read: {with_role(error)}{advice}") from error
     except ClusterError as error:
         raise UsageError(f"the cluster cannot be read: {error.message}") from error
+    notes = leader_notes(cluster, reading.at)
+    return LiveRoots(msgspec.structs.replace(reading, unread=(*reading.unread, *notes)))
+
+
+def check_namespace(roots: LiveRoots, namespace: str) -> None:
+    """Refuse to show an empty queue of a namespace that does not exist.
+
+    Raises:
+        UsageError: all namespaces were read, and there is none of that name; the nearest is named.
+    """
+    labels = roots.reading.snapshot.namespace_labels
+    known = {*labels, *roots.reading.tracker.namespaces(), *roots.reading.snapshot.quotas}
+    if namespace and len(labels) > 1 and namespace not in known:
+        raise UsageError(f"there is no namespace {namespace}{did_you_mean(namespace, sorted(labels))}")
 
 
 def printed(output: str, value: object, names: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ _BAR: Final = 10
 """Places of a bar."""
 _PLAIN_WIDTH: Final = 0
 _NARROWEST: Final = 20
+_WIDTH_FOR_BARS: Final = 70
+"""A narrower terminal has the room for numbers alone."""
 _CUT: Final = "…"
 
 
@@ -53,7 +55,7 @@ class Terminal(msgspec.Struct, frozen=True):
         """Return `8/10`, with a bar before it where a person looks; no limit is shown as `-`."""
         if limit is None:
             return f"{used}/-"
-        if not self.person:
+        if not self.person or self.width < _WIDTH_FOR_BARS:
             return f"{used}/{limit}"
         filled = _BAR if used >= limit else used * _BAR // limit
         return f"{'█' * filled}{'░' * (_BAR - filled)} {used}/{limit}"

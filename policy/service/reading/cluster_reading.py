@@ -32,13 +32,12 @@ from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policies.status_figures import QuotaFigures
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger
+from policy.core.values.problems import Problem
+from policy.service.reading.needed_roles import missing_kind, with_role
 from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import LIVE, Tracker
 from policy.sources.last_good_objects import LastGoodObjects
 
-_POOL_READERS: Final = (
-    "the ClusterRole lockkeeper-pools gives that right (rbac.poolReaders in the values of the chart)"
-)
 _FEW: Final = 20
 """Members of a pool whose Workflows are read namespace by namespace; more are read in one list."""
 
@@ -89,7 +88,7 @@ class ClusterReader:
             CLUSTER_WORKFLOW_QUOTAS: self._pools(),
             NAMESPACES: self._namespaces(namespace),
         }
-        snapshot = take_snapshot(_documents(objects), version="read", argo=DEFAULT_VERSION)
+        snapshot = take_snapshot(self._documents(objects), version="read", argo=DEFAULT_VERSION)
         tracker, namespaces = self._workflows(snapshot, namespace)
         return Reading(
             at=self._clock(),
@@ -109,6 +108,8 @@ class ClusterReader:
         """Return the objects of all namespaces, or where that is not allowed, those of this one."""
         try:
             return self._cluster.list(resource).items
+        except NotFound as error:
+            raise missing_kind(resource, error) from error
         except Forbidden:
             if not namespace:
                 raise
@@ -118,8 +119,10 @@ class ClusterReader:
         """Return the pools; without them nothing could be said of what waits in one."""
         try:
             return self._cluster.list(CLUSTER_WORKFLOW_QUOTAS).items
+        except NotFound as error:
+            raise missing_kind(CLUSTER_WORKFLOW_QUOTAS, error) from error
         except Forbidden as error:
-            raise Forbidden(f"{error.message}; {_POOL_READERS}") from error
+            raise Forbidden(with_role(error)) from error
 
     def _namespaces(self, namespace: str) -> Sequence[JsonObject]:
         """Return the namespaces, or the one that is asked for; one without its labels is in no pool."""
@@ -131,6 +134,20 @@ class ClusterReader:
                 return (self._cluster.get(NAMESPACES, namespace),) if namespace else ()
         self._unread.append("namespaces: no right to read them; which pool they are in is not known")
         return ()
+
+    def _documents(self, objects: Mapping[Resource, Iterable[JsonObject]]) -> list[Document]:
+        """Return the good documents, as the webhook takes them; the others are told."""
+        found: list[Document] = []
+        for resource, items in objects.items():
+            good = LastGoodObjects(resource=resource)
+            good.reset(items)
+            found.extend(good.documents.values())
+            self._unread += [
+                f"{each} is left out, as it is wrong: {_sentence(each.problems[0])}"
+                for each in good.verdicts.values()
+                if each.problems
+            ]
+        return found
 
     # Workflows and ledgers.
 
@@ -167,8 +184,11 @@ class ClusterReader:
 
     def _live(self, tracker: Tracker, namespace: str) -> Iterable[LiveMetadata | Unread]:
         selection = Selection(WORKFLOWS, namespace, LIVE, metadata_only=True)
-        for page in self._cluster.pages_as(selection, tracker.shape):
-            yield from page.items
+        try:
+            for page in self._cluster.pages_as(selection, tracker.shape):
+                yield from page.items
+        except NotFound as error:
+            raise missing_kind(WORKFLOWS, error) from error
 
     def _read_ledgers(self) -> Mapping[Root, Ledger]:
         try:
@@ -203,14 +223,8 @@ def _members(snapshot: Snapshot, namespace: str, most: int | None = _FEW) -> set
     return None if most is not None and len(members) > most else members
 
 
-def _documents(objects: Mapping[Resource, Iterable[JsonObject]]) -> list[Document]:
-    """Return the good documents, as the webhook takes them."""
-    found: list[Document] = []
-    for resource, items in objects.items():
-        good = LastGoodObjects(resource=resource)
-        good.reset(items)
-        found.extend(good.documents.values())
-    return found
+def _sentence(problem: Problem) -> str:
+    return f"{problem.path}: {problem.message}" if problem.path else problem.message
 
 
 def _figures(objects: Mapping[Resource, Iterable[JsonObject]]) -> dict[PolicyName, QuotaFigures]:

@@ -14,16 +14,23 @@ import yaml
 from lockkeeper.cli import queue, status, why
 from lockkeeper.process.console import UsageError
 from lockkeeper.views.terminal import Terminal
+from policy.cluster.errors import NotFound
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     CONFIG_MAPS,
+    NAMESPACES,
     QUOTA_LEDGERS,
+    WORKFLOW_QUOTAS,
     WORKFLOWS,
     Cluster,
+    Listing,
+    Resource,
 )
 from policy.cluster.stored_lengths import write_lengths
 from policy.core.cluster_view.run_lengths import RunLengths, series_of
 from policy.core.objects.json_patch import JsonObject
+from policy.service.leading.leader_election import LEASES
 from tests.policy.core.lock_graph.running import running, semaphore
 from tests.policy.service.reading.read_cluster import RightsIn, Scene
 from tests.policy.service.world import complete, member, part, pool, quota
@@ -190,6 +197,8 @@ def test_without_rights_it_is_one_line(
         show(command, *arguments, cluster=RightsIn(scene.cluster, {"b"}))
     assert "\n" not in str(error.value)
     assert "forbidden" in str(error.value)
+    if command is not why:
+        assert "the ClusterRole lockkeeper-view gives that right" in str(error.value)
 
 
 def test_rights_in_one_namespace_are_enough(show: Show, scene: Scene) -> None:
@@ -218,3 +227,76 @@ def test_why_says_what_to_do_about_a_poisoned_lock(show: Show, scene: Scene) -> 
     told = show(why, "lost", "-n", "a")
     assert "the lock is poisoned: Argo's controller gives it to nobody" in told
     assert "restart Argo's workflow-controller" in told
+
+
+def test_a_namespace_that_does_not_exist_has_no_empty_queue(show: Show, scene: Scene) -> None:
+    """The nearest is named; where namespaces may not be listed, an empty queue is all that is known."""
+    for name in ("team-etl", "team-ml"):
+        scene.cluster.create(
+            NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {}}}
+        )
+    for command in (queue, status):
+        with pytest.raises(UsageError) as error:
+            show(command, "-n", "team-elt")
+        assert str(error.value) == 'there is no namespace team-elt; did you mean "team-etl"?'
+
+
+def test_a_controller_that_is_away_is_told_with_its_age(show: Show, scene: Scene) -> None:
+    """What is shown of a queue is as old as its last sign of life."""
+    renewed = scene.clock().isoformat()
+    lease: JsonObject = {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {"name": "lockkeeper-controller", "namespace": "lockkeeper"},
+        "spec": {"holderIdentity": "one", "leaseDurationSeconds": 4, "renewTime": renewed},
+    }
+    scene.cluster.create(LEASES, lease, namespace="lockkeeper")
+    assert "controller" not in show(status)
+    scene.clock.advance(timedelta(minutes=12))
+    for command, arguments in ((status, ()), (queue, ()), (why, ("b2", "-n", "b"))):
+        assert "note: no controller leads since 12m: nothing is released; " in show(command, *arguments)
+
+
+def test_a_cluster_without_lockkeeper_is_one_line(show: Show, scene: Scene) -> None:
+    """It names the kind that is missing, and what tells more."""
+    for command, arguments in ((status, ()), (queue, ()), (why, ("b2", "-n", "b"))):
+        with pytest.raises(UsageError) as error:
+            show(command, *arguments, cluster=Bare(scene.cluster))
+        assert "it has no kind WorkflowQuota of lockkeeper.dev/v1alpha1: Lockkeeper is not installed" in str(
+            error.value
+        )
+
+
+def test_a_policy_that_is_wrong_is_told(show: Show, scene: Scene) -> None:
+    """As one of another version, with a field that cannot be read: it is left out."""
+    wrong: JsonObject = {
+        "apiVersion": WORKFLOW_QUOTAS.api_version,
+        "kind": WORKFLOW_QUOTAS.kind,
+        "metadata": {"name": "odd", "namespace": "a"},
+        "spec": {"limits": {"workflows": "many"}},
+    }
+    scene.cluster.create(WORKFLOW_QUOTAS, wrong, namespace="a")
+    assert "note: WorkflowQuota a/odd is left out, as it is wrong: spec.limits.workflows: " in show(status)
+
+
+class Bare(RightsIn):
+    """A cluster where our kinds are not installed."""
+
+    def __init__(self, inner: MemoryCluster) -> None:
+        super().__init__(inner, {"", "a", "b"}, WORKFLOWS, NAMESPACES)
+
+    def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> Listing[JsonObject]:
+        """Know only kinds of others."""
+        if resource.group == "lockkeeper.dev":
+            raise NotFound("404 page not found")
+        return super().list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )

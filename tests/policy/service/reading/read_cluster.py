@@ -154,7 +154,9 @@ class RightsIn(MemoryCluster):
         """List where it is allowed."""
         allowed = namespace in self._namespaces or resource in self._also
         if not allowed:
-            raise Forbidden(f"{resource.plural} is forbidden")
+            raise Forbidden(
+                f'{resource.plural} is forbidden: User "{self.user}" cannot list resource "{resource.plural}"'
+            )
         return self._inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
