@@ -8,7 +8,14 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from lockkeeper.page.needed_rights import RightRow
 from lockkeeper.page.rate_limit import TooOften
 from lockkeeper.page.viewers import Viewer
-from policy.cluster.errors import ClusterError, Forbidden, NotFound, Unauthorized
+from policy.cluster.errors import (
+    ClusterError,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 _TITLES = {401: "Not known", 403: "No right", 404: "Not found"}
 
@@ -21,7 +28,9 @@ def sentence(error: ClusterError) -> str:
         return f"You have no right to see this: {error.message}"
     if isinstance(error, NotFound):
         return error.message
-    return f"The cluster does not answer: {error.message}"
+    if isinstance(error, (Unavailable, TooManyRequests)):
+        return f"The cluster does not answer: {error.message}"
+    return f"The cluster cannot be read: {error.message}"
 
 
 def add_error_pages(app: Flask, *, hosts: Sequence[str], bug: Callable[[BaseException], None]) -> None:
@@ -36,7 +45,8 @@ def add_error_pages(app: Flask, *, hosts: Sequence[str], bug: Callable[[BaseExce
         if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
             viewer: Viewer = g.viewer
             rights = viewer.rights(g.scope or viewer.namespace)
-        return _shown(code, _TITLES.get(code, "No answer"), sentence(error), rights)
+        title = "No answer" if isinstance(error, Unavailable) else "Cannot be read"
+        return _shown(code, _TITLES.get(code, title), sentence(error), rights)
 
     @app.errorhandler(TooOften)
     def too_often(error: TooOften) -> Response:

@@ -98,8 +98,11 @@ def read_policies(cluster: Cluster, namespace: str) -> tuple[tuple[PolicyRow, ..
     for kind in _KINDS:
         try:
             listing = cluster.list(kind, namespace=namespace if kind.namespaced else "")
-        except (Forbidden, NotFound) as error:
+        except Forbidden as error:
             unread.append(f"{kind.plural}: {error.message}")
+            continue
+        except NotFound:
+            unread.append(f"{kind.plural}: this cluster does not serve this kind; lockkeeper check tells why")
             continue
         rows.extend(_rows(kind, listing.items))
     return tuple(rows), tuple(unread)

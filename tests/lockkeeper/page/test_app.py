@@ -9,7 +9,7 @@ from itertools import islice, product
 import pytest
 
 from lockkeeper.page.app import HEADERS
-from policy.cluster.errors import Unavailable
+from policy.cluster.errors import ClusterError, NotFound, Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, WORKFLOWS, Listing, Resource
 from policy.cluster.stored_lengths import write_lengths
@@ -265,6 +265,7 @@ class Away(MemoryCluster):
     def __init__(self, inner: MemoryCluster) -> None:
         self._inner = inner
         self.away = False
+        self.error: ClusterError = Unavailable("connection refused")
         self.lists = 0
 
     def list(
@@ -279,7 +280,7 @@ class Away(MemoryCluster):
         """List while it answers."""
         self.lists += 1
         if self.away:
-            raise Unavailable("connection refused")
+            raise self.error
         return self._inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
@@ -287,7 +288,7 @@ class Away(MemoryCluster):
     def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
         """Get while it answers."""
         if self.away:
-            raise Unavailable("connection refused")
+            raise self.error
         return self._inner.get(resource, name, namespace=namespace)
 
 
@@ -319,6 +320,19 @@ def test_a_cluster_that_never_answered_is_an_error_in_one_sentence(scene: Scene,
     answer = OpenedPage(scene, cluster=cluster).get(path)
     assert answer.status_code == 503
     assert "The cluster does not answer: connection refused" in words(answer)
+
+
+def test_a_cluster_that_cannot_be_read_is_told_as_that(scene: Scene) -> None:
+    """One without our kinds answers, and has nothing to show."""
+    cluster = Away(scene.cluster)
+    cluster.away, cluster.error = True, ClusterError("it has no kind WorkflowQuota")
+    page = OpenedPage(scene, cluster=cluster)
+    answer = page.get("/")
+    assert answer.status_code == 503
+    assert "Cannot be read The cluster cannot be read: it has no kind WorkflowQuota" in words(answer)
+    cluster.error = NotFound("the server could not find the requested resource")
+    text = page.text("/policies")
+    assert "Note: workflowquotas: this cluster does not serve this kind; lockkeeper check tells why" in text
 
 
 def test_missing_rights_are_an_error_with_what_to_do(scene: Scene) -> None:
