@@ -11,7 +11,8 @@ import msgspec
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused, refusal
 from lockkeeper.kube_api.describing.discovery import SERVED_WORDS, absent_kind, described
-from lockkeeper.kube_api.object_requests import ObjectRequests, require_json
+from lockkeeper.kube_api.object_requests import ObjectRequests
+from lockkeeper.kube_api.protobuf_bodies import in_json
 from lockkeeper.kube_api.request_paths import object_path
 from lockkeeper.kube_api.requests import ApiRequest
 
@@ -74,7 +75,9 @@ def answered(request: ApiRequest, requests: ObjectRequests) -> Answer:
     """Return the answer to any request."""
     path = object_path(request.path)
     try:
-        return _described(request) if path is None else requests.answer(request, path)
+        if path is None:
+            return _described(request)
+        return requests.answer(in_json(request), path)
     except RequestRefused as error:
         return refusal(error)
 
@@ -98,8 +101,7 @@ def _described(request: ApiRequest) -> Answer:
 
 def _may_do_all(request: ApiRequest) -> Answer:
     """Return that the user may do what he asks about: there is no access control here."""
-    require_json(request)
-    review = msgspec.json.decode(request.body, type=dict)
+    review = msgspec.json.decode(in_json(request).body, type=dict)
     return Answer(201, {"metadata": {}, **review, "status": {"allowed": True}})
 
 

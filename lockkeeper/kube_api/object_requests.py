@@ -16,7 +16,6 @@ from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.objects.json_patch import JsonObject
 from policy.sources.yaml_positions import parse
 
-_PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
 _MISSING: Final = "404 page not found\n"
 
@@ -43,7 +42,6 @@ class ObjectRequests:
             raise of_cluster(error, path.kind, path.name or _name_in(request)) from error
 
     def _answer(self, request: ApiRequest, path: ObjectPath) -> Answer:
-        require_json(request)
         if path.subresource and not path.has_subresource:
             raise not_found(path.kind, path.name)
         if path.name or path.subresource:
@@ -82,14 +80,6 @@ class ObjectRequests:
                 raise RequestRefused(400, "name must be provided")
             case _:
                 raise RequestRefused(405, _NOT_ALLOWED, details={})
-
-
-def require_json(request: ApiRequest) -> None:
-    """Refuse a body that is no JSON or YAML, such as that of `kubectl create namespace`."""
-    if request.content_type.startswith(_PROTOBUF) and not request.body.startswith(b"{"):
-        raise RequestRefused(
-            415, "lockkeeper run reads JSON and YAML alone: use a file instead, as in kubectl create -f FILE"
-        )
 
 
 def _name_in(request: ApiRequest) -> str:

@@ -107,6 +107,29 @@ def test_an_edited_limit_acts_at_once(trial: Trial) -> None:
     assert "spec.limits.workflows" in wrong.stderr
 
 
+def test_what_kubectl_makes_from_its_arguments_is_taken(trial: Trial) -> None:
+    """It sends that in protobuf; and it asks what it may do, and what there is."""
+    said = trial.kubectl.said
+    assert said("create", "namespace", "tried") == "namespace/tried created\n"
+    assert re.search(r"^tried +Active", said("get", "ns"), re.MULTILINE)
+    said("create", "configmap", "sem", "--namespace=tried", "--from-literal=key=2")
+    assert said("get", "cm", "sem", "--namespace=tried", "-o", "jsonpath={.data}") == '{"key":"2"}'
+    assert said("auth", "can-i", "create", "wf") == "yes\n"
+    assert "How many Workflows and tasks may run at once." in said("explain", "wfq.spec")
+    assert "does not explain this kind" in said("explain", "wf").replace("\n", " ")
+    assert 'namespace "tried" deleted' in said("delete", "ns", "tried")
+    assert "no secrets" in trial.kubectl.run("create", "secret", "generic", "s").stderr
+
+
+def test_a_field_that_there_is_not_is_named(trial: Trial) -> None:
+    """As on a cluster, whose CRDs say which there are."""
+    text = """{"apiVersion": "lockkeeper.dev/v1alpha1", "kind": "WorkflowQuota",
+               "metadata": {"name": "typo", "namespace": "team-etl"}, "spec": {"limit": {"workflows": 2}}}"""
+    done = trial.kubectl.run("create", "-f", "-", text=text)
+    assert done.returncode == 1
+    assert 'strict decoding error: unknown field "spec.limit"' in done.stderr
+
+
 def test_files_are_applied_again_and_again(trial: Trial) -> None:
     """By the client and by the server."""
     policies = str(EXAMPLES / "policies")
