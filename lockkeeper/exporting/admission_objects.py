@@ -48,7 +48,7 @@ def admission_objects(part: StaticPart, action: ValidationAction) -> Iterator[Js
     rule: JsonObject = {
         "apiGroups": ["argoproj.io"],
         "apiVersions": ["v1alpha1"],
-        "resources": ["workflows"],
+        "resources": [*part.resources],
         "operations": ["CREATE"],
     }
     constraints: JsonObject = {"namespaceSelector": selector(part.namespaces), "resourceRules": [rule]}

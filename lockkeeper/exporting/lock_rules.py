@@ -31,20 +31,26 @@ def _list(parent: str, field: str) -> str:
     return f"({_has(parent, field)} ? {parent}.{field} : [])"
 
 
+def _map(parent: str, field: str) -> str:
+    return f"({_has(parent, field)} ? {parent}.{field} : {{}})"
+
+
 def _one(parent: str, field: str) -> str:
     """Return a list of a field, or an empty one."""
     return f"({_has(parent, field)} ? [{parent}.{field}] : [])"
 
 
-_DEFAULTS: Final = "object.spec.templateDefaults"
+_DEFAULTS: Final = "variables.spec.templateDefaults"
 _BLOCKS: Final = (
     f"variables.templates.filter(t, {_has('t', 'synchronization')}).map(t, t.synchronization)",
-    _one("object.spec", "synchronization"),
-    f"({_has('object.spec', 'templateDefaults')} ? {_one(_DEFAULTS, 'synchronization')} : [])",
+    _one("variables.spec", "synchronization"),
+    f"({_has('variables.spec', 'templateDefaults')} ? {_one(_DEFAULTS, 'synchronization')} : [])",
 )
 _INLINE: Final = f"{_has('c', 'inline')} && {_has('c.inline', 'synchronization')}"
+_SPEC: Final = f"object.kind == 'CronWorkflow' ? {_map('object.spec', 'workflowSpec')} : object.spec"
 VARIABLES: Final = (
-    ("templates", _list("object.spec", "templates")),
+    ("spec", _SPEC),
+    ("templates", _list("variables.spec", "templates")),
     ("blocks", " + ".join(_BLOCKS)),
     (
         "tasks",
@@ -59,6 +65,11 @@ VARIABLES: Final = (
     ("all", "[[variables.blocks]] + variables.inlines"),
 )
 """`all` is a list of lists of lists of the blocks of locks; CEL joins lists, and flattens none."""
+_RESOURCES: Final = {
+    MatchedKind.WORKFLOW: "workflows",
+    MatchedKind.WORKFLOW_TEMPLATE: "workflowtemplates",
+    MatchedKind.CRON_WORKFLOW: "cronworkflows",
+}
 _UNKNOWN: Final = '.contains("{{")'
 
 
@@ -71,10 +82,20 @@ def lock_part(policy: LockPolicy, argo: ArgoVersion) -> StaticPart:
         namespace = metadata.namespace
         source = f"{policy.kind} {namespace}/{metadata.name}"
         where = LabelSelector(match_labels={NAMESPACE_NAME: namespace})
-    rules = tuple(_rules(spec.validate, argo)) if MatchedKind.WORKFLOW in spec.match.kinds else ()
+    resources = tuple(plural for kind, plural in _RESOURCES.items() if kind in spec.match.kinds)
+    rules = tuple(_rules(spec.validate, argo)) if resources else ()
     unsaid = tuple(Unsaid(source, *each) for each in _unsaid(spec))
     return StaticPart(
-        source, policy.kind, namespace, metadata.name, where, spec.match.workflows, rules, unsaid, VARIABLES
+        source=source,
+        kind=policy.kind,
+        namespace=namespace,
+        name=metadata.name,
+        resources=resources,
+        namespaces=where,
+        workflows=spec.match.workflows,
+        rules=rules,
+        unsaid=unsaid,
+        variables=VARIABLES,
     )
 
 
@@ -155,9 +176,8 @@ def _each_lock(semaphore: str, mutex: str) -> str:
 def _unsaid(spec: SynchronizationPolicySpec) -> Iterator[tuple[str, str]]:
     """Yield the fields that are not in the rules."""
     validate = spec.validate
-    others = [each.value for each in spec.match.kinds if each is not MatchedKind.WORKFLOW]
-    if others:
-        yield "spec.match.kinds", f"only Workflows are looked at, no {', '.join(others)}"
+    if MatchedKind.CLUSTER_WORKFLOW_TEMPLATE in spec.match.kinds:
+        yield "spec.match.kinds", "templates of the cluster have no namespace, by which rules are chosen"
     if spec.semaphores:
         yield "spec.semaphores", "an expression writes no ConfigMap"
     if spec.inject:

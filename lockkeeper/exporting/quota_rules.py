@@ -48,7 +48,17 @@ def quota_part(quota: WorkflowQuota | ClusterWorkflowQuota) -> StaticPart:
     rules = () if refers else tuple(_rules(spec))
     unsaid = tuple(Unsaid(source, *each) for each in _unsaid(spec))
     chosen = LabelSelector(spec.selector.match_labels, spec.selector.match_expressions)
-    return StaticPart(source, quota.kind, namespace, metadata.name, where, chosen, rules, unsaid)
+    return StaticPart(
+        source=source,
+        kind=quota.kind,
+        namespace=namespace,
+        name=metadata.name,
+        resources=("workflows",),
+        namespaces=where,
+        workflows=chosen,
+        rules=rules,
+        unsaid=unsaid,
+    )
 
 
 def _rules(spec: WorkflowQuotaSpec) -> Iterator[StaticRule]:

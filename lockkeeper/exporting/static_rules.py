@@ -26,12 +26,13 @@ class Unsaid(msgspec.Struct, frozen=True):
 
 
 class StaticPart(msgspec.Struct, frozen=True):
-    """What is said of one policy; `variables` are names and expressions that the rules use."""
+    """What is said of one policy about new objects of some `resources`; `variables` are used by the rules."""
 
     source: str
     kind: str
     namespace: str
     name: str
+    resources: tuple[str, ...]
     namespaces: LabelSelector
     workflows: LabelSelector
     rules: tuple[StaticRule, ...]

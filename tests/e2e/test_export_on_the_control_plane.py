@@ -21,7 +21,7 @@ from lockkeeper.reviewing.assumptions import Assumptions
 from lockkeeper.reviewing.object_review import review_manifest
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster
-from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Resource
+from policy.cluster.protocol import CRON_WORKFLOWS, NAMESPACES, WORKFLOW_TEMPLATES, WORKFLOWS, Resource
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
@@ -61,7 +61,9 @@ kind: ClusterSynchronizationPolicy
 metadata: {{name: strict}}
 spec:
   namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {NAMESPACE}}}}}
-  match: {{workflows: {{matchExpressions: [{{key: free, operator: DoesNotExist}}]}}}}
+  match:
+    kinds: [Workflow, WorkflowTemplate, CronWorkflow]
+    workflows: {{matchExpressions: [{{key: free, operator: DoesNotExist}}]}}
   validate:
     requireDefined: false
     keyPattern: <resource-type>-<purpose>
@@ -71,6 +73,7 @@ spec:
     deadlocks: Ignore
     unknownReferences: Ignore
 """
+RESOURCES: Final = {each.kind: each for each in (WORKFLOWS, WORKFLOW_TEMPLATES, CRON_WORKFLOWS)}
 RULES: Final = frozenset(
     {
         "TasksAboveCap",
@@ -132,6 +135,13 @@ def in_all_places(block: JsonObject) -> Iterator[JsonObject]:
         yield {**workflow("w"), "spec": {"entrypoint": "main", **spec}}
 
 
+def of_all_kinds(obj: JsonObject) -> Iterator[JsonObject]:
+    """Yield a Workflow, a template of it, and a CronWorkflow."""
+    yield obj
+    yield {**obj, "kind": "WorkflowTemplate"}
+    yield {**obj, "kind": "CronWorkflow", "spec": {"schedules": ["0 1 * * *"], "workflowSpec": obj["spec"]}}
+
+
 def of_numbers() -> Iterator[JsonObject]:
     """Yield Workflows around the caps and the limits, with labels that select and others."""
     for field, values in (("parallelism", (0, 1, 29, 30, 31, 40, 41)), ("priority", (-1, 0, 5, 6))):
@@ -160,10 +170,10 @@ def made_wrong(obj: JsonObject) -> Iterator[JsonObject]:
 
 
 def examples(corpus: Path) -> Iterator[JsonObject]:
-    """Yield the Workflows of Argo's examples."""
+    """Yield the Workflows, templates and CronWorkflows of Argo's examples."""
     for file in sorted((corpus / "examples").rglob("*.yaml")):
         for each in yaml.safe_load_all(file.read_text("utf-8")):
-            if isinstance(each, dict) and each.get("kind") == "Workflow":
+            if isinstance(each, dict) and each.get("kind") in RESOURCES:
                 each["metadata"].pop("namespace", None)
                 yield json.loads(json.dumps(each, default=str))
 
@@ -176,9 +186,10 @@ def reasons(obj: JsonObject, snapshot: Snapshot) -> list[str]:
 
 
 def refusal(cluster: KubeCluster, obj: JsonObject) -> str | None:
-    """Return what the admission policies say to a Workflow, "" for nothing; None where others refuse it."""
+    """Return what the admission policies say to an object, "" for nothing; None where others refuse it."""
     try:
-        cluster.create(WORKFLOWS, deepcopy(obj), namespace=NAMESPACE, dry_run=True)
+        resource = RESOURCES[str(obj["kind"])]
+        cluster.create(resource, deepcopy(obj), namespace=NAMESPACE, dry_run=True)
     except ClusterError as error:
         return error.message if "ValidatingAdmissionPolicy" in error.message else None
     return ""
@@ -239,11 +250,12 @@ def differences(
 def test_wrong_workflows_are_refused_as_a_review_refuses_them(
     kube_cluster: KubeCluster, exported: Snapshot
 ) -> None:
-    """Each lock in each place, and numbers around each cap."""
-    objects = [*of_numbers(), *(each for block in BLOCKS for each in in_all_places(block))]
+    """Each lock in each place of each kind, and numbers around each cap."""
+    placed = [each for block in BLOCKS for each in in_all_places(block)]
+    objects = [*of_numbers(), *(each for obj in placed for each in of_all_kinds(obj))]
     found, refused, compared = differences(kube_cluster, exported, objects)
     assert found == []
-    assert (refused > 50, compared > 120) == (True, True)
+    assert (refused > 150, compared > 400) == (True, True)
 
 
 def test_argos_examples_are_refused_as_a_review_refuses_them(
@@ -253,6 +265,6 @@ def test_argos_examples_are_refused_as_a_review_refuses_them(
     right = [*examples(corpus)]
     found, _, compared = differences(kube_cluster, exported, right)
     assert (found, compared > 150) == ([], True)
-    wrong = [each for obj in right for each in made_wrong(obj)]
+    wrong = [each for obj in right if obj["kind"] == "Workflow" for each in made_wrong(obj)]
     found, refused, compared = differences(kube_cluster, exported, wrong)
     assert (found, refused > 300, compared > 300) == ([], True, True)

@@ -60,7 +60,7 @@ def test_what_is_not_said_is_named() -> None:
     """Each field with its reason."""
     lock = LockTarget(mutex="m")
     every = policy(
-        match=PolicyMatch(kinds=(MatchedKind.WORKFLOW, MatchedKind.CRON_WORKFLOW)),
+        match=PolicyMatch(kinds=(MatchedKind.WORKFLOW, MatchedKind.CLUSTER_WORKFLOW_TEMPLATE)),
         semaphores=(SemaphoreDefinition("c", "k", 1),),
         inject=(InjectRule("r", TemplateSelector(), lock),),
     )
@@ -77,7 +77,17 @@ def test_what_is_not_said_is_named() -> None:
     assert lock_part(policy(validate=NOTHING), DEFAULT_VERSION).unsaid == ()
 
 
-def test_a_policy_of_other_kinds_has_no_rule() -> None:
-    """Only Workflows are looked at."""
-    crons = policy(match=PolicyMatch(kinds=(MatchedKind.CRON_WORKFLOW,)))
-    assert lock_part(crons, DEFAULT_VERSION).rules == ()
+@pytest.mark.parametrize(
+    ("kinds", "resources"),
+    [
+        ((MatchedKind.WORKFLOW,), ("workflows",)),
+        ((MatchedKind.CRON_WORKFLOW, MatchedKind.WORKFLOW_TEMPLATE), ("workflowtemplates", "cronworkflows")),
+        ((MatchedKind.CLUSTER_WORKFLOW_TEMPLATE,), ()),
+    ],
+)
+def test_rules_are_for_the_kinds_that_the_policy_governs(
+    kinds: tuple[MatchedKind, ...], resources: tuple[str, ...]
+) -> None:
+    """Templates of the cluster are in no namespace, and have no rule."""
+    part = lock_part(policy(match=PolicyMatch(kinds=kinds)), DEFAULT_VERSION)
+    assert (part.resources, bool(part.rules)) == (resources, bool(resources))
