@@ -38,12 +38,12 @@ MOST_WRITES: Final = 50
 """Writes of one pass at most: the next release must not wait for the messages of a long queue."""
 _MOST_WRITES_IN_A_HURRY: Final = 5
 """Writes a second while other changes wait: a few, or in a busy cluster no message would ever be written."""
-_HURRY: Final = timedelta(seconds=1)
+_ROUND: Final = timedelta(seconds=1)
 WRITE_EVERY: Final = timedelta(seconds=1)
 """How often the messages of a namespace are written at most."""
 SOON: Final = timedelta(seconds=5)
 """Who starts within this time, by the rate of the last seconds, is not told its position any more."""
-_SLOW: Final = 1.0
+_SLOW: Final = 2.0
 """Starts a second of a namespace below which each is told."""
 _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
 """Reasons that the position and the figures beside it show already."""
@@ -69,12 +69,13 @@ class _Pace:
         self._since = now
         self._rate = 0.0
         self.starts = 0
+        self.measured = False
 
     def soon(self, now: datetime) -> int:
-        """Begin a round; return how many of the queue start soon, as it moved until now."""
-        seconds = max((now - self._since) / timedelta(seconds=1), 1.0)
-        self._rate = (self._rate + self.starts / seconds) / 2
-        self._since, self.starts = now, 0
+        """Return how many of the queue start soon, as it moved until now: none in the first second."""
+        if now - self._since >= _ROUND:
+            self._rate = (self._rate + self.starts / ((now - self._since) / timedelta(seconds=1))) / 2
+            self._since, self.starts, self.measured = now, 0, True
         return int(self._rate * SOON.total_seconds()) if self._rate >= _SLOW else 0
 
 
@@ -145,12 +146,13 @@ class PositionMessages:
             if state is None or namespace not in state.known:
                 del self._changed[namespace]
                 continue
+            if self._enough(writes, now, pressed):
+                self.unwritten = True
+                return
             pace = self._paces.get(namespace)
             soon = 0 if pace is None else pace.soon(now)
             for tracked, message, found in self._due(state, namespace, tracker, view, now, soon=soon):
-                enough = writes >= MOST_WRITES or (
-                    self._written_lately(now) >= _MOST_WRITES_IN_A_HURRY and pressed()
-                )
+                enough = self._enough(writes, now, pressed)
                 if stopping() or enough:
                     self.unwritten = enough
                     return
@@ -161,16 +163,17 @@ class PositionMessages:
             self._written_at[namespace] = now
             if soon:
                 continue  # Who was left out is looked at again: from now on the queue may stand still.
-            self._paces.pop(namespace, None)
+            if pace is not None and pace.measured:
+                del self._paces[namespace]
             del self._changed[namespace]
         self.unwritten = False
 
-    def _written_lately(self, now: datetime) -> int:
-        """Return how many were written in the second that lasts."""
-        since, written = self._lately
-        if since is None or not timedelta() <= now - since < _HURRY:
-            self._lately = (now, written := 0)
-        return written
+    def _enough(self, writes: int, now: datetime, pressed: Callable[[], bool]) -> bool:
+        """Return whether no more may be written now, after so many in this pass."""
+        since, lately = self._lately
+        if since is None or not timedelta() <= now - since < _ROUND:
+            self._lately = (now, lately := 0)
+        return writes >= MOST_WRITES or (lately >= _MOST_WRITES_IN_A_HURRY and pressed())
 
     def _forget_departed(self, tracker: Tracker) -> None:
         """Forget those that are not live any more, each time the stored messages have doubled."""

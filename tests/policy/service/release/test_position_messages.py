@@ -118,6 +118,14 @@ def test_those_who_start_soon_are_not_told_where_they_stand(spy: Spy, clock: Clo
         newly_written(leader)
 
 
+def test_whoever_waits_behind_the_first_that_start_is_told_at_once(spy: Spy, clock: Clock) -> None:
+    """How fast a queue moves is not known before a second has passed."""
+    leader = Leader(spy, policies(3), clock)
+    queue_up(leader, "a", "b", "c", "d")
+    assert leader.work() == 3
+    assert newly_written(leader) == [("d", "position 1 of 1 in etl (3/3 running)")]
+
+
 def test_those_who_were_about_to_start_are_told_once_the_queue_stands_still(spy: Spy, clock: Clock) -> None:
     """Though nothing has changed by then: what they show would be wrong for as long as it stands."""
     leader = Leader(spy, policies(3), clock)
