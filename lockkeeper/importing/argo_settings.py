@@ -28,7 +28,11 @@ class ArgoSettings:
     """What was found; `defaults` is what each namespace gets without a label."""
 
     def __init__(self, manifests: Sequence[Manifest]) -> None:
-        self._config = next((each for each in manifests if _is_configuration(each)), None)
+        # The name that Argo's manifests have comes before longer ones, as Helm gives them.
+        given = sorted(filter(_is_configuration, manifests), key=lambda each: len(each.name))
+        limiting = [each for each in given if _limits(each) != (None, None)]
+        self._config = next(iter(limiting), None)
+        self._others = limiting[1:]
         self._namespaces = [each for each in manifests if each.kind == "Namespace"]
         self.most, self.defaults = _limits(self._config)
 
@@ -39,7 +43,7 @@ class ArgoSettings:
         """
         found = Drafts(tuple(self._pool(taken))).joined(self._labels(borrowing))
         again = Drafts(tuple(self._again(bounded))) if self.defaults is not None else Drafts()
-        return found.joined(again).joined(self._missed(taken))
+        return found.joined(again).joined(self._missed(taken)).joined(self._of_others())
 
     def _again(self, bounded: set[str]) -> Iterator[Draft]:
         limits: JsonObject = {"limits": {"workflows": self.defaults}}
@@ -72,6 +76,11 @@ class ArgoSettings:
             "are in pools of Kueue's limits. Keep it in Argo if all of them together are to be bounded"
         )
         return Drafts((), (NotImported(self._source("parallelism"), message),))
+
+    def _of_others(self) -> Drafts:
+        """Tell of the limits of a second controller: which namespaces are its own is not in its settings."""
+        message = "is of another controller than the pool; write a pool for the namespaces of this one"
+        return Drafts((), tuple(NotImported(source_of(each, "data"), message) for each in self._others))
 
     def _labels(self, borrowing: list[str]) -> Drafts:
         drafts, left_out = [], []
@@ -114,7 +123,7 @@ class ArgoSettings:
 
 
 def _is_configuration(manifest: Manifest) -> bool:
-    return manifest.kind == "ConfigMap" and manifest.name == ARGO_CONFIG_MAP
+    return manifest.kind == "ConfigMap" and manifest.name.endswith(ARGO_CONFIG_MAP)
 
 
 def _labels_of(manifest: Manifest) -> dict[str, str]:
@@ -129,7 +138,9 @@ def _limits(config: Manifest | None) -> tuple[int | None, int | None]:
         return None, None
     for each in read(config.value).documents:
         if isinstance(each.document, ConfigMap):
-            text = with_defaults(each.document).data[DEFAULTS_KEY]
+            metadata = msgspec.structs.replace(each.document.metadata, name=ARGO_CONFIG_MAP)
+            named = msgspec.structs.replace(each.document, metadata=metadata)
+            text = with_defaults(named).data[DEFAULTS_KEY]
             defaults = msgspec.json.decode(text, type=WorkflowDefaults)
             return defaults.most, defaults.most_in_namespace
     return None, None

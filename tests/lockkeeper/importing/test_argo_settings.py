@@ -93,3 +93,18 @@ def test_namespaces_of_kueues_pools_keep_the_default_and_leave_the_pool() -> Non
     kept = specs(made)["ClusterWorkflowQuota kueue-q"]
     assert value_at(kept, "namespaceDefaults", "limits", "workflows") == 2
     assert "does not count the Workflows of ml: a namespace belongs to one pool" in left_out(made)[0]
+
+
+def test_a_configuration_with_the_name_that_helm_gives_is_read() -> None:
+    """The chart of Argo puts the name of its release before."""
+    made = imported(config_map(f"argo-workflows-{NAME}", "argo", '{config: "parallelism: 7"}'))
+    assert value_at(specs(made)["ClusterWorkflowQuota argo"], "limits", "workflows") == 7
+
+
+def test_limits_of_a_second_controller_are_told() -> None:
+    """Which namespaces it has is not in its settings."""
+    other = config_map(f"second-{NAME}", "other", '{parallelism: "9"}')
+    made = imported(other + settings('{parallelism: "5"}') + config_map(NAME, "third", "{images: none}"))
+    assert value_at(specs(made)["ClusterWorkflowQuota argo"], "limits", "workflows") == 5
+    (told,) = left_out(made)
+    assert told.startswith(f"ConfigMap other/second-{NAME} data")
