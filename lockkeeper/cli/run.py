@@ -124,10 +124,11 @@ def _check_workflows(arguments: argparse.Namespace) -> None:
 
     Raises:
         PolicyErrors: something cannot be read.
-        UsageError: there is no Workflow.
+        UsageError: there is no Workflow, and nothing that creates one.
     """
     manifests = read_manifests(arguments.workflows)
-    if not (arguments.allow_empty or any(each.kind == "Workflow" for each in manifests)):
+    kinds = ("Workflow",) if arguments.once else ("Workflow", "CronWorkflow")
+    if not (arguments.allow_empty or any(each.kind in kinds for each in manifests)):
         raise UsageError(nothing_in("no Workflow to play", [arguments.workflows]))
 
 

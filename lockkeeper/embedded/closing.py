@@ -28,8 +28,9 @@ def closing(
 ) -> str:
     """Return the closing tables, and a line for each thing that went wrong or still waits."""
     limits = {name: limit_of(name, snapshot, now) for name in most_held}
-    in_force = {name: limit_in_force(snapshot, name, now, capacity) for name in printer.totals}
-    parts = ["", namespace_table(printer.totals, in_force)]
+    sums = printer.sums()
+    in_force = {name: limit_in_force(snapshot, name, now, capacity) for name in sums}
+    parts = ["", namespace_table(sums, in_force)] if sums else []
     if limits:
         parts += ["", lock_table(limits, most_held)]
     parts += [

@@ -181,6 +181,16 @@ class EventPrinter:
         with self._changed:
             return [progress for progress in self._workflows.values() if not progress.begun]
 
+    def sums(self) -> dict[str, NamespaceTotals]:
+        """Return the totals of each namespace; who still waits has waited until now."""
+        with self._changed:
+            found = {name: msgspec.structs.replace(each) for name, each in self.totals.items()}
+            for progress in self._workflows.values():
+                if not progress.begun:
+                    totals, waited = found[progress.namespace], self._stopwatch() - progress.created
+                    totals.longest_wait = max(totals.longest_wait, waited)
+        return found
+
     def reason(self, workflow: Tracked, text: str) -> None:
         """Record why a Workflow waits, as the controller reports, for the closing words."""
         with self._changed:

@@ -124,3 +124,11 @@ def test_the_closing_words_say_why_something_still_waits_and_what_failed(printed
     ]
     assert not any("LOCK" in each for each in words(printed))
     assert "here/Mutex/m  1      1" in words(printed, **{"here/Mutex/m": 1})
+
+
+def test_who_still_waits_has_waited_until_now(printed: PrintedCluster) -> None:
+    """And where nothing was created there is no table."""
+    assert words(printed) == ["f.yaml: failed"]
+    printed.printer.created(printed.store("a", held=True), [])
+    printed.now = 12.0
+    assert words(printed)[2].split()[-2:] == ["12.0", "s"]
