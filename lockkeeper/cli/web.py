@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   lockkeeper web
   lockkeeper web -n team-etl --port 0        one namespace, on a free port
+  lockkeeper web --prometheus http://127.0.0.1:9090        with a history of up to a week
   lockkeeper web --sign-in --host 0.0.0.0 --host-names queues.example.com --certs-mounted /certs
 
 It serves a page on 127.0.0.1 until Ctrl-C: quotas, queue, why each Workflow waits, locks, policies, history.
@@ -36,7 +37,7 @@ It reads with your own rights, and changes nothing. Whoever can open a connectio
 sees what you may read, as with kubectl proxy.
 With --sign-in it is for many, over TLS: each brings a token of the cluster, and sees what that may read. It
 has no rights of its own then (docs/page.md).
-Exit codes: 0 stopped, 2 the port is in use or there is no cluster to reach."""
+Exit codes: 0 stopped, 2 the port is in use, there is no cluster to reach, or an option is wrong."""
 
 _OWN_NAMES: Final = ("localhost", "127.0.0.1")
 
