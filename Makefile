@@ -45,7 +45,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release bench-queue lock clean
+.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release bench-queue bench-simulate lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -103,6 +103,9 @@ bench-release: $(READY) ## Measure what a leader costs and how fast it lets go; 
 
 bench-queue: $(READY) ## Play Kueue's own baseline scenario on a real control plane; minutes (ARGS="--scale 0.05")
 	@$(BIN)/python -m bench.queueing $(ARGS)
+
+bench-simulate: $(READY) ## Measure simulations of a history as ratios; a minute (ARGS="--runs 100000" for the goal)
+	@$(BIN)/python -m bench.simulating $(ARGS)
 
 lock: LOCK = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --python-version 3.11

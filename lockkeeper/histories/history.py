@@ -58,9 +58,11 @@ class RunHistory:
     def runs(self) -> Iterator[PastRun]:
         """Yield the runs in the order of their creation, each with a length."""
         last, gaps = UNKNOWN, list[tuple[float, float]]()
-        usual = (self.end - self.begin) / max(1, self.count)
+        span = self.end - self.begin
         for run in self._runs:
-            if last != UNKNOWN and run.created - last > max(_GAP, _TIMES * usual):
+            away = run.created - last
+            usual = (span - away) / max(1, self.count - 1)
+            if last != UNKNOWN and away > max(_GAP, _TIMES * usual):
                 gaps.append((last, run.created))
             last = run.created
             yield run if run.stretches else self._with_length(run)

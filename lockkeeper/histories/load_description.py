@@ -93,7 +93,7 @@ def read_load(text: bytes) -> Load:
         raise LoadError("begin has no zone: write it as 2026-11-02T00:00:00Z")
     try:
         ZoneInfo(load.time_zone)
-    except (ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise LoadError(
             f"timeZone {load.time_zone!r} is not known: write one such as Europe/Berlin"
         ) from error

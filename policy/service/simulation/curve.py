@@ -72,6 +72,10 @@ class Curve:
         """Count the value for the time up to `at`."""
         value, begun = self._value, self._at
         self.area += value * (at - begun)
+        here = int(begun // self._width)
+        if at <= (here + 1) * self._width:  # The part is there since the value was put.
+            self._areas[here] += value * (at - begun)
+            return
         while begun < at:
             number = self._part(begun)
             end = min(at, (number + 1) * self._width)

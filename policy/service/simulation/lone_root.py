@@ -8,6 +8,10 @@ from policy.service.release.root_state import MOST_RELEASES, RootState
 class LoneRoot(RootState):
     """The leader's own state of a root; what its planner releases is released at once."""
 
+    def move_limits(self, now: datetime) -> bool:
+        """Put the limits of `now` in force; return whether these may be others than before."""
+        return self._in_force.put(self.planner, now, None)
+
     def release(self, now: datetime, most: int = MOST_RELEASES) -> list[str]:
         """Release what may start now; return the uids in the planner's order."""
         planned = self.planner.plan(now, most)

@@ -156,7 +156,7 @@ class Player:
 
     def _release(self, root: Root, state: LoneRoot) -> None:
         now = at(self.now)
-        if state.put_limits(now, None):
+        if state.move_limits(now):
             self._observer.used(root, state.used, "", self.now)
         for uid in state.release(now):
             self._start(self.played[uid], state, now)

@@ -31,7 +31,7 @@ class _Use:
 class _QuotaUse:
     """What is used of an account, and its limits over time."""
 
-    __slots__ = ("limit_tasks", "limit_workflows", "tasks", "unlimited", "workflows")
+    __slots__ = ("_limits", "limit_tasks", "limit_workflows", "tasks", "unlimited", "workflows")
 
     def __init__(self) -> None:
         self.workflows, self.tasks, self.limit_workflows, self.limit_tasks = (
@@ -41,10 +41,14 @@ class _QuotaUse:
             Curve(),
         )
         self.unlimited = [True, True]
+        self._limits: Limits | None = None
 
     def put(self, at: float, used: tuple[int, int], limits: Limits) -> None:
         self.workflows.put(at, used[0])
         self.tasks.put(at, used[1])
+        if limits == self._limits:
+            return
+        self._limits = limits
         for number, (curve, limit) in enumerate(
             ((self.limit_workflows, limits.workflows.value), (self.limit_tasks, limits.tasks.value))
         ):
