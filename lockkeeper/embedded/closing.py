@@ -12,6 +12,7 @@ from policy.core.policies.lock_limits import LockLimits
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.amounts import Amount, Limits
 
+_NONE: Final = "No Workflow was created."
 _UNKNOWN: Final = "the controller has not looked at it yet"
 Capacity = Callable[[str], Limits | None]
 """Returns what nodes allow a pool, None while they are not measured."""
@@ -30,7 +31,7 @@ def closing(
     limits = {name: limit_of(name, snapshot, now) for name in most_held}
     sums = printer.sums()
     in_force = {name: limit_in_force(snapshot, name, now, capacity) for name in sums}
-    parts = ["", namespace_table(sums, in_force)] if sums else []
+    parts = ["", namespace_table(sums, in_force) if sums else _NONE]
     if limits:
         parts += ["", lock_table(limits, most_held)]
     parts += [

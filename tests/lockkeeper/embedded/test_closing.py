@@ -127,8 +127,8 @@ def test_the_closing_words_say_why_something_still_waits_and_what_failed(printed
 
 
 def test_who_still_waits_has_waited_until_now(printed: PrintedCluster) -> None:
-    """And where nothing was created there is no table."""
-    assert words(printed) == ["f.yaml: failed"]
+    """And where nothing was created that is said."""
+    assert words(printed) == ["", "No Workflow was created.", "f.yaml: failed"]
     printed.printer.created(printed.store("a", held=True), [])
     printed.now = 12.0
     assert words(printed)[2].split()[-2:] == ["12.0", "s"]
