@@ -1,10 +1,11 @@
 """The model of the ledger protocol, checked over every interleaving: `python -m tests.protocol`.
 
 Four worlds of one ledger are explored whole: two queued and one denied create, one and two, one and one with
-retries and deletions, and one and two of one name with deletions; and three in which a namespace goes from
-one ledger to another. In each the limit is never exceeded, and from every state in which a leader can still
-act all slots come back. Afterwards every rule is switched off in turn, and the shortest way to the harm is
-printed. Exits with 1 where a sound model fails, or a planted bug does none.
+retries and deletions, and one and two of one name with deletions; three in which a namespace goes from
+one ledger to another, and four in which it goes between the ledgers of two leaders (ADR 43). In each the
+limit is never exceeded, and from every state in which a leader can still act all slots come back. Afterwards
+every rule is switched off in turn, and the shortest way to the harm is printed. Exits with 1 where a sound
+model fails, or a planted bug does none.
 """
 
 import sys

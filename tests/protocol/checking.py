@@ -1,18 +1,21 @@
 """The worlds that are checked, and what each planted bug needs to do its harm."""
 
 from collections.abc import Iterable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from tests.protocol import roots
+from tests.protocol import roots, sets
 from tests.protocol.exploring import Explored, Explorer
 from tests.protocol.roots import Roots
 from tests.protocol.rules import Bug, Model
+from tests.protocol.sets import Sets
 
 S = TypeVar("S")
 
-SOUND: Final[tuple[Model | Roots, ...]] = (
+World: TypeAlias = Model | Roots | Sets
+AnyBug: TypeAlias = Bug | roots.Bug | sets.Bug
+SOUND: Final[tuple[World, ...]] = (
     Model(queued=2, denied=1),
     Model(queued=1, denied=2),
     Model(queued=1, denied=1, retry=True, delete=True),
@@ -20,6 +23,10 @@ SOUND: Final[tuple[Model | Roots, ...]] = (
     Roots(queued=2),
     Roots(queued=1, denied=True),
     Roots(queued=1, roots=(0, 1, 0)),
+    Sets(queued=2),
+    Sets(queued=1, denied=True),
+    Sets(queued=2, leaders=(0, 1), roots=(0, 1, 0)),
+    Sets(queued=1, leaders=(0, 1, 1), roots=(0, 1, 0)),
 )
 _WORLDS: Final = {
     Bug.NO_EPOCH: Model(queued=2, denied=0),
@@ -44,15 +51,26 @@ _MOVES: Final = {
     roots.Bug.NOT_CLOSED: Roots(queued=1, denied=True),
     roots.Bug.UNCOUNTED: Roots(queued=1, denied=True),
 }
-PLANTED: Final[dict[Bug | roots.Bug, Model | Roots]] = {
+_SETS: Final = {
+    sets.Bug.NO_HOME: Sets(queued=2, leaders=(0, 1)),
+    sets.Bug.GIVES_OPEN: Sets(queued=1, denied=True, leaders=(0, 1)),
+    sets.Bug.HOME_UNFENCED: Sets(queued=2),
+    sets.Bug.HOME_UNREAD: Sets(queued=2),
+    sets.Bug.OLD_VIEW: Sets(queued=2, leaders=(0, 1)),
+    sets.Bug.LEFT_BEHIND: Sets(queued=2, leaders=(0, 1)),
+}
+PLANTED: Final[dict[AnyBug, World]] = {
     **{bug: msgspec.structs.replace(model, bug=bug) for bug, model in _WORLDS.items()},
     **{bug: msgspec.structs.replace(model, bug=bug) for bug, model in _MOVES.items()},
+    **{bug: msgspec.structs.replace(model, bug=bug) for bug, model in _SETS.items()},
 }
 
 
-def check(model: Model | Roots) -> Explored:
+def check(model: World) -> Explored:
     """Explore a world whole, or as far as its first bad state."""
-    if isinstance(model, Roots):  # The same either way, but each world has states of a type of its own.
+    if isinstance(model, Roots):  # The same each time, but each world has states of a type of its own.
+        return _explore(model)
+    if isinstance(model, Sets):
         return _explore(model)
     return _explore(model)
 
