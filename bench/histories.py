@@ -149,9 +149,9 @@ class History:
             return LiveRoot(
                 root=Root.of_pool("data"),
                 planner=read,
-                running=(),
+                running=tuple,
                 usage=UsageView(),
-                loads=(),
+                loads=tuple,
                 slots=lambda: [self._slot(read, uid, since) for uid, since in self._running.items()],
                 series_of=lambda uid: self._runs[uid].series,
                 limits=_Always(),

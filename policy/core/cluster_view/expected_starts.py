@@ -77,7 +77,7 @@ def computed_starts(
     times: dict[str, list[int]] = {each.uid: [] for each in live.planner.pending.waiters()}
     if not times:
         return {}
-    runs = len(live.running) + len(times)
+    runs = sum(each.workflows for each in live.usage.running.values()) + len(times)
     newcomers = Newcomers(live.arrivals() if runs <= _MOST_REPLAYED else (), lengths, now)
     plays = min(_PLAYS, max(1, _MOST_REPLAYED // runs)) if newcomers else 1
     total = 0

@@ -53,18 +53,18 @@ class LimitsAhead(Protocol):
 
 
 class LiveRoot(msgspec.Struct, frozen=True, kw_only=True):
-    """A root whose planner has released what fits; `running` are all that have their slot by that.
+    """A root whose planner has released what fits; `running` returns all that have their slot by that.
 
-    `loads` are what those count for that had their slot before, the oldest first. `slots` returns all that
+    `loads` returns what those count for that had their slot before, the oldest first. `slots` are all that
     have it now, and `series_of` the series of one that waits, by its uid. `limits` change under `capacity`.
     `arrivals` are all that are live, as each waits or would wait.
     """
 
     root: Root
     planner: Planner
-    running: tuple[RunningRow, ...]
+    running: Callable[[], Iterable[RunningRow]]
     usage: UsageView
-    loads: tuple[Charge, ...]
+    loads: Callable[[], Iterable[Charge]]
     slots: Callable[[], Iterable[Slot]]
     series_of: Callable[[str], AllSeries]
     limits: LimitsAhead

@@ -21,6 +21,8 @@ from policy.core.values.durations import written
 
 _MOST_ENDS: Final = 20_000
 """Ends that are played at most."""
+_MOST_AHEAD: Final = 1_000
+"""Of one with more before it, it is not worked out how many have to end: when it starts says more."""
 _CHANGES: Final = 4
 """Changes of limits by themselves that are tried, the next ones."""
 
@@ -98,7 +100,7 @@ def options(live: LiveRoot, position: Position, what_if: WhatIf, now: datetime) 
             *_higher_priority(live, position, what_if),
             *found,
             *_later(position, what_if, now),
-            *_others_end(position, what_if, now),
+            *_others_end(live, position, what_if, now),
         ]
     return found
 
@@ -176,10 +178,12 @@ def _later(position: Position, what_if: WhatIf, now: datetime) -> Iterator[Optio
             return
 
 
-def _others_end(position: Position, what_if: WhatIf, now: datetime) -> Iterator[Option]:
+def _others_end(root: LiveRoot, position: Position, what_if: WhatIf, now: datetime) -> Iterator[Option]:
     """Yield how many have to end until it starts: the oldest first, then those that start meanwhile."""
+    if len(root.order.before(position.waiter.uid)) > _MOST_AHEAD:
+        return
     live = what_if.later(now)
-    loads = deque(live.loads)
+    loads = deque(live.loads())
     for number in range(1, _MOST_ENDS + 1):
         if not loads:
             return

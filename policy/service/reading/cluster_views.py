@@ -27,7 +27,7 @@ def cluster_view(roots: LiveRoots, namespaces: Collection[str] = ()) -> ClusterV
         live = roots.of_namespace(members[0])
         read = [each for each in members if roots.reading.knows(each)]
         waiting += waiting_rows(live, read, roots.expected(live.root))
-        running += [each for each in live.running if each.namespace in read]
+        running += [each for each in live.running() if each.namespace in read]
     return ClusterView(
         at=roots.reading.at,
         quotas=tuple(_quota_rows(roots, shown)),

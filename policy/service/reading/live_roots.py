@@ -137,11 +137,9 @@ class LiveRoots:
         counted = state.count(ledger).total_usage()
         state.planner.set_used({**counted, **self._elsewhere(root)})
         pending = state.planner.pending
-        had = sorted(
-            (each for each in workflows if pending.get(each.uid) is None), key=lambda each: each.order
-        )
+        had = [each for each in workflows if pending.get(each.uid) is None]
         state.planner.plan(now)
-        loads = {each.uid: state.load(each) for each in had}
+        had_slot = {each.uid for each in had}
 
         def series(uid: str) -> AllSeries:
             found = replaced.get(uid) or tracker.get(uid)
@@ -150,10 +148,10 @@ class LiveRoots:
         def slots() -> Iterator[Slot]:
             for each in workflows:
                 if pending.get(each.uid) is None:
-                    starts_now = each.held or each.uid not in loads
+                    starts_now = each.held or each.uid not in had_slot
                     since = now if starts_now else each.created
                     exact = starts_now or each.holds is None
-                    yield Slot(loads.get(each.uid) or state.load(each), series(each.uid), since, exact)
+                    yield Slot(state.load(each), series(each.uid), since, exact)
 
         def arrivals() -> Iterator[Arrival]:
             for each in workflows:
@@ -166,9 +164,9 @@ class LiveRoots:
         return LiveRoot(
             root=root,
             planner=state.planner,
-            running=tuple(_running(each, root) for each in workflows if pending.get(each.uid) is None),
+            running=lambda: [_running(each, root) for each in workflows if pending.get(each.uid) is None],
             usage=state.view(),
-            loads=tuple(loads.values()),
+            loads=lambda: [state.load(each) for each in sorted(had, key=lambda each: each.order)],
             slots=slots,
             series_of=series,
             limits=state,
