@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 from statistics import median, quantiles
 from threading import Condition, Event, Thread
@@ -56,7 +57,7 @@ class Released:
         self.at: dict[str, float] = {}
         self._changed = Condition()
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:  # noqa: ARG002 - a protocol
         """Note the moment at which the patch was answered."""
         with self._changed:
             self.at[workflow.name] = time.perf_counter()

@@ -52,7 +52,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.released_names: list[str] = []
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:  # noqa: ARG002 - a protocol
         """Note a release."""
         self.released_names.append(f"{workflow.namespace}/{workflow.name}")
 

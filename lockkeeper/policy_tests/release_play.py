@@ -170,7 +170,7 @@ class _CasePlay:
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Take no note: what was decided is in the answer."""
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:  # noqa: ARG002 - a protocol
         """Take note of who was released."""
         self._got_slot(workflow.namespace, workflow.name)
 

@@ -1,6 +1,7 @@
 """What the controller reports, as log lines, metrics, and events in the cluster."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -51,13 +52,13 @@ class ControllerLog:
         if self._recorder is not None:
             self._recorder.led()
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:
         """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
         if self.event_writer is not None:
             self.event_writer.report(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
-            self._recorder.released(workflow)
+            self._recorder.released(workflow, took)
 
     def waits(self, workflow: Tracked, message: str) -> None:
         """A Workflow waits."""

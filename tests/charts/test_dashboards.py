@@ -22,6 +22,46 @@ FOLDER: Final = ROOT / "charts" / "lockkeeper" / "files" / "dashboards"
 NAMES: Final = ("locks", "platform", "team", "webhook")
 MAY_BE_EMPTY: Final = ("Empty", "Nothing")
 """How the description of a panel begins a sentence that says when it has no data."""
+ASKED: Final[dict[str, tuple[str, ...]]] = {
+    "platform": (
+        *("lockkeeper_leader", "lockkeeper_leader_terms_total", "lockkeeper_decisions_total"),
+        *("lockkeeper_queued_workflows", "lockkeeper_running_workflows", "lockkeeper_releases_total"),
+        *("lockkeeper_queue_oldest_created_timestamp_seconds", "lockkeeper_queue_blocked_workflows"),
+        *("lockkeeper_release_wait_seconds_bucket", "lockkeeper_release_latency_seconds_bucket"),
+        *("lockkeeper_waited_seconds_total", "lockkeeper_release_failures_total", "lockkeeper_retries_total"),
+        *("lockkeeper_quota_used", "lockkeeper_quota_limit", "lockkeeper_quota_highest_limit"),
+        *("lockkeeper_quota_borrowed", "lockkeeper_quota_reserve", "lockkeeper_quota_window_open"),
+        *("lockkeeper_fair_share_usage_seconds", "lockkeeper_ledger_writes_total"),
+        *("lockkeeper_ledger_size_bytes", "lockkeeper_reservations", "lockkeeper_not_admitted_workflows"),
+        *("lockkeeper_policies", "lockkeeper_policies_invalid", "lockkeeper_api_requests_total"),
+        *("lockkeeper_api_request_duration_seconds_bucket", "lockkeeper_build_info"),
+        *("process_resident_memory_bytes", "lockkeeper_lock_deadlock"),
+    ),
+    "team": (
+        *("lockkeeper_running_workflows", "lockkeeper_queued_workflows", "lockkeeper_quota_used"),
+        *("lockkeeper_queued_workflows_by_priority", "lockkeeper_queue_limit", "lockkeeper_quota_borrowed"),
+        *("lockkeeper_queue_oldest_created_timestamp_seconds", "lockkeeper_queue_expected_wait_seconds"),
+        *("lockkeeper_quota_users_at_limit", "lockkeeper_decisions_total", "lockkeeper_given_up_total"),
+        *("lockkeeper_waited_seconds_total", "lockkeeper_releases_total", "lockkeeper_lock_holders"),
+        *("lockkeeper_not_admitted_workflows", "lockkeeper_lock_deadlocked_workflows"),
+    ),
+    "locks": (
+        *("lockkeeper_lock_waiters", "lockkeeper_lock_holders", "lockkeeper_lock_limit"),
+        *("lockkeeper_lock_oldest_wait_timestamp_seconds", "lockkeeper_lock_deadlocked_workflows"),
+        "lockkeeper_lock_poisoned",
+    ),
+    "webhook": (
+        *("lockkeeper_reviews_total", "lockkeeper_review_duration_seconds_bucket"),
+        *("lockkeeper_denials_total", "lockkeeper_errors_total", "lockkeeper_policies_hash"),
+        *("lockkeeper_certificate_expiry_timestamp_seconds", "lockkeeper_policies_loaded_timestamp_seconds"),
+        *(
+            "lockkeeper_ledger_writes_total",
+            "lockkeeper_reviews_out_of_time_total",
+            "scrape_duration_seconds",
+        ),
+    ),
+}
+"""By board, the metrics of what is wanted of it."""
 
 
 class Target(msgspec.Struct, frozen=True, rename="camel"):
@@ -197,6 +237,7 @@ def test_every_metric_is_documented_and_every_documented_one_is_there(server: Pr
         "lockkeeper_not_admitted_workflows",
         "lockkeeper_lock_poisoned",
         "lockkeeper_queue_expected_wait_seconds",
+        "lockkeeper_fair_share_usage_seconds",
         "lockkeeper_ledger_size_bytes",
         "lockkeeper_reservations",
         "lockkeeper_caller_path_changes_total",
@@ -244,3 +285,14 @@ def test_the_chart_brings_them_for_the_sidecar(chart: Chart) -> None:
         assert each.metadata.labels["grafana_dashboard"] == "1"
         ((file, text),) = each.read(dict[str, str], "data").items()
         assert json.loads(text) == json.loads((FOLDER / file).read_text(encoding="utf-8"))
+
+
+def test_the_boards_answer_what_is_asked_of_them() -> None:
+    """Each question has the metric that a panel of that board asks: none is lost when a board is changed."""
+    missing = [
+        (name, metric)
+        for name, metrics in ASKED.items()
+        for metric in metrics
+        if not any(metric in target.expr for panel in dashboard(name).panels for target in panel.targets)
+    ]
+    assert missing == []

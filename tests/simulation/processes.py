@@ -69,7 +69,7 @@ class Parts(Protocol):
 class Silent:
     """The Reporter, the Trouble and the Recorder of a simulation: the trace has it all."""
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:
         """Nothing."""
 
     def waits(self, workflow: Tracked, message: str) -> None:

@@ -28,13 +28,14 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(minutes=1)
 """Until a release that failed is tried again: the first, doubled each time up to the last."""
 MOST_GIVEN_UP: Final = 50
+_NONE: Final = timedelta(0)
 
 
 class Reporter(Protocol):
     """Where the leader reports what it did."""
 
-    def released(self, workflow: Tracked) -> None:
-        """A Workflow was released."""
+    def released(self, workflow: Tracked, took: timedelta) -> None:
+        """A Workflow was released, so long after its place was reserved."""
         ...
 
     def waits(self, workflow: Tracked, message: str) -> None:
@@ -65,11 +66,13 @@ class Reporter(Protocol):
 class Due(msgspec.Struct, frozen=True):
     """A release that is to be sent; where it is `unsure` whether Argo can decode it, it is read first.
 
-    `tasks` are those that are reserved for one whose tasks were counted again while it waited.
+    It was reserved `at` that time. `tasks` are those that are reserved for one whose tasks were counted again
+    while it waited.
     """
 
     workflow: Tracked
     release: str
+    at: datetime
     unsure: bool = False
     tasks: Amount | None = None
 
@@ -140,7 +143,7 @@ class ReleaseSender:
                 continue
             unsure = not tracked.admitted or each.id in self._unsure
             tasks = each.requested.task_amount if tracked.weighed_by else None
-            due.append(Due(tracked, each.id, unsure, tasks))
+            due.append(Due(tracked, each.id, each.at, unsure, tasks))
 
         def attempt(one: Due) -> SendResult:
             return SendResult(one) if stopping() else self._release(one)
@@ -228,7 +231,7 @@ class ReleaseSender:
         elif result.released:
             self._sent.add(due.release)
             self._delays.forget(due.release)
-            self._reporter.released(due.workflow)
+            self._reporter.released(due.workflow, max(_NONE, self._clock() - due.at))
         return result.released
 
     def _patch(self, due: Due, tracked: Tracked, *, has_status: bool) -> None:

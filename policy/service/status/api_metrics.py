@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from policy.cluster.ledgers import WriteResult
+from policy.core.queue.fair_share import SCALE
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger
 from policy.service.status.gauge_text import GaugeRows
@@ -14,6 +15,8 @@ REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.
 """Seconds; an answer that takes longer than ten is given up."""
 MOST_LEDGERS: Final = 20
 """Ledgers that are shown, the largest first."""
+MOST_NAMESPACES: Final = 50
+"""Namespaces of a ledger whose usage is shown, those that used most."""
 _LEDGERS: Final = "quotaledgers"
 
 
@@ -82,12 +85,30 @@ class LedgerMetrics:
             "Reservations that are not settled yet, by purpose.",
             ("ledger", "purpose"),
         )
+        spent = GaugeRows(
+            "lockkeeper_fair_share_usage_seconds",
+            "What a namespace used lately, in seconds of the whole limit, halved with each half-life.",
+            ("ledger", "workflow_namespace"),
+        )
         for root, ledger in self._listed.items():
+            for namespace, amount in _most_spent(ledger):
+                spent.add((str(root), namespace), amount / SCALE)
             sizes.add((str(root),), self._sizes[root])
             releases = len(ledger.releases())
             pending.add((str(root), "release"), releases)
             pending.add((str(root), "create"), len(ledger.reservations) - releases)
-        return sizes, pending
+        return sizes, pending, spent
+
+
+def _most_spent(ledger: Ledger) -> list[tuple[str, int]]:
+    """Return the namespaces of a pool that used most lately, and how much: they come last."""
+    if not ledger.root.pool:
+        return []
+    found: dict[str, int] = {}
+    for tenant, amount in ledger.history.items():
+        if not tenant.user:
+            found[tenant.namespace] = amount
+    return sorted(found.items(), key=lambda each: (-each[1], each[0]))[:MOST_NAMESPACES]
 
 
 def _entries(ledger: Ledger) -> int:

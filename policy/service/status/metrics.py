@@ -5,7 +5,7 @@ is none to Prometheus. Namespaces are no closed set: those that had something la
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import (
@@ -27,6 +27,8 @@ from policy.service.tracking.tracked import Tracked
 _DAY: Final = 24 * 3600
 WAIT_BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, _DAY / 2, _DAY, 2 * _DAY, 7 * _DAY)
 """Seconds; a queue moves when a Workflow ends, which is a matter of minutes or hours, or of a window."""
+LATENCY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds from a free slot to the answer of the release; the last ones are of releases that failed."""
 NAMESPACE: Final = "workflow_namespace"
 """The label of the namespace of Workflows: Prometheus gives every target a label `namespace` of its own."""
 
@@ -75,6 +77,12 @@ class ControllerMetrics:
         )
         for priority in ("low", "normal", "high"):
             self._waits.labels("", priority)
+        self._latency = Histogram(
+            "lockkeeper_release_latency_seconds",
+            "Time from the reservation of a free place to the answer of the release: our own delay.",
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
         self._failures = self._of_errors(
             "lockkeeper_release_failures", "Releases that failed and are tried again, by the error."
         )
@@ -92,8 +100,9 @@ class ControllerMetrics:
         """Take note of a namespace with a queue: its counters begin at 0 before they count."""
         self._of_namespace.of(workflow.namespace)
 
-    def released(self, workflow: Tracked) -> None:
-        """Count a release, and how long the Workflow had waited by our clock."""
+    def released(self, workflow: Tracked, took: timedelta) -> None:
+        """Count a release, how long the Workflow had waited by our clock, and how long its release `took`."""
+        self._latency.observe(took.total_seconds())
         seconds = max(0.0, (self._clock() - workflow.created).total_seconds())
         releases, waited, _ = self._of_namespace.of(workflow.namespace)
         releases.inc()

@@ -227,7 +227,7 @@ class Told:
         self.passed: list[tuple[str, str]] = []
         self.troubles: list[str] = []
 
-    def released(self, workflow: Tracked) -> None:
+    def released(self, workflow: Tracked, took: timedelta) -> None:  # noqa: ARG002 - a protocol
         """Note a release."""
         with self.changed:
             self.released_names.append(workflow.name)

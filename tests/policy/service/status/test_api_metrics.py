@@ -5,10 +5,17 @@ from itertools import pairwise
 from prometheus_client import CollectorRegistry
 
 from policy.cluster.ledgers import WriteResult
-from policy.core.quota.accounts import Account, Root
+from policy.core.queue.fair_share import SCALE
+from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.ledger import Ledger
 from policy.core.values.amounts import Usage
-from policy.service.status.api_metrics import MOST_LEDGERS, REQUEST_BUCKETS, ApiMetrics, LedgerMetrics
+from policy.service.status.api_metrics import (
+    MOST_LEDGERS,
+    MOST_NAMESPACES,
+    REQUEST_BUCKETS,
+    ApiMetrics,
+    LedgerMetrics,
+)
 from policy.service.status.gauge_text import rendered
 
 
@@ -62,3 +69,17 @@ def test_the_largest_ledgers_are_shown_with_their_size() -> None:
     assert f'lockkeeper_ledger_size_bytes{{ledger="namespace.n{MOST_LEDGERS + 4}"}} 1000' in text
     assert 'ledger="namespace.n0"' not in text
     assert 'purpose="create"} 0' in text
+
+
+def test_what_namespaces_of_a_pool_used_is_shown_of_those_that_used_most() -> None:
+    """Whoever used least goes first; what users used is in no metric."""
+    ledgers = LedgerMetrics(registry=CollectorRegistry())
+    history = {Tenant(f"n{number}"): (number + 1) * SCALE for number in range(MOST_NAMESPACES + 5)}
+    history[Tenant("n0", "ann")] = 999 * SCALE
+    pool, own = Root.of_pool("data"), Root.of_namespace("etl")
+    ledgers.listed({each: Ledger(each, history=history) for each in (pool, own)}, lambda _: 1)
+    text = rendered(ledgers.gauges()).decode()
+    shown = [line for line in text.splitlines() if line.startswith("lockkeeper_fair_share_usage_seconds{")]
+    assert len(shown) == MOST_NAMESPACES
+    assert shown[0].endswith(f'workflow_namespace="n{MOST_NAMESPACES + 4}"}} {MOST_NAMESPACES + 5.0}')
+    assert "ann" not in text

@@ -15,6 +15,8 @@ from policy.service.status.metrics import WAIT_BUCKETS, ControllerMetrics
 from policy.service.tracking.tracked import Tracked, track
 from tests.policy.service.world import Clock, draft, quota, snapshot_of, submit
 
+SECOND = timedelta(seconds=1)
+
 
 def metrics_of(
     clock: Clock, *, leading: bool = False, collectors: Iterable[Collector] = ()
@@ -41,10 +43,11 @@ def test_a_release_is_counted_with_the_time_that_the_workflow_has_waited(
     metrics = metrics_of(clock)
     for wait in (timedelta(seconds=20), timedelta(minutes=10)):
         clock.advance(wait)
-        metrics.released(workflow)
+        metrics.released(workflow, SECOND)
     assert value(metrics, "lockkeeper_releases_total", workflow_namespace="etl") == 2
     assert value(metrics, "lockkeeper_waited_seconds_total", workflow_namespace="etl") == 20 + 620
     assert value(metrics, "lockkeeper_release_wait_seconds_count", pool="", priority="normal") == 2
+    assert value(metrics, "lockkeeper_release_latency_seconds_sum") == 2
     assert (
         value(metrics, "lockkeeper_release_wait_seconds_bucket", pool="", priority="normal", le="60.0") == 1
     )
@@ -54,7 +57,7 @@ def test_a_workflow_from_the_future_has_waited_no_time(clock: Clock, workflow: T
     """The API server's clock may be ahead of ours; a sum that shrank would look like a restart."""
     metrics = metrics_of(clock)
     clock.advance(timedelta(minutes=-5))
-    metrics.released(workflow)
+    metrics.released(workflow, SECOND)
     assert value(metrics, "lockkeeper_waited_seconds_total", workflow_namespace="etl") == 0
     assert value(metrics, "lockkeeper_releases_total", workflow_namespace="etl") == 1
 
@@ -81,9 +84,9 @@ def test_a_workflow_that_is_given_up_is_counted(clock: Clock, workflow: Tracked)
 def test_the_wait_is_told_by_pool_and_class_of_priority(clock: Clock, workflow: Tracked) -> None:
     """Whether the urgent ones are faster is what a priority is for."""
     metrics = ControllerMetrics(leading=lambda: True, clock=clock, pool_of=lambda _: "shared")
-    metrics.released(workflow)
+    metrics.released(workflow, SECOND)
     marks = msgspec.structs.replace(workflow.usage_marks, priority=-3)
-    metrics.released(msgspec.structs.replace(workflow, usage_marks=marks))
+    metrics.released(msgspec.structs.replace(workflow, usage_marks=marks), SECOND)
     counted = "lockkeeper_release_wait_seconds_count"
     assert value(metrics, counted, pool="shared", priority="normal") == 1
     assert value(metrics, counted, pool="shared", priority="low") == 1
