@@ -21,7 +21,10 @@ _MOST_GAPS: Final = 5
 
 
 class HistoryFacts(msgspec.Struct, frozen=True, rename="camel"):
-    """What a history is, for reports: `remarks` are what was left out or taken for something else."""
+    """What a history is, for reports: `remarks` are what was left out or taken for something else.
+
+    Where it is `live`, it is a cluster as it is now, in which so many Workflows were `running`.
+    """
 
     source: str
     workflows: int
@@ -29,6 +32,8 @@ class HistoryFacts(msgspec.Struct, frozen=True, rename="camel"):
     end: datetime | None
     namespaces: int
     remarks: tuple[str, ...]
+    running: int = 0
+    live: bool = False
 
 
 class RunHistory:
@@ -51,8 +56,7 @@ class RunHistory:
         self.begin = run.created if self.begin == UNKNOWN else min(self.begin, run.created)
         self.end = max(self.end, run.created, run.started, run.ended)
         if run.stretches:
-            self._note_length(f"{run.namespace}/{run.template}", run.seconds)
-            self._note_length(_ALL, run.seconds)
+            self.note_length(run)
         self._runs.add(run)
 
     def runs(self) -> Iterator[PastRun]:
@@ -86,6 +90,15 @@ class RunHistory:
         """Remove what was stored for a while."""
         self._runs.close()
 
+    def note_length(self, run: PastRun) -> None:
+        """Remember how long a run took, for those whose length is not known."""
+        self._note_length(f"{run.namespace}/{run.template}", run.seconds)
+        self._note_length(_ALL, run.seconds)
+
+    def lengths_of(self, run: PastRun) -> list[float]:
+        """Return how long runs of its template took, or all runs where none is known."""
+        return self._lengths.get(f"{run.namespace}/{run.template}") or self._lengths[_ALL]
+
     def _note_length(self, series: str, seconds: float) -> None:
         lengths = self._lengths.get(series)
         if lengths is None:
@@ -107,7 +120,7 @@ class RunHistory:
             self._tell(
                 "it had not started when the history ends: taken to be as long as half of its template's runs"
             )
-            lengths = self._lengths.get(f"{run.namespace}/{run.template}") or self._lengths[_ALL]
+            lengths = self.lengths_of(run)
             seconds = median(lengths) if lengths else 0.0
         return msgspec.structs.replace(run, stretches=(Stretch(max(0.0, seconds)),))
 

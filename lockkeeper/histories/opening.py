@@ -116,7 +116,7 @@ def _of_json(
     number = 0
     try:
         for number, text in enumerate(json_objects(read), start=1):
-            yield from _decoded(text, f"{shown}: object {number}", remarks)
+            yield from decoded(text, f"{shown}: object {number}", remarks)
     except TruncatedJson as error:
         remarks.add(f"left out: what follows; {error}", f"{shown}: after object {number}")
 
@@ -124,10 +124,10 @@ def _of_json(
 def _of_rows(rows: Iterator[bytes], shown: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:
     """Yield the Workflows of a table."""
     for number, text in enumerate(rows, start=1):
-        yield from _decoded(text, f"{shown}: row {number}", remarks)
+        yield from decoded(text, f"{shown}: row {number}", remarks)
 
 
-def _decoded(text: bytes, place: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:
+def decoded(text: bytes, place: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow, str]]:
     """Yield the Workflow in a text, or in the row of an archive that a text is."""
     try:
         found = _WORKFLOW.decode(text)

@@ -6,6 +6,7 @@ import msgspec
 
 from lockkeeper.histories.history import HistoryFacts
 from lockkeeper.simulation.comparison import Comparison
+from lockkeeper.simulation.starts import WaitingStart
 from policy.service.simulation.result import PolicyResult
 
 FORM: Final = "lockkeeper.dev/simulation/v1"
@@ -14,7 +15,8 @@ FORM: Final = "lockkeeper.dev/simulation/v1"
 class SimulationOutcome(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What a history comes to under one set of policies, or under two, with what is different for whom.
 
-    With two sets `result` is that of the proposed ones, and `before` that of the present ones.
+    `starts` are those of Workflows that wait in a cluster now. With two sets `result` is that of the proposed
+    ones, and `before` that of the present ones.
     """
 
     form: str = FORM
@@ -23,3 +25,4 @@ class SimulationOutcome(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
     result: PolicyResult
     before: PolicyResult | None = None
     comparison: Comparison | None = None
+    starts: tuple[WaitingStart, ...] = ()

@@ -5,6 +5,7 @@ from typing import Final
 
 from lockkeeper.process.console import aligned, printable
 from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.starts import starts_table
 from lockkeeper.simulation.words import length, percent
 from policy.service.simulation.result import GroupResult, PolicyResult, QuotaResult, UseResult
 
@@ -32,6 +33,8 @@ _DIMENSIONS: Final = (
 def simulation_tables(outcome: SimulationOutcome) -> str:
     """Return all of it as text."""
     parts = ["\n".join(map(printable, outcome.sentences))]
+    if outcome.history.live:
+        parts.append(starts_table(outcome.starts, compared=outcome.before is not None))
     parts += _tables(outcome)
     notes = [*outcome.history.remarks, *outcome.result.notes]
     if notes:

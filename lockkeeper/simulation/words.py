@@ -42,6 +42,11 @@ def outcome_sentences(
 
 
 def _played(facts: HistoryFacts) -> str:
+    if facts.live:
+        return (
+            f"In {facts.source} {facts.workflows - facts.running} Workflows wait and {facts.running} run, "
+            f"as of {facts.begin:%Y-%m-%d %H:%M}Z."
+        )
     span = ""
     if facts.begin is not None and facts.end is not None:
         whole = length((facts.end - facts.begin).total_seconds())

@@ -3,24 +3,29 @@
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from lockkeeper.assembly.policy_folder import Beside, load_once
 from lockkeeper.histories.history import RunHistory
+from lockkeeper.histories.live_queue import live_queue
 from lockkeeper.histories.opening import open_history
 from lockkeeper.options.command_options import (
+    add_kubeconfig,
     add_output,
     add_policies,
     print_values,
+    reach,
     wrong_files_are_usage_errors,
 )
 from lockkeeper.options.file_options import existing_policies
-from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, reason_of
+from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, reason_of, utc_now
 from lockkeeper.simulation.comparison import compare
 from lockkeeper.simulation.outcome import SimulationOutcome
 from lockkeeper.simulation.playing import play
 from lockkeeper.simulation.report_page import report_page
+from lockkeeper.simulation.starts import waiting_starts
 from lockkeeper.simulation.tables import simulation_tables
 from lockkeeper.simulation.words import outcome_sentences
 from policy.core.policies.snapshot import Snapshot
@@ -31,6 +36,7 @@ EXAMPLES = """examples:
   lockkeeper simulate examples/history.json --policies examples/policies --against examples/proposal \\
     --html report.html
   lockkeeper simulate postgresql://argo@db/argo --policies policies/
+  lockkeeper simulate --now --policies policies/ --against proposal/
   kubectl get wf -A -o json | lockkeeper simulate - --policies policies/ -o json
 
 A history is played on a virtual clock by the same decisions as in a cluster: who is denied, who waits, for
@@ -46,11 +52,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "history",
         metavar="HISTORY",
+        nargs="?",
         help=(
             "Workflows with their status: JSON of kubectl or argo, files of them, - for standard input; "
             "Argo's archive as CSV, JSON lines, SQLite file or postgresql://...; or a load in YAML"
         ),
     )
+    parser.add_argument(
+        "--now",
+        action="store_true",
+        help="in place of HISTORY: start with those that run and wait in the cluster now, and say when each "
+        "of them starts",
+    )
+    add_kubeconfig(parser)
     add_policies(parser)
     parser.add_argument(
         "--against",
@@ -74,11 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Play the history, and print."""
     present = _policies(arguments.policies, arguments)
     proposed = None if arguments.against is None else _policies(arguments.against, arguments)
-    history = open_history(
-        arguments.history,
-        with_nodes=any(each is not None and each.lock_policies for each in (present, proposed)),
-        namespace=arguments.namespace,
-    )
+    history = _history(arguments, present, proposed)
     try:
         outcome = simulated(history, present, str(arguments.policies), proposed, str(arguments.against))
     finally:
@@ -95,6 +105,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _history(arguments: argparse.Namespace, *snapshots: Snapshot | None) -> RunHistory:
+    """Return what is to be played."""
+    if arguments.now != (arguments.history is None):
+        raise UsageError("give a HISTORY, or --now for those that run and wait in the cluster now")
+    if arguments.now:
+        with closing(reach(arguments)) as cluster:
+            return live_queue(cluster, utc_now(), source="the cluster")
+    return open_history(
+        arguments.history,
+        with_nodes=any(each is not None and each.lock_policies for each in snapshots),
+        namespace=arguments.namespace,
+    )
+
+
 def simulated(
     history: RunHistory, present: Snapshot, name: str, proposed: Snapshot | None, proposed_name: str
 ) -> SimulationOutcome:
@@ -102,12 +126,19 @@ def simulated(
     before, fates = play(history, present, policies=name, progress=_progress(history))
     if proposed is None:
         sentences = outcome_sentences(history.facts(), before, None, None)
-        return SimulationOutcome(history=history.facts(), sentences=sentences, result=before)
+        starts = waiting_starts(history, fates, None) if history.facts().live else ()
+        return SimulationOutcome(history=history.facts(), sentences=sentences, result=before, starts=starts)
     after, new_fates = play(history, proposed, policies=proposed_name, progress=_progress(history))
     comparison = compare(before, after, (fates, new_fates))
     sentences = outcome_sentences(history.facts(), after, before, comparison)
+    starts = waiting_starts(history, new_fates, fates) if history.facts().live else ()
     return SimulationOutcome(
-        history=history.facts(), sentences=sentences, result=after, before=before, comparison=comparison
+        history=history.facts(),
+        sentences=sentences,
+        result=after,
+        before=before,
+        comparison=comparison,
+        starts=starts,
     )
 
 

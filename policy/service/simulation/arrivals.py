@@ -101,7 +101,7 @@ class PastAdmissions:
         locks = _NO_LOCKS
         if decision.injected or _has_locks(run):
             locks = _locks_of(run, decision.patch)
-        tracked = self._tracked(run, now, decision) if policies.quotas else None
+        tracked = self._tracked(run, decision) if policies.quotas else None
         if tracked is not None:
             priority = tracked.usage_marks.priority
         return PastAdmission(decision.outcome, tracked=tracked, locks=locks, priority=priority)
@@ -126,12 +126,16 @@ class PastAdmissions:
         named = labels.keys() & {well_known.CREATOR, well_known.CREATOR_EMAIL, well_known.CREATOR_NAME}
         return self._server if named else ""
 
-    def _tracked(self, run: PastRun, now: datetime, decision: Decision) -> Tracked:
+    def _tracked(self, run: PastRun, decision: Decision) -> Tracked:
         written: JsonObject = {"metadata": _METADATA.decode(run.manifest).metadata}  # type: ignore[dict-item]
         of_metadata = [each for each in decision.patch if each.path.startswith("/metadata")]
         found = msgspec.convert(patched(written, of_metadata), LiveMetadata)
         identified = msgspec.structs.replace(
-            found.metadata, uid=run.uid, namespace=run.namespace, name=run.name, creation_timestamp=now
+            found.metadata,
+            uid=run.uid,
+            namespace=run.namespace,
+            name=run.name,
+            creation_timestamp=at(run.created),
         )
         return self._reader.read(LiveMetadata(identified), self._arrived)
 

@@ -27,7 +27,8 @@ class PastRun(msgspec.Struct, frozen=True, array_like=True):
     `manifest` is the Workflow as its creator wrote it, as JSON, without a status. `started` and `ended` are
     those of the history, `UNKNOWN` where it has none. `user` is who created it, "" where that is not known.
     `template` names what it is a run of: `kind/name` of a template, the CronWorkflow, or the name without its
-    random end. `owner` is the uid of the Workflow that created it.
+    random end. `owner` is the uid of the Workflow that created it. One that `runs_already` has its slot when
+    a play begins.
     """
 
     created: float
@@ -42,6 +43,7 @@ class PastRun(msgspec.Struct, frozen=True, array_like=True):
     ended: float = UNKNOWN
     phase: str = ""
     owner: str = ""
+    runs_already: bool = False
 
     @property
     def seconds(self) -> float:

@@ -184,7 +184,7 @@ class Player:
         arrival = self._arrivals.arrive(
             run, at(self.now), usage=lambda: UsageView() if state is None else _view(state, run.namespace)
         )
-        if arrival.reasons:
+        if arrival.reasons and not run.runs_already:
             self._observer.denied(run, number, arrival.reasons)
             return
         tracked = arrival.tracked
@@ -196,7 +196,9 @@ class Player:
         played.root, played.user, played.usage = root, tracked.user, tracked.weight
         state.change(None, tracked, at(self.now))
         self._dirty[root] = None
-        if tracked.held:
+        if run.runs_already and tracked.held:
+            self._start(played, state, at(self.now))
+        elif tracked.held:
             self._observer.waits(played, self.now)
         else:
             self._count(played, state, tracked)

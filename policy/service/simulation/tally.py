@@ -65,6 +65,8 @@ class Tally:
         """Count one that starts."""
         run, waited = played.run, at - played.run.created
         self.fates.put(played.number, run.namespace, waited)
+        if run.runs_already:
+            return
         told = run.waited
         borrows = self._curves.borrows(run.namespace)
         held = played.tracked is not None and played.tracked.holds is not None
@@ -94,6 +96,8 @@ class Tally:
 
     def ended(self, played: ReplayedRun, at: float) -> None:  # noqa: ARG002 - a protocol
         """Count the length of one that is over."""
+        if played.run.runs_already:
+            return
         for group in self._groups(played.run, played.user, played):
             group.run_seconds += played.run.seconds
             group.lock_waits.add(played.lock_wait)

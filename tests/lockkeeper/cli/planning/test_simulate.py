@@ -119,6 +119,14 @@ def test_an_empty_history_is_a_usage_error(lockkeeper: Lockkeeper, tmp_path: Pat
     assert f"there is no Workflow in {file} that can be played" in finished.err
 
 
+@pytest.mark.parametrize("arguments", [[], ["--now", str(HISTORY)]])
+def test_either_a_history_or_the_cluster_is_played(lockkeeper: Lockkeeper, arguments: list[str]) -> None:
+    """Not both, and not neither."""
+    finished = lockkeeper("simulate", *arguments, "--policies", POLICIES)
+    assert (finished.code, finished.out) == (2, "")
+    assert "give a HISTORY, or --now for those that run and wait in the cluster now" in finished.err
+
+
 def test_wrong_policies_are_told_with_their_place(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """As everywhere: the file, the field, and what is wrong."""
     (tmp_path / "q.yaml").write_text(
