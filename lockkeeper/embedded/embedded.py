@@ -34,8 +34,8 @@ from lockkeeper.embedded.submitting import Submitter
 from lockkeeper.embedded.taking import Taker
 from lockkeeper.embedded.trying_out import trying_out
 from lockkeeper.embedded.webhook_admission import WebhookAdmission
+from lockkeeper.kube_api.describing.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.http_server import KubeApi
-from lockkeeper.kube_api.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.object_requests import ObjectRequests
 from lockkeeper.page.page_server import PageServer, page_url
 from lockkeeper.process.console import print_message, reason_of, url_of, utc_now, write_errors, write_to

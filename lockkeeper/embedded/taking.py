@@ -18,7 +18,9 @@ from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
-_KINDS: Final = {(each.resource.api_version, each.resource.kind): each for each in SERVED}
+_KINDS: Final = {
+    (each.resource.api_version, each.resource.kind): each for each in SERVED if not each.read_only
+}
 _NO_SUCH_KIND: Final = "passed over: lockkeeper run has no such kind"
 
 

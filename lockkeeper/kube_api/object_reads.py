@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused
+from lockkeeper.kube_api.core_events import CoreEvents
 from lockkeeper.kube_api.list_pages import ListPage, ListPages
 from lockkeeper.kube_api.object_watches import ObjectWatch
 from lockkeeper.kube_api.request_paths import ObjectPath
@@ -26,7 +27,7 @@ _INCLUDES: Final = "must be 'Metadata', 'Object', 'None', or empty"
 class ObjectReads(msgspec.Struct, frozen=True, kw_only=True):
     """Reads objects; may raise RequestRefused and ClusterError."""
 
-    cluster: MemoryCluster
+    cluster: MemoryCluster | CoreEvents
     clock: Callable[[], datetime]
     pages: ListPages
 

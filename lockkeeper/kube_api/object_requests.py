@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from lockkeeper.kube_api.answers import Answer, RequestRefused, not_found, of_cluster
+from lockkeeper.kube_api.core_events import CoreEvents
 from lockkeeper.kube_api.list_pages import ListPages
 from lockkeeper.kube_api.object_deletes import ObjectDeletes
 from lockkeeper.kube_api.object_reads import ObjectReads
@@ -27,6 +28,7 @@ class ObjectRequests:
         self, *, cluster: MemoryCluster, admission: WriteAdmission, clock: Callable[[], datetime]
     ) -> None:
         self._reads = ObjectReads(cluster=cluster, clock=clock, pages=ListPages())
+        self._core_events = ObjectReads(cluster=CoreEvents(cluster), clock=clock, pages=ListPages())
         self._deletes = ObjectDeletes(cluster=cluster)
         self.writes = ObjectWrites(cluster=cluster, admission=admission)
 
@@ -44,9 +46,20 @@ class ObjectRequests:
     def _answer(self, request: ApiRequest, path: ObjectPath) -> Answer:
         if path.subresource and not path.has_subresource:
             raise not_found(path.kind, path.name)
+        if path.kind.read_only:
+            return self._of_events(request, path)
         if path.name or path.subresource:
             return self._of_one(request, path)
         return self._of_many(request, path)
+
+    def _of_events(self, request: ApiRequest, path: ObjectPath) -> Answer:
+        """Read events by the names of the core group; they are written by their own."""
+        if request.method != "GET":
+            raise RequestRefused(405, _NOT_ALLOWED, details={})
+        reads = self._core_events
+        if path.name:
+            return reads.get(request, path)
+        return reads.watch(request, path) if request.watches else reads.list(request, path)
 
     def _of_one(self, request: ApiRequest, path: ObjectPath) -> Answer:
         match request.method:

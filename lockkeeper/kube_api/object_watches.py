@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.kube_api.answers import RequestRefused
+from lockkeeper.kube_api.core_events import CoreEvents
 from lockkeeper.kube_api.request_paths import ObjectPath
 from lockkeeper.kube_api.selectors import Selected
 from policy.cluster.errors import Gone
@@ -21,7 +22,7 @@ _COLUMNS: Final = "columnDefinitions"
 class ObjectWatch(msgspec.Struct, frozen=True, kw_only=True):
     """One watch: what it is about, whether it wants bookmarks, and how objects are `shown`."""
 
-    cluster: MemoryCluster
+    cluster: MemoryCluster | CoreEvents
     path: ObjectPath
     wanted: Selected
     bookmarks: bool

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.kube_api.answers import RequestRefused
+from lockkeeper.kube_api.core_events import CORE_EVENTS
 from lockkeeper.kube_api.request_paths import ObjectPath
 from lockkeeper.kube_api.requests import ApiRequest
 from policy.cluster.memory.selector_syntax import parse_selector
@@ -15,10 +16,11 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _TERM: Final = re.compile(r"([^=!]+)(!=|==?)(.*)", re.DOTALL)
 _EVERYWHERE: Final = ("metadata.name", "metadata.namespace")
-_OF_EVENTS: Final = (
-    *("reason", "type", "reportingController"),
-    *("regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid"),
-)
+_REGARDING: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_OF_KIND: Final = {
+    EVENTS: ("reason", "type", "reportingController", *(f"regarding.{each}" for each in _REGARDING)),
+    CORE_EVENTS: ("reason", "type", "reportingComponent", *(f"involvedObject.{each}" for each in _REGARDING)),
+}
 
 
 class Selected(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ def _term(text: str, path: ObjectPath) -> tuple[str, bool, str]:
     if found is None:
         raise RequestRefused(400, f"invalid selector: '{text}'; can't understand '{text}'")
     field, sign, value = found.groups()
-    known = (*_EVERYWHERE, *(_OF_EVENTS if path.kind.resource == EVENTS else ()))
+    known = (*_EVERYWHERE, *_OF_KIND.get(path.kind.resource, ()))
     if field not in known:
         listed = ", ".join(f'"{each}"' for each in known)
         built_in = f'"{field}" is not a known field selector: only {listed}'

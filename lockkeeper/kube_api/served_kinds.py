@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.kube_api.core_events import CORE_EVENTS
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
@@ -38,7 +39,8 @@ class Column(msgspec.Struct, frozen=True):
 class ServedKind(msgspec.Struct, frozen=True):
     """A kind: its resource, its short names, its columns after the name, and whether its status is apart.
 
-    `fields` are those at its top; of an object of a CRD others are dropped.
+    `fields` are those at its top; of an object of a CRD others are dropped. A view of another kind is
+    `read_only`.
     """
 
     resource: Resource
@@ -46,11 +48,12 @@ class ServedKind(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...] = ()
     status_apart: bool = False
     fields: tuple[str, ...] = ("spec", "status")
+    read_only: bool = False
 
     @property
     def built_in(self) -> bool:
         """Whether Kubernetes has it without a CRD."""
-        return self.resource in (NAMESPACES, NODES, CONFIG_MAPS, EVENTS)
+        return self.resource in (NAMESPACES, NODES, CONFIG_MAPS, EVENTS, CORE_EVENTS)
 
     @property
     def qualified(self) -> str:
@@ -69,6 +72,10 @@ _OF_EVENTS: Final = (
     *("action", "eventTime", "note", "reason", "regarding", "related", "reportingController"),
     *("reportingInstance", "series", "type"),
     *("deprecatedCount", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedSource"),
+)
+_OF_CORE_EVENTS: Final = (
+    *("action", "eventTime", "message", "reason", "involvedObject", "related", "reportingComponent"),
+    *("reportingInstance", "series", "type", "count", "firstTimestamp", "lastTimestamp", "source"),
 )
 _AGE: Final = Column("Age", "date", ("metadata", "creationTimestamp"))
 _READY: Final = Column("Ready", "string", ("status", "conditions", "[Ready]"))
@@ -99,6 +106,19 @@ SERVED: Final = (
             Column("Note", "string", ("note",)),
         ),
         fields=_OF_EVENTS,
+    ),
+    ServedKind(
+        CORE_EVENTS,
+        ("ev",),
+        (
+            Column("Last Seen", "string", ("eventTime",)),
+            Column("Type", "string", ("type",)),
+            Column("Reason", "string", ("reason",)),
+            Column("Object", "string", ("involvedObject", "name")),
+            Column("Message", "string", ("message",)),
+        ),
+        fields=_OF_CORE_EVENTS,
+        read_only=True,
     ),
     ServedKind(WORKFLOWS, ("wf",), (_PHASE, _AGE, _MESSAGE)),
     ServedKind(WORKFLOW_TEMPLATES, ("wftmpl",), (_AGE,)),

@@ -16,6 +16,8 @@ _NAME: Final[JsonObject] = {
     "priority": 0,
 }
 _COUNT: Final = "[#]"
+_TIMES: Final = ("creationTimestamp", "eventTime")
+"""Shown as the time that has passed since."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _FEW: Final = 3
 """Below so many of a unit the next smaller one is shown as well, as kubectl does."""
@@ -83,7 +85,7 @@ def _cell(column: Column, obj: JsonObject, now: datetime) -> JsonValue:
             value = _condition(value, key.strip("[]"))
         else:
             value = value.get(key) if isinstance(value, dict) else None
-    if column.path[-1] == "creationTimestamp" and isinstance(value, str):
+    if column.path[-1] in _TIMES and isinstance(value, str):
         return age(datetime.fromisoformat(value), now)
     return value
 

@@ -73,6 +73,11 @@ def test_kubectl_creates_shows_and_deletes_as_on_a_cluster(trial: Trial) -> None
     assert "queued by lockkeeper: position 1 of 1 in team-etl" in shown
     trial.until("wfq/etl", "{.status.queued}=1")
     assert re.search(r"^etl +2 +2 +1 +True", trial.kubectl.said("get", "wfq", NAMESPACE), re.MULTILINE)
+    trial.until(f"wf/{names[0]}", "{.status.phase}=Running")
+    waits = done.stdout.removeprefix("workflow.argoproj.io/").removesuffix(" created\n")
+    assert re.search(
+        r"Normal +WaitingForQuota .*waits for room in", trial.kubectl.said("describe", "wf", waits, NAMESPACE)
+    )
     assert "deleted" in trial.kubectl.said("delete", "wf", names[0], NAMESPACE)
     missing = trial.kubectl.run("get", "wf", names[0], NAMESPACE)
     assert missing.stderr == f'Error from server (NotFound): workflows.argoproj.io "{names[0]}" not found\n'

@@ -8,6 +8,7 @@ from lockkeeper.kube_api.served_kinds import SERVED, ServedKind
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_READS: Final = ("get", "list", "watch")
 VERSION: Final[JsonObject] = {
     "major": "1",
     "minor": "36",
@@ -100,7 +101,7 @@ def _resource(kind: ServedKind) -> JsonObject:
         "shortNames": [*kind.short],
         "namespaced": kind.resource.namespaced,
         "kind": kind.resource.kind,
-        "verbs": list(_VERBS),
+        "verbs": list(_READS if kind.read_only else _VERBS),
         "categories": ["lockkeeper"] if kind.resource.group == "lockkeeper.dev" else [],
     }
 

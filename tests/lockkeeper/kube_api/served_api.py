@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 
 from lockkeeper.certificates.loopback import loopback_certificate
+from lockkeeper.kube_api.describing.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.http_server import KubeApi
-from lockkeeper.kube_api.kubeconfig import write_kubeconfig
 from lockkeeper.kube_api.object_requests import ObjectRequests
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.memory.memory_cluster import MemoryCluster
