@@ -18,6 +18,7 @@ from policy.cluster.errors import ClusterError, Forbidden, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.cluster_view.story import SeenWorkflow, Story, story_of_other
 from policy.service.reading.argo_limits_read import read_argo_limit
+from policy.service.reading.last_events import last_event
 from policy.service.reading.leader_seen import leader_notes
 from policy.service.reading.needed_roles import with_role
 from policy.service.reading.queued_story import story_of_queued
@@ -76,7 +77,10 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
 
 
 def _not_found(cluster: Cluster, namespace: str, name: str) -> str:
-    """Return the sentence for a name that does not exist, with the nearest that does."""
+    """Return the sentence for a name that does not exist, with the nearest that does and its last event."""
+    event = last_event(cluster, namespace, name)
+    if event:
+        return f"there is no Workflow {name} in {namespace}; the last event about that name: {event}"
     return (
         f"{not_found(cluster, namespace, name)} (one that was refused was never stored: the answer to its "
         "create has the reasons, and lockkeeper review FILE tells them again)"

@@ -175,6 +175,7 @@ def test_most_panels_have_data(server: PrometheusServer) -> None:
         ("locks", "Free, with others waiting"),
         ("platform", "API latency p99"),
         ("platform", "Past the webhook"),
+        ("platform", "Fair share: who used most"),
         ("platform", "Largest ledgers"),
         ("platform", "Reservations that are not settled"),
         ("platform", "Quotas above 90 %"),

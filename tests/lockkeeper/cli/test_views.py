@@ -19,6 +19,7 @@ from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     CONFIG_MAPS,
+    EVENTS,
     NAMESPACES,
     QUOTA_LEDGERS,
     WORKFLOW_QUOTAS,
@@ -277,6 +278,27 @@ def test_a_policy_that_is_wrong_is_told(show: Show, scene: Scene) -> None:
     }
     scene.cluster.create(WORKFLOW_QUOTAS, wrong, namespace="a")
     assert "note: WorkflowQuota a/odd is left out, as it is wrong: spec.limits.workflows: " in show(status)
+
+
+def test_one_that_is_gone_is_told_by_its_last_event(show: Show, scene: Scene) -> None:
+    """As of one that a newer run replaced, or of a CronWorkflow whose run was refused."""
+    for number, note in enumerate(("it waited", "admission webhook denied the request: no more than 2")):
+        event: JsonObject = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"gone.{number}", "namespace": "b"},
+            "regarding": {"kind": "CronWorkflow", "name": "nightly", "namespace": "b"},
+            "reason": "SubmissionError",
+            "note": note,
+            "eventTime": f"2026-11-23T12:0{number}:00.000000Z",
+        }
+        scene.cluster.create(EVENTS, event, namespace="b")
+    with pytest.raises(UsageError) as error:
+        show(why, "nightly", "-n", "b")
+    assert str(error.value) == (
+        "there is no Workflow nightly in b; the last event about that name: SubmissionError: "
+        "admission webhook denied the request: no more than 2"
+    )
 
 
 class Bare(RightsIn):
