@@ -8,19 +8,19 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import EVENTS, Cluster
 
 
-class _Regarding(msgspec.Struct, frozen=True):
+class _About(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class _EventMetadata(msgspec.Struct, frozen=True, rename="camel"):
+class _ToldAt(msgspec.Struct, frozen=True, rename="camel"):
     creation_timestamp: str = ""
 
 
 class _Event(msgspec.Struct, frozen=True, rename="camel"):
     """An event as far as it is shown; `event_time` is missing in those of older programs."""
 
-    metadata: _EventMetadata = _EventMetadata()
-    regarding: _Regarding = _Regarding()
+    metadata: _ToldAt = _ToldAt()
+    regarding: _About = _About()
     reason: str = ""
     note: str = ""
     event_time: str | None = None
