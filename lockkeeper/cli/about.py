@@ -11,19 +11,32 @@ EXAMPLES = """examples:
   source <(lockkeeper completion bash)
   lockkeeper completion zsh > "${fpath[1]}/_lockkeeper"
 
-Completion knows commands and options, and asks the cluster for the names of Workflows that wait."""
+Completion knows commands and options, and asks the cluster for the names of Workflows that wait, in the
+namespace, context and kubeconfig that the line names."""
 _SHELLS: Final = ("bash", "zsh", "tcsh")
 _COMPLETION: Final = "completion"
 _NAMES: Final = "_lockkeeper_workflows"
 _PREAMBLE: Final = {
     "bash": f"""
 {_NAMES}() {{
-  compgen -W "$(lockkeeper queue -o name 2>/dev/null | sed 's|^workflow/||')" -- "$1"
+  local i asked=()
+  for ((i = 1; i + 1 < ${{#COMP_WORDS[@]}}; i++)); do
+    case ${{COMP_WORDS[i]}} in
+      -n|--namespace|--context|--kubeconfig) asked+=("${{COMP_WORDS[i]}}" "${{COMP_WORDS[i + 1]}}") ;;
+    esac
+  done
+  compgen -W "$(lockkeeper queue -o name "${{asked[@]}}" 2>/dev/null | sed 's|^workflow/||')" -- "$1"
 }}
 """,
     "zsh": f"""
 {_NAMES}() {{
-  compadd -- $(lockkeeper queue -o name 2>/dev/null | sed 's|^workflow/||')
+  local i asked=()
+  for ((i = 1; i < $#words; i++)); do
+    case $words[i] in
+      -n|--namespace|--context|--kubeconfig) asked+=("$words[i]" "$words[i + 1]") ;;
+    esac
+  done
+  compadd -- $(lockkeeper queue -o name "${{asked[@]}}" 2>/dev/null | sed 's|^workflow/||')
 }}
 """,
     "tcsh": "",

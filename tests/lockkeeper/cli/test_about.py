@@ -33,3 +33,21 @@ def test_another_shell_is_a_usage_error(lockkeeper: Lockkeeper) -> None:
     finished = lockkeeper("completion", "fish")
     assert finished.code == 2
     assert "bash" in finished.err.splitlines()[-1]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("option", ["", "-n team-etl ", "--context blue -n team-ml "])
+def test_bash_completes_names_of_the_namespace_that_the_line_names(
+    lockkeeper: Lockkeeper, option: str
+) -> None:
+    """The cluster is asked as the command itself would ask it."""
+    script = lockkeeper("completion", "bash").out
+    cluster = (
+        'lockkeeper() { echo "$@" >&2; printf "workflow/load-1\\nworkflow/load-2\\nworkflow/other\\n"; }'
+    )
+    words = f"COMP_WORDS=(lockkeeper why {option}lo); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))"
+    asks = f"{words}; _lockkeeper_workflows lo"
+    whole = f"{script}\n{cluster}\n{asks}".replace("2>/dev/null", "")
+    found = subprocess.run(["bash", "-c", whole], capture_output=True, text=True, check=True)  # noqa: S603, S607 - the shell of the test
+    assert found.stdout.split() == ["load-1", "load-2"]
+    assert found.stderr.split() == ["queue", "-o", "name", *option.split()]
