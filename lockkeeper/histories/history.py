@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.histories.remarks import Remarks
-from lockkeeper.histories.sorting import SortedRuns
+from lockkeeper.histories.sorting import TOLD_TWICE, SortedRuns
 from policy.core.values.durations import written
 from policy.service.simulation.past_run import UNKNOWN, PastRun, Stretch
 
@@ -79,7 +79,7 @@ class RunHistory:
         known = self.count > 0
         return HistoryFacts(
             source=self.source,
-            workflows=self.count,
+            workflows=self.count - self.remarks.count(TOLD_TWICE),
             begin=_time(self.begin) if known else None,
             end=_time(self.end) if known else None,
             namespaces=len(self.namespaces),

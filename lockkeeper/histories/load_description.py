@@ -12,11 +12,12 @@ import msgspec
 
 from policy.core.values.durations import duration
 from policy.core.values.prepared import prepare
+from policy.service.simulation.past_run import LAST_TIME
 
 _HOURS: Final = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?", re.ASCII)
 _HOURS_OF_DAY: Final = 24
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
-_Weight = Annotated[float, msgspec.Meta(ge=0)]
+_Tail = Annotated[float, msgspec.Meta(ge=0.1)]
+_Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 _Weights = Annotated[dict[int, _Weight], msgspec.Meta(min_length=1)]
 _Rates = Annotated[dict[str, _Weight], msgspec.Meta(min_length=1)]
 
@@ -40,9 +41,9 @@ class RunTime(_LoadPart, frozen=True):
     fixed: str | None = None
     mean: str | None = None
     median: str | None = None
-    spread: Annotated[float, msgspec.Meta(ge=1)] = 1.5
+    spread: Annotated[float, msgspec.Meta(ge=1, le=1_000)] = 1.5
     shortest: str | None = None
-    tail: _Positive = 2.0
+    tail: _Tail = 2.0
     longest: str | None = None
 
 
@@ -91,6 +92,8 @@ def read_load(text: bytes) -> Load:
         raise LoadError(str(error)) from error
     if load.begin.tzinfo is None:
         raise LoadError("begin has no zone: write it as 2026-11-02T00:00:00Z")
+    if not 0 < load.begin.timestamp() < LAST_TIME - load.days * 86_400:
+        raise LoadError("begin is not between 1970 and 2200")
     try:
         ZoneInfo(load.time_zone)
     except (KeyError, ValueError, OSError) as error:
@@ -100,6 +103,7 @@ def read_load(text: bytes) -> Load:
     for number, each in enumerate(load.arrivals):
         try:
             rates_of(each)
+            _check_weights(each)
             _check_times(each.run_time)
         except ValueError as error:
             raise LoadError(f"arrivals[{number}]: {error}") from error
@@ -122,6 +126,12 @@ def rates_of(process: ArrivalProcess) -> tuple[float, ...]:
             raise ValueError(f"perHour: {hours!r} are no hours of a day: write 7-18 or 23, from 0 to 23")
         rates[first : last + 1] = [float(rate)] * (last + 1 - first)
     return tuple(rates)
+
+
+def _check_weights(process: ArrivalProcess) -> None:
+    for name, given in (("tasks", process.tasks), ("priority", process.priority)):
+        if isinstance(given, dict) and not any(given.values()):
+            raise ValueError(f"{name}: no weight is above 0")
 
 
 def _check_times(length: RunTime) -> None:

@@ -22,6 +22,7 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _NAMES: Final = len(_LETTERS) ** 5
 _STEP: Final = 8_675_309
 """Has no divisor in common with the number of names, so each number has a name of its own."""
+_LONGEST: Final = 366 * 86_400.0
 _API_VERSION: Final = "argoproj.io/v1alpha1"
 
 
@@ -123,5 +124,5 @@ def _seconds(random: Random, length: RunTime) -> float:
         )
     else:
         drawn = duration(length.shortest or "1s").total_seconds() * random.paretovariate(length.tail)
-    most = duration(length.longest).total_seconds() if length.longest is not None else drawn
+    most = duration(length.longest).total_seconds() if length.longest is not None else _LONGEST
     return max(1.0, min(drawn, most))

@@ -16,7 +16,7 @@ from policy.core.lock_queues.live_workflow import WorkflowNode
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
-from policy.service.simulation.past_run import UNKNOWN, PastRun, Stretch
+from policy.service.simulation.past_run import LAST_TIME, UNKNOWN, PastRun, Stretch
 
 _NO_TEMPLATES: Final = (
     "its spec was left out, as `argo archive list` does: its tasks, priority and locks are not known; "
@@ -128,7 +128,11 @@ class RunReader:
         phase = status.phase or ""
         if phase not in _PHASES:
             self._remarks.add(f"its phase {phase[:40]} is not one of Argo's: taken by its times alone", place)
-        spec = _SPEC.decode(found.spec)
+        try:
+            spec = _SPEC.decode(found.spec)
+        except msgspec.MsgspecError as error:
+            self._remarks.add(f"left out: its spec cannot be read: {error}", place)
+            return None
         if spec.workflow_template_ref is None and spec.templates == NONE:
             self._remarks.add(_NO_TEMPLATES, place)
         name = metadata.name or ""
@@ -157,6 +161,9 @@ class RunReader:
             return UNKNOWN
         seconds = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
         if seconds <= 0:  # Go writes the time that is none as that of the year 1.
+            return UNKNOWN
+        if seconds > LAST_TIME:
+            self._remarks.add(f"its {field} is after the year 2200: taken as if it had none", place)
             return UNKNOWN
         return seconds
 

@@ -35,7 +35,8 @@ class Remarks:
 
     def _line(self, text: str, number: int) -> str:
         places = self._places[text]
+        times = "once" if number == 1 else f"{number} times"
         if not places:
-            return f"{number} times: {text}"
+            return f"{times}: {text}"
         more = ", ..." if number > len(places) else ""
-        return f"{number} times: {text} ({', '.join(places)}{more})"
+        return f"{times}: {text} ({', '.join(places)}{more})"

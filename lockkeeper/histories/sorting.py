@@ -16,6 +16,7 @@ from lockkeeper.histories.remarks import Remarks
 from policy.core.values.prepared import prepare
 from policy.service.simulation.past_run import PastRun
 
+TOLD_TWICE: Final = "left out: it is told twice"
 _MOST_RUNS: Final = 100_000
 _MOST_BYTES: Final = 128 << 20
 """Runs, and bytes of their manifests, that are in memory at one time."""
@@ -58,7 +59,7 @@ class SortedRuns:
         for run in merge(*sources, iter(self._here), key=_key):
             if last is not None and last.uid == run.uid:
                 if not self._told:
-                    self._remarks.add("left out: it is told twice", f"{run.namespace}/{run.name}")
+                    self._remarks.add(TOLD_TWICE, f"{run.namespace}/{run.name}")
                 last = max(last, run, key=lambda each: each.ended)
                 continue
             if last is not None:

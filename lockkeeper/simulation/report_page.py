@@ -6,7 +6,7 @@ from typing import Final
 
 from lockkeeper.simulation.charts import BarGroup, Line, TimeAxis, bars, curves
 from lockkeeper.simulation.outcome import SimulationOutcome
-from lockkeeper.simulation.report_tables import report_tables
+from lockkeeper.simulation.report_tables import report_tables, starts_details
 from lockkeeper.simulation.words import length, percent
 from policy.service.simulation.result import GroupResult, PolicyResult, UseResult
 
@@ -58,6 +58,7 @@ def report_page(outcome: SimulationOutcome) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         _words(outcome.sentences),
+        *starts_details(outcome),
         *_key(result, before),
         *_wait_charts(result, before),
         *_use_charts(result, before),

@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 
 from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.starts import shown_start
 from lockkeeper.simulation.words import length, percent
 from policy.service.simulation.result import GroupResult, PolicyResult
 
@@ -35,6 +36,25 @@ def report_tables(outcome: SimulationOutcome) -> Iterator[str]:
     for name, result in sides:
         yield f"<h2>Figures: {escape(name)}</h2>"
         yield from _figures(result, is_open=result is outcome.result)
+
+
+def starts_details(outcome: SimulationOutcome) -> Iterator[str]:
+    """Yield the table of those that wait in a cluster now, where it is one."""
+    if not outcome.starts:
+        return
+    compared = outcome.before is not None
+    rows = [
+        (
+            f"{each.namespace}/{each.name}",
+            each.user or "(not known)",
+            length(each.waited),
+            shown_start(each.seconds, each.outcome),
+            *([shown_start(each.before, each.outcome_before)] if compared else []),
+        )
+        for each in outcome.starts
+    ]
+    head = ("", "user", "waited so far", "starts in", *(["before"] if compared else []))
+    yield _details("Who waits now, and when they start", head, rows, is_open=True)
 
 
 def _figures(result: PolicyResult, *, is_open: bool) -> Iterator[str]:

@@ -59,7 +59,7 @@ def starts_table(starts: tuple[WaitingStart, ...], *, compared: bool) -> str:
     """Return the table of those that wait."""
     rows = [("NAMESPACE", "NAME", "USER", "WAITED", "STARTS IN")]
     for each in starts[:_MOST]:
-        now, old = _cell(each.seconds, each.outcome), _cell(each.before, each.outcome_before)
+        now, old = shown_start(each.seconds, each.outcome), shown_start(each.before, each.outcome_before)
         cell = f"{now} (was {old})" if compared and now != old else now
         rows.append((each.namespace, each.name, each.user or "-", length(each.waited), cell))
     text = aligned([tuple(map(printable, row)) for row in rows])
@@ -67,5 +67,6 @@ def starts_table(starts: tuple[WaitingStart, ...], *, compared: bool) -> str:
     return f"{text}\n... and {more} more; -o json has all" if more > 0 else text
 
 
-def _cell(seconds: float | None, outcome: str) -> str:
+def shown_start(seconds: float | None, outcome: str) -> str:
+    """Return in how long one starts, or why it never does."""
     return outcome if seconds is None else length(seconds)

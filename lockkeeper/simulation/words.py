@@ -52,7 +52,8 @@ def _played(facts: HistoryFacts) -> str:
         whole = length((facts.end - facts.begin).total_seconds())
         span = f" from {facts.begin:%Y-%m-%d %H:%M}Z to {facts.end:%Y-%m-%d %H:%M}Z ({whole})"
     spaces = "1 namespace" if facts.namespaces == 1 else f"{facts.namespaces} namespaces"
-    return f"The history {facts.source} has {facts.workflows} Workflows of {spaces}{span}."
+    runs = "1 Workflow" if facts.workflows == 1 else f"{facts.workflows} Workflows"
+    return f"The history {facts.source} has {runs} of {spaces}{span}."
 
 
 def _waits(group: GroupResult) -> str:

@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 UNKNOWN: Final = -1.0
+LAST_TIME: Final = 7_258_118_400.0
+"""The beginning of 2200: what is said to be later than that is an error."""
 
 
 class Stretch(msgspec.Struct, frozen=True, array_like=True):

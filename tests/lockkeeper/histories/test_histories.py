@@ -55,7 +55,7 @@ def test_one_that_is_told_twice_is_there_as_it_is_told_with_its_end() -> None:
         assert [each.ended for each in runs] == [BEGIN + 60]
     finally:
         runs.close()
-    assert remarks.lines() == ["1 times: left out: it is told twice (team-a/a)"]
+    assert remarks.lines() == ["once: left out: it is told twice (team-a/a)"]
 
 
 def test_what_users_wrote_is_kept_and_what_came_later_is_not(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_runs_without_an_end_are_taken_to_have_one_and_that_is_told(tmp_path: Pa
     assert seconds == {"a": 600, "ran": 7_800, "main-x": 600, "refused": 0}
     usual = "taken to be as long as half of its template's runs"
     assert told(history) == [
-        f"1 times: it had not started when the history ends: {usual}",
-        "1 times: it still ran when the history ends: taken to end then",
-        "1 times: it was over without having started: taken as a run of 0s",
+        f"once: it had not started when the history ends: {usual}",
+        "once: it still ran when the history ends: taken to end then",
+        "once: it was over without having started: taken as a run of 0s",
     ]
 
 
@@ -150,9 +150,41 @@ def test_a_time_that_is_none_is_told(tmp_path: Path, field: str, text: str) -> N
     item["metadata"][field] = text
     history = history_of(tmp_path, [item])
     assert told(history) == [
-        "1 times: it has no creationTimestamp: taken as created when it started",
-        f"1 times: its {field} is no time: taken as if it had none",
+        "once: it has no creationTimestamp: taken as created when it started",
+        f"once: its {field} is no time: taken as if it had none",
     ]
+
+
+@pytest.mark.parametrize("spec", [None, "text", {"parallelism": "many"}, {"workflowTemplateRef": 5}])
+def test_a_spec_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, spec: Any) -> None:
+    """The others are played."""
+    wrong = {**recorded_workflow("b"), "spec": spec}
+    history = history_of(tmp_path, [recorded_workflow("a"), wrong])
+    assert [each.name for each in history.runs()] == ["a"]
+    assert told(history)[0].startswith("once: left out: its spec cannot be read: Expected ")
+
+
+def test_times_that_nobody_lives_to_see_are_told(tmp_path: Path) -> None:
+    """They would make a play endless."""
+    late = recorded_workflow("late", created="9999-12-31T09:00:00Z")
+    history = history_of(tmp_path, [recorded_workflow("a"), late])
+    assert history.count == 1
+    assert told(history)[0] == "once: its creationTimestamp is after the year 2200: taken as if it had none"
+
+
+def test_one_that_is_told_twice_is_counted_once(tmp_path: Path) -> None:
+    """In what is said of the history, too."""
+    history = history_of(tmp_path, [recorded_workflow("a"), recorded_workflow("a")])
+    list(history.runs())
+    assert history.facts().workflows == 1
+
+
+@pytest.mark.parametrize("tail", [0.1, 3])
+def test_the_heaviest_tails_have_an_end(tail: float) -> None:
+    """A year, where nobody says less."""
+    length = {"shortest": "10m", "tail": tail}
+    runs = drawn(arrivals=[{**LOAD["arrivals"][0], "runTime": length}])
+    assert all(600 <= each.seconds <= 366 * 86_400 for each in runs)
 
 
 LOAD: dict[str, Any] = {
@@ -197,6 +229,9 @@ def test_a_load_comes_at_its_hours_at_its_rate() -> None:
     ("change", "message"),
     [
         ({"days": 0}, "days"),
+        ({"begin": "9999-12-31T00:00:00Z"}, "begin is not between 1970 and 2200"),
+        ({"arrivals": [{**LOAD["arrivals"][0], "tasks": {"1": 0}}]}, "tasks: no weight is above 0"),
+        ({"arrivals": [{**LOAD["arrivals"][0], "runTime": {"shortest": "1m", "tail": 0.01}}]}, "tail"),
         ({"timeZone": "Mars/Olympus"}, "timeZone 'Mars/Olympus' is not known"),
         ({"begin": "2026-11-02T00:00:00"}, "begin has no zone"),
         ({"arrivals": [{**LOAD["arrivals"][0], "perHour": {"8-25": 1}}]}, "arrivals.0.: perHour: '8-25'"),

@@ -11,6 +11,7 @@ from lockkeeper.cli.planning.simulate import simulated
 from lockkeeper.histories.live_queue import LiveQueue, live_queue
 from lockkeeper.process.console import UsageError
 from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.report_page import report_page
 from lockkeeper.simulation.tables import simulation_tables
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -115,6 +116,7 @@ def test_a_proposal_lets_them_start_earlier_and_takes_no_slot_from_anybody(queue
     assert starts(more) == {"job-ddddd": 0, "job-fffff": 0, "job-ggggg": 10}
     assert [each.before for each in more.starts] == [600, 1500, 2400]
     assert "ann   20m     10m (was 40m)" in simulation_tables(more)
+    assert "<td>team-a/job-ggggg</td><td>ann</td><td>20m</td><td>10m</td><td>40m</td>" in report_page(more)
     assert starts(outcome(queue, 2, 1)) == {"job-ddddd": 25, "job-fffff": 55, "job-ggggg": 85}
 
 

@@ -87,12 +87,12 @@ def test_what_was_left_out_is_told_with_count_and_place(lockkeeper: Lockkeeper, 
     finished = lockkeeper("simulate", file, "--policies", POLICIES, "--html", report)
     assert finished.code == 0
     assert [each.strip() for each in finished.out.partition("To be known:\n")[2].splitlines()][:8] == [
-        f"1 times: it finished before it started: taken as a run of 0s ({file}: object 3)",
-        f"1 times: it started before it was created: taken as created when it started ({file}: object 3)",
-        f"1 times: its phase Exploded is not one of Argo's: taken by its times alone ({file}: object 4)",
-        f"1 times: left out: an object of kind Pod, which is no Workflow ({file}: object 6)",
-        f"1 times: left out: it has neither a creationTimestamp nor a startedAt ({file}: object 5)",
-        f"1 times: {unreadable} ({file}: object 7)",
+        f"once: it finished before it started: taken as a run of 0s ({file}: object 3)",
+        f"once: it started before it was created: taken as created when it started ({file}: object 3)",
+        f"once: its phase Exploded is not one of Argo's: taken by its times alone ({file}: object 4)",
+        f"once: left out: an object of kind Pod, which is no Workflow ({file}: object 6)",
+        f"once: left out: it has neither a creationTimestamp nor a startedAt ({file}: object 5)",
+        f"once: {unreadable} ({file}: object 7)",
         "no policy governs nobody-knows: Workflows there start at once",
         "",
     ]
@@ -105,7 +105,7 @@ def test_a_text_that_ends_too_early_is_played_up_to_there(lockkeeper: Lockkeeper
     file.write_text(json.dumps([recorded_workflow("a"), recorded_workflow("b")])[:-40])
     finished = lockkeeper("simulate", file, "--policies", POLICIES)
     assert finished.code == 0
-    assert "has 1 Workflows of 1 namespace" in finished.out
+    assert "has 1 Workflow of 1 namespace" in finished.out
     assert "left out: what follows; it ends in the middle of an object that begins at byte" in finished.out
 
 
