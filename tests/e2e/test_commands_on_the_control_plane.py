@@ -153,10 +153,11 @@ def test_a_user_of_one_namespace_sees_its_queue_whole_and_counts_of_others(peopl
     "words", [("queue",), ("status",), ("queue", "-n", OTHERS), ("why", "theirs", "-n", OTHERS)]
 )
 def test_what_a_user_may_not_see_is_refused_in_one_line(people: People, words: tuple[str, ...]) -> None:
-    """The line has the right that is missing."""
+    """The line has the right that is missing, and the role that gives it."""
     finished = people.asks(people.user, *words)
     assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
     assert "cannot list resource" in finished.err or "cannot get resource" in finished.err
+    assert "ClusterRole" in finished.err
 
 
 def test_a_user_moves_holds_and_cancels_what_waits(people: People) -> None:
