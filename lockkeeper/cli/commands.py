@@ -54,6 +54,11 @@ COMMANDS: Final = (
         "planning.simulate",
     ),
     _Command(
+        "suggest",
+        "Find the smallest limits under which the Workflows of a history wait no longer than wanted.",
+        "planning.suggest",
+    ),
+    _Command(
         "status",
         "Show quotas and pools of a cluster: what is used, queued and borrowed, and what changes next.",
     ),

@@ -44,6 +44,10 @@ how long, who goes first. With --against two sets of policies are compared, and 
 whom. What was left out of a history, and what it cannot tell, is said below the tables. docs/planning.md has
 the forms of histories, of the JSON, and what is not certain.
 Exit codes: 0 played, 2 the history or a policy cannot be read."""
+HISTORY_HELP: Final = (
+    "Workflows with their status: JSON of kubectl or argo, files of them, - for standard input; "
+    "Argo's archive as CSV, JSON lines, SQLite file or postgresql://...; or a load in YAML"
+)
 _TELL_EVERY: Final = 5_000
 
 
@@ -53,10 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "history",
         metavar="HISTORY",
         nargs="?",
-        help=(
-            "Workflows with their status: JSON of kubectl or argo, files of them, - for standard input; "
-            "Argo's archive as CSV, JSON lines, SQLite file or postgresql://...; or a load in YAML"
-        ),
+        help=HISTORY_HELP,
     )
     parser.add_argument(
         "--now",
@@ -86,8 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play the history, and print."""
-    present = _policies(arguments.policies, arguments)
-    proposed = None if arguments.against is None else _policies(arguments.against, arguments)
+    present = policies_at(arguments.policies, arguments)
+    proposed = None if arguments.against is None else policies_at(arguments.against, arguments)
     history = _history(arguments, present, proposed)
     try:
         outcome = simulated(history, present, str(arguments.policies), proposed, str(arguments.against))
@@ -142,7 +143,8 @@ def simulated(
     )
 
 
-def _policies(path: Path, arguments: argparse.Namespace) -> Snapshot:
+def policies_at(path: Path, arguments: argparse.Namespace) -> Snapshot:
+    """Return the policies at a path."""
     with wrong_files_are_usage_errors():
         return load_once(
             existing_policies(path),
