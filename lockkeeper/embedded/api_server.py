@@ -21,6 +21,8 @@ from policy.core.values.prepared import prepare
 from webhook.wire import admission_review
 
 _TIMEOUT_SECONDS: Final = 10
+_MUTATE: Final = "/mutate"
+_VALIDATE: Final = "/validate"
 _REVIEW_VERSION: Final = "admission.k8s.io/v1"
 USER: Final = "you@example.com"
 
@@ -74,13 +76,14 @@ class AdmissionAnswer(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """The outcome of a create: the stored object, or the denial."""
+    """The outcome of a create: the stored object, or the denial and the path of the webhook it is from."""
 
     stored: JsonObject | None
     patch: tuple[JsonObject, ...]
     warnings: tuple[str, ...]
     denial: str = ""
     status: RefusalStatus = NO_REFUSAL
+    denied_by: str = ""
 
 
 class AdmissionCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,17 +154,17 @@ class ApiServer:
 
     def admit(self, call: AdmissionCall) -> Admitted:
         """Send what a user writes through both webhooks; `stored` is what to store. Raises as `create`."""
-        mutated = self.ask("/mutate", call)
+        mutated = self.ask(_MUTATE, call)
         if not mutated.allowed:
-            return Admitted(None, (), mutated.warnings, mutated.message, mutated.status)
+            return Admitted(None, (), mutated.warnings, mutated.message, mutated.status, _MUTATE)
         try:
             changed: JsonObject = jsonpatch.apply_patch(call.obj, list(mutated.patch))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             raise AdmissionFailed(f"the patch does not apply: {error}") from error
-        validated = self.ask("/validate", msgspec.structs.replace(call, obj=changed))
+        validated = self.ask(_VALIDATE, msgspec.structs.replace(call, obj=changed))
         warnings = mutated.warnings + validated.warnings
         if not validated.allowed:
-            return Admitted(None, mutated.patch, warnings, validated.message, validated.status)
+            return Admitted(None, mutated.patch, warnings, validated.message, validated.status, _VALIDATE)
         return Admitted(changed, mutated.patch, warnings)
 
     def ask(self, path: str, call: AdmissionCall) -> AdmissionAnswer:

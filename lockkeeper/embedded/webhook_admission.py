@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import local
 from typing import Final
 
-from lockkeeper.embedded.api_server import AdmissionCall, AdmissionFailed, ApiServer
+from lockkeeper.embedded.api_server import AdmissionCall, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.event_printer import EventPrinter
 from lockkeeper.embedded.submitting import added_locks, name_of
 from lockkeeper.kube_api.answers import RequestRefused
@@ -28,7 +28,7 @@ _POLICIES: Final = (
     SYNCHRONIZATION_POLICIES,
     CLUSTER_SYNCHRONIZATION_POLICIES,
 )
-_WEBHOOK: Final = "validate.lockkeeper.dev"
+_PATH_OF_POLICIES: Final = "/policies"
 
 
 class WebhookAdmission:
@@ -61,23 +61,32 @@ class WebhookAdmission:
             return obj, ()
         call = AdmissionCall(obj=obj, old=old, namespace=namespace, resource=resource, dry_run=dry_run)
         try:
-            if resource in _POLICIES:
-                answer = self._api_server.ask("/policies", call)
-                stored, warnings, status = (obj if answer.allowed else None), answer.warnings, answer.status
-            else:
-                admitted = self._api_server.admit(call)
-                stored, warnings, status = admitted.stored, admitted.warnings, admitted.status
+            admitted = self._asked(resource, call)
         except AdmissionFailed as error:
-            text = f'Internal error occurred: failed calling webhook "{_WEBHOOK}": {error}'
+            text = f"Internal error occurred: {error}"
             raise RequestRefused(500, text, reason="InternalError") from error
-        if stored is not None:
-            return stored, warnings
+        if admitted.stored is not None:
+            return admitted.stored, admitted.warnings
+        status = admitted.status
         if resource == WORKFLOWS and old is None and not dry_run:
             self._printer.denied(namespace, name_of(obj), status.message)
-        text = f'admission webhook "{_WEBHOOK}" denied the request: {status.message}'
+        webhook = f"{admitted.denied_by.strip('/')}.lockkeeper.dev"
+        text = f'admission webhook "{webhook}" denied the request: {status.message}'
         raise RequestRefused(
-            status.code, text, reason=status.reason, details=status.details or {}, warnings=warnings
+            status.code,
+            text,
+            reason=status.reason,
+            details=_without_empty(status.details),
+            warnings=admitted.warnings,
         )
+
+    def _asked(self, resource: Resource, call: AdmissionCall) -> Admitted:
+        """Return what the webhooks for a kind say. Raises AdmissionFailed."""
+        if resource not in _POLICIES:
+            return self._api_server.admit(call)
+        answer = self._api_server.ask(_PATH_OF_POLICIES, call)
+        stored = call.obj if answer.allowed else None
+        return Admitted(stored, (), answer.warnings, answer.message, answer.status, _PATH_OF_POLICIES)
 
     def created(self, resource: Resource, given: JsonObject, stored: JsonObject, /) -> None:
         """Print that a Workflow was created."""
@@ -91,3 +100,14 @@ class WebhookAdmission:
             self._of_thread.api_server = self._new_api_server()
         found: ApiServer = self._of_thread.api_server
         return found
+
+
+def _without_empty(details: JsonObject | None) -> JsonObject | None:
+    """Return details as the API server sends them on: what is empty is left out, also in causes."""
+    if details is None:
+        return None
+    kept = {key: value for key, value in details.items() if value}
+    causes = kept.get("causes")
+    if isinstance(causes, list):
+        kept["causes"] = [_without_empty(each) if isinstance(each, dict) else each for each in causes]
+    return kept
