@@ -106,7 +106,7 @@ def _without_empty(details: JsonObject | None) -> JsonObject | None:
     """Return details as the API server sends them on: what is empty is left out, also in causes."""
     if details is None:
         return None
-    kept = {key: value for key, value in details.items() if value}
+    kept: JsonObject = {key: value for key, value in details.items() if value}
     causes = kept.get("causes")
     if isinstance(causes, list):
         kept["causes"] = [_without_empty(each) if isinstance(each, dict) else each for each in causes]

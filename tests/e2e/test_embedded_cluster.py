@@ -28,13 +28,13 @@ class Trial(NamedTuple):
         return said.removeprefix("workflow.argoproj.io/").removesuffix(" created\n")
 
     def waiting(self) -> str:
-        """Create Workflows until one waits; return its name."""
-        for _ in range(10):
-            name = self.created()
-            found = self.kubectl.said("get", "wf", name, NAMESPACE, "-o", "jsonpath={.metadata.labels}")
-            if "lockkeeper-hold" in found:
-                return name
-        pytest.fail("ten Workflows run at once in a namespace of two")
+        """Create one Workflow more than may run; return the name of that which waits."""
+        for _ in range(3):
+            self.created()
+        self.until("wfq/etl", "{.status.running}=2")
+        self.until("wfq/etl", "{.status.queued}=1")
+        pending = '{.items[?(@.status.phase=="Pending")].metadata.name}'
+        return self.kubectl.said("get", "wf", NAMESPACE, "-o", f"jsonpath={pending}")
 
     def until(self, what: str, value: str) -> None:
         """Wait for a value in an object, as kubectl does."""
