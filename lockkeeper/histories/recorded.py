@@ -181,7 +181,10 @@ class RunReader:
         except msgspec.MsgspecError:
             self._remarks.add("its nodes cannot be read: locks of its templates are not counted")
             return whole
-        return stretches_of(nodes or {}, started, ended) or whole
+        found_parts = stretches_of(nodes or {}, started, ended)
+        if not found_parts:  # They may be offloaded, compressed or deleted, or it ended before any ran.
+            self._remarks.add("its nodes are not told: locks of its templates are not counted")
+        return found_parts or whole
 
 
 def _manifest(found: RecordedWorkflow, spec: _RecordedSpec, status: _RecordedStatus) -> bytes:

@@ -113,6 +113,14 @@ def test_nodes_say_which_templates_ran_when(tmp_path: Path) -> None:
     )
 
 
+def test_a_run_without_nodes_is_told_where_locks_matter(tmp_path: Path) -> None:
+    """Argo may have compressed or offloaded them, and the archive's list leaves them out."""
+    items = [recorded_workflow("a")]
+    expected = "once: its nodes are not told: locks of its templates are not counted"
+    assert told(history_of(tmp_path, items, with_nodes=True)) == [expected]
+    assert told(history_of(tmp_path, items)) == []
+
+
 def test_runs_without_an_end_are_taken_to_have_one_and_that_is_told(tmp_path: Path) -> None:
     """One still ran, one had not started, one was over before it started."""
     ran = recorded_workflow("ran", created="2026-11-02T10:00:00Z")

@@ -86,7 +86,8 @@ def test_what_was_left_out_is_told_with_count_and_place(lockkeeper: Lockkeeper, 
     )
     finished = lockkeeper("simulate", file, "--policies", POLICIES, "--html", report)
     assert finished.code == 0
-    assert [each.strip() for each in finished.out.partition("To be known:\n")[2].splitlines()][:8] == [
+    assert [each.strip() for each in finished.out.partition("To be known:\n")[2].splitlines()][:9] == [
+        "4 times: its nodes are not told: locks of its templates are not counted",
         f"once: it finished before it started: taken as a run of 0s ({file}: object 3)",
         f"once: it started before it was created: taken as created when it started ({file}: object 3)",
         f"once: its phase Exploded is not one of Argo's: taken by its times alone ({file}: object 4)",
