@@ -82,6 +82,9 @@ class Released:
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """Everything is admitted here."""
 
+    def expired(self, reservations: int) -> None:
+        """Everything is admitted here."""
+
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Say so."""
         print(f"{doing}: {error}", file=sys.stderr)

@@ -196,6 +196,9 @@ class _CasePlay:
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """Take no note: those that are assumed to run were not created through the webhook."""
 
+    def expired(self, reservations: int) -> None:
+        """Take no note: a case ends before a reservation does."""
+
     # How it is done.
 
     def _got_slot(self, namespace: str, name: str) -> None:

@@ -105,6 +105,12 @@ class ControllerLog:
             self.event_writer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
+    def expired(self, reservations: int) -> None:
+        """Reservations ran out."""
+        self._log.event("reservations-expired", f"{reservations} of creates that nothing came of")
+        if self._recorder is not None:
+            self._recorder.expired(reservations)
+
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Something failed and will be tried again."""
         self._log.event("retry", f"{doing}: {error.message}", level="warning")

@@ -48,8 +48,8 @@ class WriteResult(StrEnum):
 class LedgerObserver(Protocol):
     """What is told of writes and of lists; from several threads."""
 
-    def wrote(self, result: WriteResult) -> None:
-        """Take note of an attempt; EXHAUSTED comes after the last of too many, or when time is over."""
+    def wrote(self, result: WriteResult, attempt: int) -> None:
+        """Take note of the n-th attempt of a change; EXHAUSTED comes after the last of too many."""
 
     def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
         """Take note of all ledgers; `size` returns that of one, in bytes of JSON."""
@@ -58,7 +58,7 @@ class LedgerObserver(Protocol):
 class _Unobserved:
     """Takes note of nothing."""
 
-    def wrote(self, result: WriteResult) -> None:
+    def wrote(self, result: WriteResult, attempt: int) -> None:
         """Ignore an attempt."""
 
     def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
@@ -190,10 +190,10 @@ class Ledgers:
             try:
                 self._write(wanted, version)
             except (Conflict, NotFound):
-                self._observer.wrote(WriteResult.CONFLICT)
+                self._observer.wrote(WriteResult.CONFLICT, 1)
                 wanted = self.update(current.root, change)
             else:
-                self._observer.wrote(WriteResult.OK)
+                self._observer.wrote(WriteResult.OK, 1)
             written[current.root] = wanted
         return written
 
@@ -210,6 +210,7 @@ class Ledgers:
         """
         with self._lock_of(root):
             last = self._last.pop(root, None)
+            attempt = 0
             for _ in range(MAX_ATTEMPTS):
                 if deadline is not None and self._clock() >= deadline:
                     break
@@ -222,15 +223,16 @@ class Ledgers:
                     last = None
                     continue
                 last = None
+                attempt += 1
                 try:
                     version = self._write(wanted, version)
                 except (Conflict, AlreadyExists, NotFound):
-                    self._observer.wrote(WriteResult.CONFLICT)
+                    self._observer.wrote(WriteResult.CONFLICT, attempt)
                     continue
-                self._observer.wrote(WriteResult.OK)
+                self._observer.wrote(WriteResult.OK, attempt)
                 self._remember(wanted, version)
                 return wanted
-        self._observer.wrote(WriteResult.EXHAUSTED)
+        self._observer.wrote(WriteResult.EXHAUSTED, attempt)
         raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:

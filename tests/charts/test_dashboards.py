@@ -32,6 +32,7 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
         *("lockkeeper_quota_used", "lockkeeper_quota_limit", "lockkeeper_quota_highest_limit"),
         *("lockkeeper_quota_borrowed", "lockkeeper_quota_reserve", "lockkeeper_quota_window_open"),
         *("lockkeeper_fair_share_usage_seconds", "lockkeeper_ledger_writes_total"),
+        *("lockkeeper_ledger_write_attempts_bucket", "lockkeeper_reservations_expired_total"),
         *("lockkeeper_ledger_size_bytes", "lockkeeper_reservations", "lockkeeper_not_admitted_workflows"),
         *("lockkeeper_policies", "lockkeeper_policies_invalid", "lockkeeper_api_requests_total"),
         *("lockkeeper_api_request_duration_seconds_bucket", "lockkeeper_build_info"),

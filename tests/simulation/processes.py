@@ -90,6 +90,9 @@ class Silent:
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """Nothing."""
 
+    def expired(self, reservations: int) -> None:
+        """Nothing."""
+
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Nothing."""
 

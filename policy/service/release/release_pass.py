@@ -90,6 +90,7 @@ class ReleasePass:
         self._clock = clock
         self._publish = publish
         self._capacity = capacity
+        self._reporter = reporter
         self._sender = ReleaseSender(cluster=cluster, clock=clock, reporter=reporter, send_all=send_all)
         self._messages = PositionMessages(
             cluster=cluster, clock=clock, reporter=reporter, every=write_every, starts=self._starts.of
@@ -368,12 +369,18 @@ class ReleasePass:
         """Write the ledger of a root by compare-and-swap, and record what was written."""
         state = self._states[root]
         moved = self._moves.arriving(root)
+        expired = 0
 
         def change(ledger: Ledger) -> Ledger:
+            nonlocal expired  # Of the last time that this runs, whose result is written.
             self._fences.check(ledger)
-            return state.settle(self._expired(ledger, now), now, moved=moved)
+            left = self._expired(ledger, now)
+            expired = len(ledger.reservations) - len(left.reservations)
+            return state.settle(left, now, moved=moved)
 
         written = self._ledgers.update(root, change)
+        if expired:
+            self._reporter.expired(expired)
         self._more = state.written(written) or self._more
         self._moves.arrived(root)
 

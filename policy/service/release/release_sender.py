@@ -62,6 +62,10 @@ class Reporter(Protocol):
         """A Workflow bypassed admission, though a quota governs it."""
         ...
 
+    def expired(self, reservations: int) -> None:
+        """So many reservations ran out in a ledger: what they were for was never created."""
+        ...
+
 
 class Due(msgspec.Struct, frozen=True):
     """A release that is to be sent; where it is `unsure` whether Argo can decode it, it is read first.

@@ -13,6 +13,8 @@ from policy.service.status.gauge_text import GaugeRows
 
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds; an answer that takes longer than ten is given up."""
+ATTEMPT_BUCKETS: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""Attempts; after `policy.cluster.ledgers.MAX_ATTEMPTS`, which is 8, a write gives up."""
 MOST_LEDGERS: Final = 20
 """Ledgers that are shown, the largest first."""
 MOST_NAMESPACES: Final = 50
@@ -59,12 +61,20 @@ class LedgerMetrics:
             registry=registry,
         )
         self._writes = {each: writes.labels(each.value) for each in WriteResult}
+        self._attempts = Histogram(
+            "lockkeeper_ledger_write_attempts",
+            "Attempts until a change of a ledger was written or given up; more than one where writers meet.",
+            buckets=ATTEMPT_BUCKETS,
+            registry=registry,
+        )
         self._listed: dict[Root, Ledger] = {}
         self._sizes: dict[Root, int] = {}
 
-    def wrote(self, result: WriteResult) -> None:
-        """Count an attempt."""
+    def wrote(self, result: WriteResult, attempt: int) -> None:
+        """Count an attempt, and a change that was written or given up, by its attempts."""
         self._writes[result].inc()
+        if result is not WriteResult.CONFLICT:
+            self._attempts.observe(attempt)
 
     def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
         """Take note of all ledgers; their sizes are worked out for the largest alone."""

@@ -67,6 +67,10 @@ class ControllerMetrics:
         given_up = self._counter(
             "lockkeeper_given_up", "Workflows that waited for longer than queue.maxWait.", NAMESPACE
         )
+        self._expired = self._counter(
+            "lockkeeper_reservations_expired",
+            "Reservations of creates that ran out, since what they were for was never created.",
+        )
         self._of_namespace = RecentNamespaces(counters=(releases, waited, given_up))
         self._waits = Histogram(
             "lockkeeper_release_wait_seconds",
@@ -114,6 +118,10 @@ class ControllerMetrics:
         """Count a Workflow that waited for too long and never runs."""
         _, _, given_up = self._of_namespace.of(workflow.namespace)
         given_up.inc()
+
+    def expired(self, reservations: int) -> None:
+        """Count reservations that ran out."""
+        self._expired.inc(reservations)
 
     def failed(self, error: ClusterError) -> None:
         """Count a release that failed."""

@@ -226,6 +226,7 @@ class Told:
         self.failures: list[tuple[str, ClusterError]] = []
         self.passed: list[tuple[str, str]] = []
         self.troubles: list[str] = []
+        self.expired_reservations = 0
 
     def released(self, workflow: Tracked, took: timedelta) -> None:  # noqa: ARG002 - a protocol
         """Note a release."""
@@ -267,6 +268,12 @@ class Told:
         """Note that a Workflow bypassed admission."""
         with self.changed:
             self.passed.append((workflow.name, message))
+            self.changed.notify_all()
+
+    def expired(self, reservations: int) -> None:
+        """Note reservations that ran out."""
+        with self.changed:
+            self.expired_reservations += reservations
             self.changed.notify_all()
 
     def trouble(self, doing: str, error: ClusterError) -> None:

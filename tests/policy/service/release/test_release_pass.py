@@ -412,6 +412,7 @@ def test_an_overdue_create_reservation_without_an_object_is_dropped(leader: Lead
     clock.advance(RESERVATION_TTL)
     leader.work()
     assert leader.ledgers.read(ROOT).reservations == {}
+    assert leader.told.expired_reservations == 1
     reservation(leader, "next")
 
 

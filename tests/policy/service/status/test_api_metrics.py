@@ -4,12 +4,13 @@ from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 
-from policy.cluster.ledgers import WriteResult
+from policy.cluster.ledgers import MAX_ATTEMPTS, WriteResult
 from policy.core.queue.fair_share import SCALE
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.ledger import Ledger
 from policy.core.values.amounts import Usage
 from policy.service.status.api_metrics import (
+    ATTEMPT_BUCKETS,
     MOST_LEDGERS,
     MOST_NAMESPACES,
     REQUEST_BUCKETS,
@@ -46,9 +47,22 @@ def test_writes_of_ledgers_are_counted_by_their_result() -> None:
     """All results are there before the first."""
     registry = CollectorRegistry()
     ledgers = LedgerMetrics(registry=registry)
-    ledgers.wrote(WriteResult.CONFLICT)
+    ledgers.wrote(WriteResult.CONFLICT, 1)
     found = [value(registry, "lockkeeper_ledger_writes_total", result=each.value) for each in WriteResult]
     assert found == [0, 1, 0]
+
+
+def test_attempts_of_a_write_are_a_histogram() -> None:
+    """Most changes take one, so the first bucket is that one."""
+    registry = CollectorRegistry()
+    ledgers = LedgerMetrics(registry=registry)
+    for attempts in (1, 1, 3):
+        for attempt in range(1, attempts):
+            ledgers.wrote(WriteResult.CONFLICT, attempt)
+        ledgers.wrote(WriteResult.OK, attempts)
+    buckets = "lockkeeper_ledger_write_attempts_bucket"
+    assert [value(registry, buckets, le=each) for each in ("1.0", "2.0", "3.0")] == [2, 2, 3]
+    assert max(ATTEMPT_BUCKETS) == MAX_ATTEMPTS
 
 
 def test_the_largest_ledgers_are_shown_with_their_size() -> None:
