@@ -83,7 +83,7 @@ class Released:
         """Everything is admitted here."""
 
     def expired(self, reservations: int) -> None:
-        """Everything is admitted here."""
+        """Every create here is stored."""
 
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Say so."""
