@@ -45,7 +45,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-compare bench-release bench-queue bench-simulate lock clean
+.PHONY: help setup run test e2e check sim deadlocks worst bench bench-guard bench-starts bench-compare bench-release bench-queue bench-simulate lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -94,6 +94,9 @@ bench: $(READY) ## Measure; ARGS go to the benchmark
 
 bench-guard: $(READY) ## Show that nothing became slower than its limit in bench/guard_limits.toml; below a minute
 	@$(BIN)/python -m bench.guard $(ARGS)
+
+bench-starts: $(READY) ## Show that of each kind of history five to seven and a half of ten starts come inside the stated range
+	@$(BIN)/python -m bench.starts
 
 bench-compare: $(READY) ## Measure the webhook against another build; ARGS="FOLDER" is a worktree of it
 	@$(BIN)/python -m bench.compare $(ARGS)

@@ -6,10 +6,12 @@ from bench.histories import History, Kind
 from bench.starts import HIGHEST, KINDS, LOWEST, moments, outcome
 
 ROOTS = (3, 4)
-"""Two of the four roots that `python -m bench.starts` prints; all four take two minutes."""
+"""Two of the four roots of `make bench-starts`, which `.ci/run` calls for all kinds."""
+HARD = ("one slot", "three namespaces in a pool", "strict order", "a few of higher priority come")
+"""Kinds in which a place in the queue says least about a start."""
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [each for each in KINDS if each.name in HARD], ids=lambda kind: kind.name)
 def test_six_of_ten_start_in_their_range(kind: Kind) -> None:
     """That is what is promised, of each kind and not only of all together."""
     came = outcome(each for root in ROOTS for each in moments(kind, root))
@@ -19,7 +21,9 @@ def test_six_of_ten_start_in_their_range(kind: Kind) -> None:
 
 def test_there_are_twenty_kinds() -> None:
     """They differ in what a forecast has to cope with."""
-    assert len({each.name for each in KINDS}) == 20
+    names = {each.name for each in KINDS}
+    assert len(names) == 20
+    assert names.issuperset(HARD)
 
 
 def test_without_anything_learned_the_ranges_are_usable_already() -> None:
