@@ -95,6 +95,8 @@ def _workflows(source: str, remarks: Remarks) -> Iterator[tuple[RecordedWorkflow
         yield from _of_rows(rows_of_database(source), without_password(source), remarks)
         return
     path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source} does not exist: give a file, a folder, - or the address of an archive")
     if path.is_file() and is_sqlite(path):
         yield from _of_rows(rows_of_sqlite(path), source, remarks)
         return

@@ -120,6 +120,14 @@ def test_an_empty_history_is_a_usage_error(lockkeeper: Lockkeeper, tmp_path: Pat
     assert f"there is no Workflow in {file} that can be played" in finished.err
 
 
+def test_a_history_that_is_not_there_is_said_in_one_line(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """Whoever mistypes a name is not told of objects that were left out."""
+    file = tmp_path / "h.json"
+    finished = lockkeeper("simulate", file, "--policies", POLICIES)
+    said = f"lockkeeper: {file} does not exist: give a file, a folder, - or the address of an archive\n"
+    assert (finished.code, finished.out, finished.err) == (2, "", said)
+
+
 @pytest.mark.parametrize("arguments", [[], ["--now", str(HISTORY)]])
 def test_either_a_history_or_the_cluster_is_played(lockkeeper: Lockkeeper, arguments: list[str]) -> None:
     """Not both, and not neither."""
