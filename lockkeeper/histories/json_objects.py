@@ -13,11 +13,15 @@ _LARGEST: Final = 64 << 20
 """Bytes of one object; etcd stores at most some megabytes."""
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]])', re.DOTALL)
 """Everything up to the next bracket that is in no string."""
+_OTHER: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[^\s,"\x1e\xef\xbb\xbf]++', re.DOTALL)
+"""A value that is no object, between objects: separators, and marks of order and of sequences, are none."""
 _ITEMS_KEY: Final = re.compile(rb'"items"\s*:\s*\Z')
 _OPENING: Final = b"{["
 _AT_TOP: Final = 0
 _IN_ARRAY: Final = 1
 _IN_LIST: Final = 2
+_BEHIND_LIST: Final = -1
+"""How deep the objects lie; behind the items of a List there are none up to its end."""
 
 
 class TruncatedJson(Exception):  # noqa: N818 - it says what the text is
@@ -32,7 +36,9 @@ class TruncatedJson(Exception):  # noqa: N818 - it says what the text is
 
 
 def json_objects(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield the objects in what `read` returns, each as its bytes.
+    """Yield the objects in what `read` returns, each as its bytes, and what stands in their places.
+
+    A number or a word there is yielded as well, so that whoever decodes it can tell of it.
 
     Raises:
         TruncatedJson: the text ends inside of an object, or an object is larger than any can be.
@@ -58,6 +64,7 @@ class _Scanner:
                     break
                 continue
             before, self._at = self._at, match.end()
+            yield from self._others(before, match.end() - 1)
             if match[1] in _OPENING:
                 self._open(match[1], before)
                 continue
@@ -65,20 +72,29 @@ class _Scanner:
             if self._depth == self._items_at and self._start is not None:
                 yield self._buffer[self._start : self._at]
                 self._start = None
+            elif self._depth == 0:
+                self._items_at = _AT_TOP
             elif self._depth < self._items_at:
-                self._items_at = _AT_TOP if self._depth == 0 else self._items_at
+                self._items_at = _BEHIND_LIST
+        yield from self._others(self._at, len(self._buffer))
         if self._depth:
             raise TruncatedJson(self._passed + (self._start or 0))
 
     def _open(self, bracket: bytes, before: int) -> None:
         if self._depth == self._items_at:
-            if bracket == b"{":
-                self._start = self._at - 1
-            elif self._depth == _AT_TOP:
+            if bracket == b"[" and self._depth == _AT_TOP:
                 self._items_at = _IN_ARRAY
+            else:
+                self._start = self._at - 1
         elif self._depth == 1 and self._items_at == _AT_TOP and bracket == b"[" and self._is_items(before):
             self._items_at, self._start = _IN_LIST, None
         self._depth += 1
+
+    def _others(self, begin: int, end: int) -> Iterator[bytes]:
+        """Yield the values between two objects, or before the first and after the last."""
+        if self._depth == self._items_at:
+            for found in _OTHER.finditer(self._buffer, begin, end):
+                yield found[0]
 
     def _is_items(self, before: int) -> bool:
         """Return whether the array that begins here is that of a List."""

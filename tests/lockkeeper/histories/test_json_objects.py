@@ -49,6 +49,25 @@ def test_one_workflow_alone_is_one_object() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1}, 5, null, ["x", 2], "b, {c}"]', '5\n{"a": 1}\nnull ["x", 2]\n"b, {c}"']
+)
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_what_is_no_object_is_given_in_its_place(text: str, size: int) -> None:
+    """Whoever decodes it says that it was left out."""
+    whole = found(text, size)
+    assert [each for each in whole if each != {"a": 1}] in (
+        [5, None, ["x", 2], "b, {c}"],
+        [5, None, "x", 2, "b, {c}"],  # An array that follows others is taken for one of objects.
+    )
+    assert whole.count({"a": 1}) == 1
+
+
+def test_what_follows_the_items_of_a_list_is_none_of_them() -> None:
+    """Nor is what is in it."""
+    assert found('{"items": [{"a": 1}, 7], "metadata": {"b": {"c": 2}, "d": [3]}}') == [{"a": 1}, 7]
+
+
 def test_a_text_that_ends_too_early_says_where() -> None:
     """What came before is told first."""
     objects = json_objects(by_pieces(b'[{"a": 1}, {"b": ', 4))
