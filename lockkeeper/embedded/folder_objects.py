@@ -21,6 +21,7 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     Resource,
 )
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject
 
 _KINDS: Final = {
@@ -82,8 +83,7 @@ class FolderObjects:
         except NotFound:
             self._cluster.create(resource, obj, namespace=namespace)
             return
-        stored = before["metadata"] if isinstance(before["metadata"], dict) else {}
-        given = obj.get("metadata")
-        metadata: JsonObject = {**(given if isinstance(given, dict) else {}), "namespace": namespace}
+        stored = metadata_of(before)
+        metadata: JsonObject = {**metadata_of(obj), "namespace": namespace}
         metadata |= {key: stored[key] for key in ("uid", "resourceVersion") if key in stored}
         self._cluster.replace(resource, {**obj, "metadata": metadata})

@@ -14,6 +14,7 @@ from lockkeeper.kube_api.served_kinds import kind_of
 from lockkeeper.simulated_argo.cron import Submitted
 from policy.cluster.errors import AlreadyExists, ClusterError
 from policy.cluster.protocol import WORKFLOWS
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
@@ -46,8 +47,7 @@ class Submitter(msgspec.Struct, frozen=True, kw_only=True):
 
 def name_of(obj: JsonObject) -> str:
     """Return the name of an object, or what its name will begin with."""
-    metadata = obj.get("metadata")
-    named = metadata if isinstance(metadata, dict) else {}
+    named = metadata_of(obj)
     return str(named.get("name") or named.get("generateName") or "")
 
 

@@ -17,6 +17,8 @@ from lockkeeper.histories.remarks import Remarks
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.core.objects.json_parts import metadata_of
+from policy.core.objects.json_patch import JsonObject
 from policy.service.simulation.past_run import UNKNOWN, PastRun, Stretch
 
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
@@ -81,7 +83,6 @@ def live_queue(cluster: Cluster, now: datetime, *, source: str) -> LiveQueue:
     return found
 
 
-def _place(item: object) -> str:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    known = metadata if isinstance(metadata, dict) else {}
+def _place(item: JsonObject) -> str:
+    known = metadata_of(item)
     return f"{known.get('namespace')}/{known.get('name')}"

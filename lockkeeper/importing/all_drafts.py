@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from lockkeeper.importing.argo_settings import ArgoSettings
-from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, TaskSize, part
+from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, TaskSize
 from lockkeeper.importing.kueue_queues import KueueQueues
 from lockkeeper.importing.resource_quotas import quota_drafts
 from lockkeeper.importing.semaphore_limits import semaphore_drafts
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.sources.documents import read
 

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, by_name, draft, part, source_of
+from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, by_name, draft, source_of
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import map_at, part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import ARGO_CONFIG_MAP, DEFAULTS_KEY, WorkflowDefaults
 from policy.core.policies.argo_limits import PARALLELISM_LABEL
@@ -127,9 +128,7 @@ def _is_configuration(manifest: Manifest) -> bool:
 
 
 def _labels_of(manifest: Manifest) -> dict[str, str]:
-    metadata = manifest.value.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+    return {key: str(value) for key, value in map_at(manifest.value, "metadata", "labels").items()}
 
 
 def _limits(config: Manifest | None) -> tuple[int | None, int | None]:

@@ -3,6 +3,7 @@
 import msgspec
 
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.well_known import API_VERSION, NAMESPACE_NAME
 from policy.core.quota.node_capacity import millicores
@@ -28,8 +29,7 @@ class Draft(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Kind and name."""
-        metadata = self.policy["metadata"]
-        named = metadata if isinstance(metadata, dict) else {}
+        named = metadata_of(self.policy)
         where = f"{named['namespace']}/" if named.get("namespace") else ""
         return f"{self.policy['kind']} {where}{named.get('name')}"
 
@@ -86,13 +86,6 @@ def by_name(operator: str, namespaces: list[str]) -> JsonObject:
     """Return a selector of namespaces by their names."""
     values: list[JsonValue] = [*sorted(namespaces)]
     return {"matchExpressions": [{"key": NAMESPACE_NAME, "operator": operator, "values": values}]}
-
-
-def part(value: JsonValue, *steps: str) -> JsonValue:
-    """Return what is at a path of maps, None where there is nothing."""
-    for step in steps:
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
 
 
 def listed(value: JsonValue) -> list[JsonObject]:

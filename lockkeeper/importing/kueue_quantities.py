@@ -5,9 +5,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from lockkeeper.importing.drafts import TaskSize, listed, part
+from lockkeeper.importing.drafts import TaskSize, listed
 from lockkeeper.importing.resource_quotas import not_sized
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.quota.node_capacity import millicores
 

@@ -14,12 +14,12 @@ from lockkeeper.importing.drafts import (
     by_name,
     draft,
     listed,
-    part,
     source_of,
 )
 from lockkeeper.importing.kueue_quantities import GROUPS, Quantities, in_tasks, quantity
 from lockkeeper.importing.resource_quotas import default_tasks_origin
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.sources.yaml_positions import child
 

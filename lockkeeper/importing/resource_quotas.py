@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, TaskSize, draft, part, source_of
+from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, TaskSize, draft, source_of
 from lockkeeper.manifests.manifest import Manifest
+from policy.core.objects.json_parts import map_at, part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.node_capacity import millicores
 from policy.sources.yaml_positions import child
@@ -40,8 +41,7 @@ class _Quota:
         self._size = size
         self._namespace = namespace
         self._lends = lends
-        hard = part(manifest.value, "spec", "hard")
-        self._hard = {key: str(value) for key, value in hard.items()} if isinstance(hard, dict) else {}
+        self._hard = {key: str(value) for key, value in map_at(manifest.value, "spec", "hard").items()}
         self._left_out: list[NotImported] = []
 
     def drafts(self) -> Drafts:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from lockkeeper.importing.drafts import Draft, part
+from lockkeeper.importing.drafts import Draft
 from lockkeeper.lint.reading import lint_objects
 from lockkeeper.manifests.manifest import Manifest, manifest_of
 from lockkeeper.manifests.object_kinds import is_policy
@@ -14,6 +14,7 @@ from lockkeeper.reviewing.assumptions import Assumptions, labels_of_new, usage_o
 from lockkeeper.reviewing.object_review import review_manifest
 from policy.core.decision.decision import Side
 from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.governing_quotas import accounts_of, demands, governing
 from policy.core.policies.snapshot import Snapshot, take_snapshot

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, draft, part, source_of
+from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, draft, source_of
 from lockkeeper.manifests.manifest import Manifest
 from lockkeeper.manifests.object_kinds import ARGO_KINDS
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.sources.yaml_positions import child, item
 

@@ -12,6 +12,7 @@ from lockkeeper.kube_api.served_kinds import SERVED
 from policy.cluster.errors import NotFound
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import NAMESPACES, MergePatch, Preconditions
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
@@ -53,10 +54,10 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
             self._delete(path, obj, options)
         if resource == NAMESPACES:
             return Answer(200, {**obj, "status": {"phase": "Terminating"}})
-        if _metadata(obj).get("finalizers"):
+        if metadata_of(obj).get("finalizers"):
             left = self.cluster.get(resource, path.name, namespace=path.namespace)
             return Answer(200, left)
-        details: JsonObject = {"name": path.name, "kind": resource.plural, "uid": _metadata(obj).get("uid")}
+        details: JsonObject = {"name": path.name, "kind": resource.plural, "uid": metadata_of(obj).get("uid")}
         if resource.group:
             details["group"] = resource.group
         body: JsonObject = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
@@ -76,7 +77,7 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
         for each in items if isinstance(items, list) and not dry_run else ():
             if not isinstance(each, dict):
                 continue
-            metadata = _metadata(each)
+            metadata = metadata_of(each)
             namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name"))
             try:
                 self._delete(ObjectPath(path.kind, namespace, name), each, options)
@@ -105,7 +106,7 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
         if resource == NAMESPACES:
             self._empty(path.name)
         if options.propagation_policy == _ORPHAN:
-            self._let_go(str(_metadata(obj).get("uid")))
+            self._let_go(str(metadata_of(obj).get("uid")))
         self.cluster.delete(
             resource,
             path.name,
@@ -120,7 +121,7 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
                 for each in self.cluster.list(kind.resource, namespace=namespace).items:
                     try:
                         self.cluster.delete(
-                            kind.resource, str(_metadata(each).get("name")), namespace=namespace
+                            kind.resource, str(metadata_of(each).get("name")), namespace=namespace
                         )
                     except NotFound:
                         continue  # It went with its owner.
@@ -129,7 +130,7 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
         """Take an owner from what it owns, so that it does not go with it."""
         for kind in SERVED:
             for each in self.cluster.list(kind.resource).items:
-                metadata = _metadata(each)
+                metadata = metadata_of(each)
                 owners = metadata.get("ownerReferences")
                 listed: list[JsonValue] = owners if isinstance(owners, list) else []
                 kept = [one for one in listed if not (isinstance(one, dict) and one.get("uid") == uid)]
@@ -141,7 +142,7 @@ class ObjectDeletes(msgspec.Struct, frozen=True, kw_only=True):
 
 def _check(path: ObjectPath, obj: JsonObject, wanted: _Preconditions) -> None:
     """Check what must hold for the delete to happen. Raises RequestRefused."""
-    metadata = _metadata(obj)
+    metadata = metadata_of(obj)
     uid, version = metadata.get("uid"), metadata.get("resourceVersion")
     why = ""
     if wanted.uid and wanted.uid != uid:
@@ -163,8 +164,3 @@ def _check(path: ObjectPath, obj: JsonObject, wanted: _Preconditions) -> None:
             f'Operation cannot be fulfilled on {word} "{path.name}": {why}',
             details={"name": path.name, **group, "kind": resource.kind},
         )
-
-
-def _metadata(obj: JsonObject) -> JsonObject:
-    metadata = obj.get("metadata")
-    return metadata if isinstance(metadata, dict) else {}

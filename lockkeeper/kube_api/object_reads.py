@@ -15,6 +15,7 @@ from lockkeeper.kube_api.requests import ApiRequest, check_list_options
 from lockkeeper.kube_api.selectors import Selected, selected
 from lockkeeper.kube_api.tables import Include, table
 from policy.cluster.memory.memory_cluster import MemoryCluster
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _TABLE: Final = "Table"
@@ -141,5 +142,4 @@ def _partial(obj: JsonObject) -> JsonObject:
 
 
 def _version(obj: JsonObject) -> str:
-    metadata = obj.get("metadata")
-    return str(metadata.get("resourceVersion", "")) if isinstance(metadata, dict) else ""
+    return str(metadata_of(obj).get("resourceVersion", ""))

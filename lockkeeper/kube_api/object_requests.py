@@ -14,7 +14,7 @@ from lockkeeper.kube_api.request_paths import ObjectPath
 from lockkeeper.kube_api.requests import ApiRequest
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.json_parts import map_at
 from policy.sources.yaml_positions import parse
 
 _NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
@@ -98,7 +98,4 @@ class ObjectRequests:
 def _name_in(request: ApiRequest) -> str:
     """Return the name in the body of a create, for what is said of it."""
     documents = parse(request.body).documents
-    obj = documents[0].value if documents else None
-    metadata: object = obj.get("metadata") if isinstance(obj, dict) else None
-    named: JsonObject = metadata if isinstance(metadata, dict) else {}
-    return str(named.get("name") or "")
+    return str(map_at(documents[0].value, "metadata").get("name") or "") if documents else ""

@@ -17,6 +17,7 @@ from lockkeeper.kube_api.describing.crd_schemas import pruned
 from lockkeeper.kube_api.request_paths import ObjectPath
 from lockkeeper.kube_api.served_kinds import ServedKind
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES
+from policy.core.objects.json_parts import map_at, metadata_of, part
 from policy.core.objects.json_patch import JsonObject
 from policy.sources.yaml_positions import parse
 
@@ -142,8 +143,7 @@ def check_applied(config: JsonObject, kind: ServedKind) -> None:
     """Check that a kind has the fields that are applied. Raises RequestRefused, which names the first."""
     _, unknown = _known(config, kind)
     if unknown:
-        resource, metadata = kind.resource, config.get("metadata")
-        named = metadata if isinstance(metadata, dict) else {}
+        resource, named = kind.resource, metadata_of(config)
         what = f"{named.get('namespace') or ''}/{named.get('name')}"
         what += f"; {resource.group}/{resource.version}, Kind={resource.kind}"
         why = f".{unknown[0]}: field not declared in schema"
@@ -181,8 +181,7 @@ def check_identity(obj: JsonObject, path: ObjectPath, *, name: str = "") -> Json
         unknown = tuple(f'unknown field "{key}"' for key in obj if key not in _IDENTITY)
         text = f"{given} the expected API version ({resource.api_version})"
         raise RequestRefused(400, text, warnings=unknown)
-    metadata = obj.get("metadata")
-    given_metadata = metadata if isinstance(metadata, dict) else {}
+    given_metadata = metadata_of(obj)
     own = given_metadata.get("name")
     if obj.get("kind") != resource.kind:
         word = str(obj.get("kind"))
@@ -270,8 +269,7 @@ def _data_errors(data: Mapping[str, str]) -> Iterator[FieldError]:
 
 def finalizer_warnings(obj: JsonObject) -> Iterator[str]:
     """Yield what the API server warns of in finalizers."""
-    metadata = obj.get("metadata")
-    listed = metadata.get("finalizers") if isinstance(metadata, dict) else None
+    listed = part(obj, "metadata", "finalizers")
     for each in listed if isinstance(listed, list) else ():
         if "/" not in str(each):
             yield (
@@ -289,11 +287,9 @@ def completed(obj: JsonObject, kind: ServedKind) -> JsonObject:
 
 def new_namespace(obj: JsonObject) -> JsonObject:
     """Return a namespace with its name in a label, its finalizer and its phase."""
-    metadata = obj.get("metadata")
-    given = metadata if isinstance(metadata, dict) else {}
-    labels = given.get("labels")
+    given = metadata_of(obj)
     name = given.get("name") or f"{given.get('generateName')}{token_hex(3)[:_SUFFIX]}"
-    named: JsonObject = {**(labels if isinstance(labels, dict) else {}), _NAME_LABEL: name}
+    named: JsonObject = {**map_at(given, "labels"), _NAME_LABEL: name}
     return {
         "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Active"},

@@ -37,6 +37,7 @@ from policy.cluster.memory.managed_fields import first_applied
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.memory.patching import apply_patch
 from policy.cluster.protocol import NAMESPACES, JsonPatch, MergePatch, Patch, Resource
+from policy.core.objects.json_parts import metadata_of, name_of
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 
 _APPLY: Final = "application/apply-patch+yaml"
@@ -94,7 +95,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
         """Create an object, or store it over the one that is there."""
         path = ObjectPath(kind, namespace)
         obj = check_identity(obj, path)
-        name = _name_of(obj)
+        name = name_of(obj)
         options = WriteOptions(manager="lockkeeper-run")
         try:
             before = self.cluster.get(kind.resource, name, namespace=namespace) if name else None
@@ -102,7 +103,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
             before = None
         if before is None:
             return self.create(kind, obj, namespace=namespace, options=options)
-        metadata = {**_metadata_of(obj), "resourceVersion": _metadata_of(before).get("resourceVersion")}
+        metadata = {**metadata_of(obj), "resourceVersion": metadata_of(before).get("resourceVersion")}
         kept = {"status": before["status"]} if "status" in before and "status" not in obj else {}
         return self._replace(path, before, {**obj, **kept, "metadata": metadata}, options)
 
@@ -111,7 +112,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
         obj = defaulted(obj, kind.resource.kind)
         check_fields(obj, kind)
         self._require_namespace(kind, namespace)
-        if _metadata_of(obj).get("resourceVersion"):
+        if metadata_of(obj).get("resourceVersion"):
             raise RequestRefused(500, "resourceVersion should not be set on objects to be created", reason="")
         admitted, warnings = self.admission.admitted(
             kind.resource, obj, old=None, namespace=namespace, dry_run=options.dry_run
@@ -133,7 +134,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
         obj = check_identity(read_body(request.body, request.content_type, path.kind), path, name=path.name)
         obj, unknown = known_fields(obj, request.body, path.kind, options.validation)
         before = self._get(path)
-        version = _metadata_of(obj).get("resourceVersion")
+        version = metadata_of(obj).get("resourceVersion")
         if not version and not path.kind.built_in:
             text = "must be specified for an update"
             error = FieldError("metadata.resourceVersion", "FieldValueInvalid", f"Invalid value: 0: {text}")
@@ -199,12 +200,12 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
             owned=owned,
             dry_run=options.dry_run,
         )
-        same = _metadata_of(stored).get("resourceVersion") == _metadata_of(before).get("resourceVersion")
+        same = metadata_of(stored).get("resourceVersion") == metadata_of(before).get("resourceVersion")
         return Written(stored, warnings, "unchanged" if same and not options.dry_run else "changed")
 
     def _check_change(self, path: ObjectPath, before: JsonObject, after: JsonObject) -> None:
         """Check that the object is the one that was read. Raises RequestRefused."""
-        old, new, kind, name = _metadata_of(before), _metadata_of(after), path.kind, _name_of(before)
+        old, new, kind, name = metadata_of(before), metadata_of(after), path.kind, name_of(before)
         uid, version = new.get("uid"), new.get("resourceVersion")
         if version and version != old.get("resourceVersion"):
             raise conflict(kind, name, MODIFIED)
@@ -237,7 +238,7 @@ class ObjectWrites(msgspec.Struct, frozen=True, kw_only=True):
         config = read_yaml(request.body)
         if not config.get("kind"):
             raise RequestRefused(400, "invalid object type: /, Kind=")
-        if _metadata_of(config).get("managedFields"):
+        if metadata_of(config).get("managedFields"):
             raise RequestRefused(400, "metadata.managedFields must be nil")
         check_applied(config, path.kind)
         config = check_identity(config, path, name=path.name)
@@ -298,9 +299,9 @@ def _again_at_conflicts(write: Callable[[], Answer]) -> Answer:
 def _check_uid(path: ObjectPath, before: JsonObject, after: JsonObject) -> None:
     """Check that a replacement is for the object that is there, and not for one of its name before it."""
     resource = path.kind.resource
-    uid, present = _metadata_of(after).get("uid"), _metadata_of(before).get("uid")
-    version = _metadata_of(after).get("resourceVersion")
-    if uid and uid != present and version == _metadata_of(before).get("resourceVersion"):
+    uid, present = metadata_of(after).get("uid"), metadata_of(before).get("uid")
+    version = metadata_of(after).get("resourceVersion")
+    if uid and uid != present and version == metadata_of(before).get("resourceVersion"):
         key = f"/registry/{resource.group}/{resource.plural}/{path.namespace}/{path.name}"
         why = (
             f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
@@ -342,15 +343,6 @@ def _operations(body: bytes) -> tuple[PatchOp, ...]:
         )
     except (KeyError, ValueError) as error:
         raise RequestRefused(422, PATCH_REFUSED, details={}) from error
-
-
-def _metadata_of(obj: JsonObject) -> JsonObject:
-    metadata = obj.get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _name_of(obj: JsonObject) -> str:
-    return str(_metadata_of(obj).get("name") or "")
 
 
 def _finalizers(metadata: JsonObject) -> list[object]:

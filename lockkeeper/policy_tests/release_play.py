@@ -22,6 +22,7 @@ from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.decision.decision import Decision, Side
 from policy.core.objects import hold, well_known
+from policy.core.objects.json_parts import map_at, metadata_of
 from policy.core.objects.json_patch import JsonObject, Op
 from policy.core.objects.workflow import Read, Workflow
 from policy.core.policies.snapshot import Snapshot
@@ -251,14 +252,10 @@ class _CasePlay:
 
 
 def _with_name(value: JsonObject, name: str, namespace: str) -> JsonObject:
-    written = value.get("metadata")
-    metadata = dict(written) if isinstance(written, dict) else {}
+    metadata = dict(metadata_of(value))
     metadata.pop("generateName", None)
     return {**value, "metadata": {**metadata, "name": name, "namespace": namespace}}
 
 
 def _is_held(obj: JsonObject) -> bool:
-    metadata = obj.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    found = {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
-    return hold.is_held(found)
+    return hold.is_held({key: str(value) for key, value in map_at(obj, "metadata", "labels").items()})

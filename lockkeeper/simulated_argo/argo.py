@@ -28,6 +28,7 @@ from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
 from policy.core.objects import well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
@@ -305,8 +306,7 @@ class SimulatedArgo:
 
 def shutdown_of(obj: JsonObject) -> str:
     """Return how a Workflow is to end, "" where it is not."""
-    spec = obj.get("spec")
-    return str(spec.get("shutdown") or "") if isinstance(spec, dict) else ""
+    return str(part(obj, "spec", "shutdown") or "")
 
 
 def _stamp(now: datetime) -> str:

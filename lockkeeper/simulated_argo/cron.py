@@ -33,6 +33,7 @@ from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.objects import well_known
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM
+from policy.core.objects.json_parts import name_of
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.owners import scheduled_by
 
@@ -191,9 +192,7 @@ class SimulatedCron:
 
     def _started(self, cron: StoredCron, workflow: JsonObject, uid: str, scheduled: datetime) -> StoredCron:
         """Write that a run began."""
-        metadata = workflow["metadata"]
-        name = metadata.get("name") if isinstance(metadata, dict) else ""
-        active = [*references(cron), reference(cron, str(name), uid)]
+        active = [*references(cron), reference(cron, name_of(workflow), uid)]
         status: JsonObject = {
             "active": active,
             "phase": "Active",

@@ -8,6 +8,7 @@ import msgspec
 from lockkeeper.simulated_argo.cron_moments import schedules_of
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS
 from policy.core.objects import well_known
+from policy.core.objects.json_parts import map_at, part
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import CronWorkflow, CronWorkflowSpec, Metadata, Read
 from policy.core.values.prepared import prepare
@@ -105,8 +106,7 @@ class StoredCron:
         self.namespace, self.name = self.metadata.namespace or "", self.metadata.name or ""
         self.uid = self.metadata.uid or ""
         self.schedules = schedules_of(self.spec)
-        spec = obj.get("spec")
-        self._spec = spec if isinstance(spec, dict) else {}
+        self._spec = map_at(obj, "spec")
 
     @property
     def active(self) -> tuple[RunReference, ...]:
@@ -138,9 +138,9 @@ class StoredCron:
             "annotations": {well_known.SCHEDULED_TIME: stamp(scheduled), **(own.annotations or {})},
             "ownerReferences": [owner],
         }
-        written_metadata = self._spec.get("workflowMetadata")
-        if isinstance(written_metadata, dict) and written_metadata.get("finalizers"):
-            metadata["finalizers"] = written_metadata["finalizers"]
+        finalizers = part(self._spec, "workflowMetadata", "finalizers")
+        if finalizers:
+            metadata["finalizers"] = finalizers
         return {
             "apiVersion": WORKFLOWS.api_version,
             "kind": WORKFLOWS.kind,

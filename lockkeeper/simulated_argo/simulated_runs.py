@@ -10,6 +10,7 @@ from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLAT
 from policy.core.lock_model.parameters import workflow_values
 from policy.core.lock_model.taken_locks import locks_of_block
 from policy.core.lock_model.template_bodies import all_bodies, type_of
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import (
     EMPTY_METADATA,
@@ -116,9 +117,7 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
             "controller": True,
             "blockOwnerDeletion": True,
         }
-        metadata = child.get("metadata")
-        named = metadata if isinstance(metadata, dict) else {}
-        child["metadata"] = {**named, "ownerReferences": [owner]}
+        child["metadata"] = {**metadata_of(child), "ownerReferences": [owner]}
     return Task(name, locks, child, bool(resource.success_condition))
 
 

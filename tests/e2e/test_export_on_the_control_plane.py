@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.importing.drafts import listed, part
+from lockkeeper.importing.drafts import listed
 from lockkeeper.manifests.manifest import manifest_of
 from lockkeeper.reviewing.assumptions import Assumptions
 from lockkeeper.reviewing.object_review import review_manifest
@@ -23,6 +23,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import CRON_WORKFLOWS, NAMESPACES, WORKFLOW_TEMPLATES, WORKFLOWS, Resource
 from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.sources.directory import DocumentOrigin

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.cluster.errors import Conflict, FieldConflict
+from policy.core.objects.json_parts import metadata_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _Path: TypeAlias = tuple[str, ...]
@@ -123,9 +124,7 @@ def rewritten(before: JsonObject, after: JsonObject, manager: str = "") -> JsonV
 
 
 def _with(obj: JsonObject, managed: Iterable[_OwnedFields]) -> JsonObject:
-    metadata = obj.get("metadata")
-    known = metadata if isinstance(metadata, dict) else {}
-    return {**obj, "metadata": {**known, "managedFields": _record(managed, obj)}}
+    return {**obj, "metadata": {**metadata_of(obj), "managedFields": _record(managed, obj)}}
 
 
 def _record(managed: Iterable[_OwnedFields], obj: JsonObject) -> JsonValue:
@@ -143,8 +142,7 @@ def _record(managed: Iterable[_OwnedFields], obj: JsonObject) -> JsonValue:
 
 
 def _managed(obj: JsonObject) -> list[_OwnedFields]:
-    metadata = obj.get("metadata")
-    listed = metadata.get("managedFields") if isinstance(metadata, dict) else None
+    listed = metadata_of(obj).get("managedFields")
     return [
         _OwnedFields(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
         for each in (listed if isinstance(listed, list) else ())
