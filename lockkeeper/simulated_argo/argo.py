@@ -23,6 +23,7 @@ import msgspec
 
 from lockkeeper.simulated_argo.lock_status import NO_LOCKS, lock_status
 from lockkeeper.simulated_argo.simulated_runs import SimulatedRun, ended_nodes, plan_run, with_template
+from lockkeeper.simulated_argo.written_parts import stamp
 from policy.cluster.errors import ClusterError
 from policy.cluster.list_and_watch import watch_from
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch, WatchEvent
@@ -206,7 +207,7 @@ class SimulatedArgo:
     def _proceed(self, run: SimulatedRun) -> None:
         """Continue with a step whose locks are held: start the Workflow, or run its task."""
         if run.next < 0:
-            self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
+            self._mark(run, "Running", {"startedAt": stamp(self._clock())})
             self._advance(run)
             return
         self._tell(run, "")
@@ -223,7 +224,7 @@ class SimulatedArgo:
 
     def _advance(self, run: SimulatedRun) -> None:
         """Queue for the next task's locks, or finish."""
-        now = _stamp(self._clock())
+        now = stamp(self._clock())
         if run.next >= 0:
             run.times[run.next] = (run.times[run.next][0], now)
         run.next += 1
@@ -261,7 +262,7 @@ class SimulatedArgo:
 
     def _tell_end(self, run: SimulatedRun, phase: str, **more: JsonValue) -> None:
         """Write the end of a Workflow, and let the one continue that waits for it."""
-        self._mark(run, phase, {"finishedAt": _stamp(self._clock()), **more})
+        self._mark(run, phase, {"finishedAt": stamp(self._clock()), **more})
         parent = self._parents.pop(run.uid, None)
         if parent is None or parent.over:
             return
@@ -283,7 +284,7 @@ class SimulatedArgo:
             node=node,
             held=run.wanted if node and not busy else (),
             busy=busy,
-            at=_stamp(self._clock()),
+            at=stamp(self._clock()),
         )
         self._patch(run, {"status": status})
 
@@ -307,7 +308,3 @@ class SimulatedArgo:
 def shutdown_of(obj: JsonObject) -> str:
     """Return how a Workflow is to end, "" where it is not."""
     return str(part(obj, "spec", "shutdown") or "")
-
-
-def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

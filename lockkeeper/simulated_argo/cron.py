@@ -24,9 +24,9 @@ from lockkeeper.simulated_argo.cron_objects import (
     StoredCron,
     reference,
     references,
-    stamp,
     without,
 )
+from lockkeeper.simulated_argo.written_parts import stamp
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, Cluster, MergePatch
 from policy.core.admission.cron_schedules import schedule_problems

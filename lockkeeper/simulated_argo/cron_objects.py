@@ -1,11 +1,12 @@
 """CronWorkflows and their runs as the simulated Argo reads them, and the Workflow that one creates."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from lockkeeper.simulated_argo.cron_moments import schedules_of
+from lockkeeper.simulated_argo.written_parts import owner_reference, stamp
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_parts import map_at, part
@@ -66,12 +67,6 @@ class CronStatus(Read, frozen=True):
     failed: int = 0
 
 
-class _Stored(Read, frozen=True):
-    """What is read of a CronWorkflow besides its schedules."""
-
-    status: CronStatus | None = None
-
-
 class _Limits(Read, frozen=True):
     """The rest of its spec."""
 
@@ -82,15 +77,15 @@ class _Limits(Read, frozen=True):
     stop_strategy: dict[str, Any] | None = None
 
 
-class _StoredSpec(Read, frozen=True):
-    """The rest of its spec, where it stands."""
+class _Stored(Read, frozen=True):
+    """What is read of a CronWorkflow besides its schedules."""
 
     spec: _Limits | None = None
+    status: CronStatus | None = None
 
 
 prepare(CronRun)
 prepare(_Stored)
-prepare(_StoredSpec)
 
 
 class StoredCron:
@@ -101,8 +96,9 @@ class StoredCron:
         self.read = read
         self.metadata = read.metadata or Metadata()
         self.spec = read.spec or CronWorkflowSpec()
-        self.limits = msgspec.convert(obj, _StoredSpec).spec or _Limits()
-        self.status = msgspec.convert(obj, _Stored).status or CronStatus()
+        stored = msgspec.convert(obj, _Stored)
+        self.limits = stored.spec or _Limits()
+        self.status = stored.status or CronStatus()
         self.namespace, self.name = self.metadata.namespace or "", self.metadata.name or ""
         self.uid = self.metadata.uid or ""
         self.schedules = schedules_of(self.spec)
@@ -123,20 +119,12 @@ class StoredCron:
         own = self.spec.workflow_metadata or Metadata()
         labels = self.metadata.labels or {}
         copied: JsonObject = {key: labels[key] for key in _COPIED_LABELS if key in labels}
-        owner: JsonObject = {
-            "apiVersion": CRON_WORKFLOWS.api_version,
-            "kind": CRON_WORKFLOWS.kind,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
         metadata: JsonObject = {
             "name": f"{self.name}-{int(scheduled.timestamp())}",
             "namespace": self.namespace,
             "labels": {**copied, well_known.CRON_WORKFLOW: self.name, **(own.labels or {})},
             "annotations": {well_known.SCHEDULED_TIME: stamp(scheduled), **(own.annotations or {})},
-            "ownerReferences": [owner],
+            "ownerReferences": [owner_reference(CRON_WORKFLOWS, self.name, self.uid)],
         }
         finalizers = part(self._spec, "workflowMetadata", "finalizers")
         if finalizers:
@@ -168,8 +156,3 @@ def reference(cron: StoredCron, name: str, uid: str) -> JsonObject:
         "namespace": cron.namespace,
         "uid": uid,
     }
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time as Kubernetes writes it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from lockkeeper.simulated_argo.written_parts import owner_reference
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLATES, WORKFLOWS, Cluster
 from policy.core.lock_model.parameters import workflow_values
@@ -109,14 +110,7 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
     if not isinstance(child, dict) or child.get("kind") != WORKFLOWS.kind:
         return Task(name, locks)
     if resource.set_owner_reference:
-        owner: JsonObject = {
-            "apiVersion": WORKFLOWS.api_version,
-            "kind": WORKFLOWS.kind,
-            "name": parent.name,
-            "uid": parent.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        owner = owner_reference(WORKFLOWS, parent.name, parent.uid)
         child["metadata"] = {**metadata_of(child), "ownerReferences": [owner]}
     return Task(name, locks, child, bool(resource.success_condition))
 

@@ -25,4 +25,5 @@ def test_what_is_no_map_is_an_empty_one(keys: tuple[str, ...]) -> None:
 def test_an_object_without_metadata_has_no_name() -> None:
     """As one that is named by the API server."""
     assert (name_of(OBJECT), metadata_of(OBJECT)["name"]) == ("w", "w")
-    assert [name_of(each) for each in ({}, {"metadata": []}, {"metadata": {"name": None}})] == ["", "", ""]
+    nameless: list[JsonObject] = [{}, {"metadata": []}, {"metadata": {"name": None}}]
+    assert [name_of(each) for each in nameless] == ["", "", ""]
