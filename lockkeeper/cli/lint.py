@@ -10,9 +10,15 @@ from lockkeeper.lint.lint import lint
 from lockkeeper.lint.reading import LintObjects, lint_objects
 from lockkeeper.manifests.reading import Inputs, read_inputs
 from lockkeeper.options.command_options import Once, add_argo_version, add_output, print_values
-from lockkeeper.options.file_options import add_file_options, counting_in, existing_policies, nothing_in
+from lockkeeper.options.file_options import (
+    add_file_options,
+    add_namespace,
+    counting_in,
+    existing_policies,
+    nothing_in,
+)
 from lockkeeper.process.console import UsageError, for_whoever_reads, print_message
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, Policy
+from policy.core.policy_kinds.kinds import Policy
 
 EXAMPLES = """examples:
   lockkeeper lint workflows/
@@ -51,12 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         *FOR_PROGRAMS,
         text="format: github is for annotations, sarif for code scanning, junit for reports of tests",
     )
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of objects that name none (default %(default)s)",
-    )
+    add_namespace(parser, "objects")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
 
 

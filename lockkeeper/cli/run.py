@@ -11,10 +11,9 @@ from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
 from lockkeeper.manifests.reading import read_manifests
 from lockkeeper.options.command_options import add_policies, wrong_files_are_usage_errors
-from lockkeeper.options.file_options import add_allow_empty, existing_policies, nothing_in
+from lockkeeper.options.file_options import add_allow_empty, add_namespace, existing_policies, nothing_in
 from lockkeeper.options.serving_options import add_address, listen, listen_for_page
 from lockkeeper.process.console import UsageError, print_message, reason_of
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 _MAX_TASK_SECONDS = 3600
 EXAMPLES = """examples:
@@ -34,12 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_policies(parser)
     add_address(parser)
     parser.add_argument("--workflows", type=Path, metavar="PATH", help="file or folder of Workflows to play")
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of Workflows and policies that name none (default %(default)s)",
-    )
+    add_namespace(parser)
     add_allow_empty(parser)
     parser.add_argument("--once", action="store_true", help="end after the play")
     parser.add_argument(

@@ -32,6 +32,18 @@ def add_allow_empty(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_namespace(parser: argparse.ArgumentParser, of: str = "Workflows and policies") -> None:
+    """Add `--namespace`, in which objects of files are that name none."""
+    from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE  # noqa: PLC0415 - for commands with files
+
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default=DEFAULT_NAMESPACE,
+        help=f"namespace of {of} that name none (default %(default)s)",
+    )
+
+
 def nothing_in(what: str, paths: Iterable[str | Path]) -> str:
     """Return the sentence about files that hold nothing of what is wanted."""
     shown = ", ".join("standard input" if str(each) == "-" else str(each) for each in paths)

@@ -3,19 +3,14 @@
 import argparse
 
 from lockkeeper.options.command_options import option_type
+from lockkeeper.options.file_options import add_namespace
 from lockkeeper.process.console import utc_now
 from lockkeeper.reviewing.assumptions import Assumptions, RunningWorkflows, time_with_zone
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 
 def add_assumptions(parser: argparse.ArgumentParser) -> None:
     """Add `--namespace`, `--user`, `--running` and `--at`."""
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of Workflows and policies that name none (default %(default)s)",
-    )
+    add_namespace(parser)
     parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
     parser.add_argument(
         "--running",

@@ -15,10 +15,10 @@ from lockkeeper.options.command_options import (
     print_values,
     wrong_files_are_usage_errors,
 )
+from lockkeeper.options.file_options import add_namespace
 from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, printable, reason_of
 from lockkeeper.process.yaml_output import as_yaml
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
   lockkeeper export policies/ | kubectl apply -f -
@@ -35,12 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("policies", type=Path, metavar="POLICIES", help="file or folder of policies")
     add_argo_version(parser)
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of policies that name none (default %(default)s)",
-    )
+    add_namespace(parser, "policies")
     parser.add_argument(
         "--action",
         type=ValidationAction,

@@ -18,10 +18,9 @@ from lockkeeper.options.command_options import (
     print_values,
     reach,
 )
-from lockkeeper.options.file_options import add_file_options, nothing_in
+from lockkeeper.options.file_options import add_file_options, add_namespace, nothing_in
 from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, utc_now
 from policy.cluster.errors import ClusterError
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.core.quota.node_capacity import millicores
 
 EXAMPLES = """examples:
@@ -69,12 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_kubeconfig(parser)
     add_argo_version(parser)
     add_file_options(parser)
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of objects of files that name none (default %(default)s)",
-    )
+    add_namespace(parser, "objects of files")
     parser.add_argument("--task-cpu", type=_size, metavar="CPU", help="what one task requests, such as 500m")
     parser.add_argument("--task-memory", type=_size, metavar="MEMORY", help="the same, such as 2Gi")
     parser.add_argument(

@@ -19,7 +19,7 @@ from lockkeeper.options.command_options import (
     reach,
     wrong_files_are_usage_errors,
 )
-from lockkeeper.options.file_options import existing_policies
+from lockkeeper.options.file_options import add_namespace, existing_policies
 from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, reason_of, utc_now
 from lockkeeper.simulation.comparison import compare
 from lockkeeper.simulation.outcome import SimulationOutcome
@@ -29,7 +29,6 @@ from lockkeeper.simulation.starts import waiting_starts
 from lockkeeper.simulation.tables import simulation_tables
 from lockkeeper.simulation.words import outcome_sentences
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
   lockkeeper simulate examples/history.json --policies examples/policies
@@ -77,12 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE", help="write a report with charts as one HTML file"
     )
     add_output(parser, "json")
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of Workflows and policies that name none (default %(default)s)",
-    )
+    add_namespace(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from lockkeeper.cli.planning.simulate import HISTORY_HELP, policies_at
 from lockkeeper.histories.opening import open_history
 from lockkeeper.options.command_options import add_output, add_policies, option_type, print_values
+from lockkeeper.options.file_options import add_namespace
 from lockkeeper.process.console import UsageError, aligned, for_whoever_reads
 from lockkeeper.simulation.limit_search import LimitSearch, WantedWait, search, wanted_wait
 from lockkeeper.simulation.words import length
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
   lockkeeper suggest examples/history.json --policies examples/policies --wait "team-etl p95 30m"
@@ -37,12 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='a namespace, median, p95 or longest, and the most that it may be: "team-ml p95 10m"',
     )
     add_output(parser, "json")
-    parser.add_argument(
-        "-n",
-        "--namespace",
-        default=DEFAULT_NAMESPACE,
-        help="namespace of Workflows and policies that name none (default %(default)s)",
-    )
+    add_namespace(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
