@@ -75,17 +75,18 @@ def admission_objects(part: StaticPart, action: ValidationAction) -> Iterator[Js
 
 def object_name(part: StaticPart) -> str:
     """Return the name of both objects; a dot stands in no name of a namespace, so names are unique."""
-    where = f"{part.namespace}." if part.namespace else ""
-    return f"lockkeeper-{_SHORT[part.kind]}.{where}{part.name}"
+    policy = part.policy
+    where = f"{policy.namespace}." if policy.namespace else ""
+    return f"lockkeeper-{_SHORT[policy.kind]}.{where}{policy.name}"
 
 
 def too_long(parts: Sequence[StaticPart]) -> Iterator[str]:
     """Yield the policies whose objects would have a name that is too long."""
     for each in parts:
         if each.rules and len(object_name(each)) > _LONGEST_NAME:
-            yield f"{each.source}: its name is too long for an admission policy"
+            yield f"{each.policy}: its name is too long for an admission policy"
 
 
 def _validation(part: StaticPart, rule: StaticRule) -> JsonObject:
-    said = f"{rule.code.value}: [{part.source}] {rule.message}"
+    said = f"{rule.code.value}: [{part.policy}] {rule.message}"
     return {"expression": rule.expression, "message": said, "reason": "Forbidden"}

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid, text
+from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid, governed_by, text
 from policy.core.decision.decision import Code
 from policy.core.lock_model.key_rules import LONGEST_KEY, key_rule
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.objects.label_selectors import LabelSelector
-from policy.core.objects.well_known import NAMESPACE_NAME
+from policy.core.policies.conflicts import name_of
 from policy.core.policy_kinds.kinds import (
-    ClusterSynchronizationPolicySpec,
     CrossNamespace,
     LockValidation,
     MatchedKind,
@@ -75,23 +73,14 @@ _UNKNOWN: Final = '.contains("{{")'
 
 def lock_part(policy: LockPolicy, argo: ArgoVersion) -> StaticPart:
     """Return what a lock policy says of the locks of a Workflow."""
-    spec, metadata = policy.spec, policy.metadata
-    if isinstance(spec, ClusterSynchronizationPolicySpec):
-        source, namespace, where = f"{policy.kind} {metadata.name}", "", spec.namespace_selector
-    else:
-        namespace = metadata.namespace
-        source = f"{policy.kind} {namespace}/{metadata.name}"
-        where = LabelSelector(match_labels={NAMESPACE_NAME: namespace})
+    spec, name = policy.spec, name_of(policy)
     resources = tuple(plural for kind, plural in _RESOURCES.items() if kind in spec.match.kinds)
     rules = tuple(_rules(spec.validate, argo)) if resources else ()
-    unsaid = tuple(Unsaid(source, *each) for each in _unsaid(spec))
+    unsaid = tuple(Unsaid(str(name), *each) for each in _unsaid(spec))
     return StaticPart(
-        source=source,
-        kind=policy.kind,
-        namespace=namespace,
-        name=metadata.name,
+        policy=name,
         resources=resources,
-        namespaces=where,
+        namespaces=governed_by(policy),
         workflows=spec.match.workflows,
         rules=rules,
         unsaid=unsaid,

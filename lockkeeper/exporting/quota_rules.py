@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid
+from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid, governed_by
 from policy.core.decision.decision import Code
 from policy.core.objects.label_selectors import LabelSelector
-from policy.core.objects.well_known import NAMESPACE_NAME
+from policy.core.policies.conflicts import name_of
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
 from policy.core.policy_kinds.quota_parts import (
     ClusterWorkflowQuotaSpec,
@@ -36,25 +36,16 @@ _REASONS: Final = {
 
 def quota_part(quota: WorkflowQuota | ClusterWorkflowQuota) -> StaticPart:
     """Return what a quota says of one Workflow alone."""
-    spec, metadata = quota.spec, quota.metadata
-    if isinstance(spec, ClusterWorkflowQuotaSpec):
-        source, namespace, where = f"{quota.kind} {metadata.name}", "", spec.namespace_selector
-    else:
-        namespace = metadata.namespace
-        source = f"{quota.kind} {namespace}/{metadata.name}"
-        where = LabelSelector(match_labels={NAMESPACE_NAME: namespace})
+    spec, name = quota.spec, name_of(quota)
     # What selects by references is no label, and a rule for all Workflows would refuse others, too.
     refers = spec.selector.match_references is not None
     rules = () if refers else tuple(_rules(spec))
-    unsaid = tuple(Unsaid(source, *each) for each in _unsaid(spec))
+    unsaid = tuple(Unsaid(str(name), *each) for each in _unsaid(spec))
     chosen = LabelSelector(spec.selector.match_labels, spec.selector.match_expressions)
     return StaticPart(
-        source=source,
-        kind=quota.kind,
-        namespace=namespace,
-        name=metadata.name,
+        policy=name,
         resources=("workflows",),
-        namespaces=where,
+        namespaces=governed_by(quota),
         workflows=chosen,
         rules=rules,
         unsaid=unsaid,

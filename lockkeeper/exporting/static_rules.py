@@ -7,6 +7,10 @@ import msgspec
 from policy.core.decision.decision import Code
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.well_known import NAMESPACE_NAME
+from policy.core.policies.conflicts import PolicyName
+from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicySpec, Policy
+from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec
 
 
 class StaticRule(msgspec.Struct, frozen=True):
@@ -28,16 +32,20 @@ class Unsaid(msgspec.Struct, frozen=True):
 class StaticPart(msgspec.Struct, frozen=True):
     """What is said of one policy about new objects of some `resources`; `variables` are used by the rules."""
 
-    source: str
-    kind: str
-    namespace: str
-    name: str
+    policy: PolicyName
     resources: tuple[str, ...]
     namespaces: LabelSelector
     workflows: LabelSelector
     rules: tuple[StaticRule, ...]
     unsaid: tuple[Unsaid, ...]
     variables: tuple[tuple[str, str], ...] = ()
+
+
+def governed_by(policy: Policy) -> LabelSelector:
+    """Return the namespaces that a policy governs; one of a namespace governs that alone."""
+    if isinstance(policy.spec, ClusterWorkflowQuotaSpec | ClusterSynchronizationPolicySpec):
+        return policy.spec.namespace_selector
+    return LabelSelector(match_labels={NAMESPACE_NAME: policy.metadata.namespace})
 
 
 def text(value: str) -> str:

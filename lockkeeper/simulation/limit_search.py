@@ -13,6 +13,7 @@ import msgspec
 
 from lockkeeper.histories.history import RunHistory
 from lockkeeper.simulation.playing import play
+from policy.core.policies.conflicts import PolicyName, name_of
 from policy.core.policies.snapshot import Snapshot, pool_of, with_policy
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
 from policy.core.values.durations import duration
@@ -56,8 +57,7 @@ class LimitKey(msgspec.Struct, frozen=True, order=True, rename="camel"):
     field: str
 
     def __str__(self) -> str:
-        at = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {at}{self.name} {self.field}"
+        return f"{PolicyName(self.kind, self.namespace, self.name)} {self.field}"
 
 
 class TriedLimit(msgspec.Struct, frozen=True, rename="camel"):
@@ -205,8 +205,8 @@ def _quotas(snapshot: Snapshot, namespace: str) -> Iterator[Quota]:
 
 
 def _key(quota: Quota, field: str) -> LimitKey:
-    namespace = quota.metadata.namespace if isinstance(quota, WorkflowQuota) else ""
-    return LimitKey(quota.kind, namespace, quota.metadata.name, field)
+    name = name_of(quota)
+    return LimitKey(name.kind, name.namespace, name.name, field)
 
 
 def _told(seconds: float) -> float | None:
