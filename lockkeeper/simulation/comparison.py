@@ -5,13 +5,13 @@ Workflows wait for longer or shorter by a minute and a tenth, or where others of
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from policy.service.simulation.fates import DENIED, GAVE_UP, NEVER_STARTED, Fates
-from policy.service.simulation.result import GroupResult, PolicyResult
+from policy.service.simulation.result import KINDS_OF_GROUPS, GroupResult, PolicyResult, groups_of
 
 _MINUTE: Final = 60.0
 _TENTH: Final = 0.1
@@ -63,16 +63,9 @@ def compare(before: PolicyResult, after: PolicyResult, fates: tuple[Fates, Fates
 
 
 def _changes(before: PolicyResult, after: PolicyResult) -> Iterator[GroupChange]:
-    pairs: Iterable[tuple[str, tuple[GroupResult, ...], tuple[GroupResult, ...]]] = (
-        ("namespace", before.namespaces, after.namespaces),
-        ("pool", before.pools, after.pools),
-        ("user", before.users, after.users),
-        ("priority", before.priorities, after.priorities),
-        ("template", before.templates, after.templates),
-    )
-    for what, old, new in pairs:
-        known = {each.name: each for each in old}
-        for group in new:
+    for what in KINDS_OF_GROUPS:
+        known = {each.name: each for each in groups_of(before, what)}
+        for group in groups_of(after, what):
             if group.name in known and _differs(known[group.name], group):
                 yield GroupChange(what, known[group.name], group)
 

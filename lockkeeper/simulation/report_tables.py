@@ -5,9 +5,15 @@ from html import escape
 from typing import Final
 
 from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.row_cells import (
+    lock_cells,
+    quota_cells,
+    wait_cells,
+    wait_in_history,
+)
 from lockkeeper.simulation.starts import shown_start
 from lockkeeper.simulation.words import length, percent
-from policy.service.simulation.result import GroupResult, PolicyResult
+from policy.service.simulation.result import KINDS_OF_GROUPS, GroupResult, PolicyResult, groups_of
 
 _MOST: Final = 200
 _GROUP_HEAD: Final = (
@@ -58,40 +64,19 @@ def starts_details(outcome: SimulationOutcome) -> Iterator[str]:
 
 
 def _figures(result: PolicyResult, *, is_open: bool) -> Iterator[str]:
-    for title, groups in (
-        ("Namespaces", result.namespaces),
-        ("Pools", result.pools),
-        ("Users", result.users),
-        ("Priorities", result.priorities),
-        ("Templates", result.templates),
-    ):
+    for kind, title in KINDS_OF_GROUPS.items():
+        groups = groups_of(result, kind)
         if groups:
-            yield _details(title, ("", *_GROUP_HEAD), list(map(_group, groups)), is_open=is_open)
+            rows_groups = list(map(_group, groups))
+            yield _details(title.capitalize(), ("", *_GROUP_HEAD), rows_groups, is_open=is_open)
             is_open = False
     if result.quotas:
-        rows = [
-            (
-                each.quota,
-                percent(each.workflows),
-                percent(each.tasks),
-                str(each.highest_workflows),
-                str(each.highest_tasks),
-            )
-            for each in result.quotas
-        ]
+        rows = [(each.quota, *quota_cells(each)) for each in result.quotas]
         head = ("", "Workflows used of the limit", "tasks used", "most Workflows", "most tasks")
         yield _details("Quotas", head, rows)
     if result.locks:
-        rows_locks = [
-            (
-                each.lock,
-                "?" if each.limit is None else str(each.limit),
-                str(each.uses),
-                *map(length, (each.waits.median, each.waits.p95, each.waits.longest)),
-            )
-            for each in result.locks
-        ]
-        yield _details("Locks", ("", "limit", "uses", "half wait up to", "95 of 100", "longest"), rows_locks)
+        head_locks = ("", "limit", "uses", "half wait up to", "95 of 100", "longest")
+        yield _details("Locks", head_locks, list(map(lock_cells, result.locks)))
     yield from _refused(result)
 
 
@@ -122,14 +107,13 @@ def _refused(result: PolicyResult) -> Iterator[str]:
 
 
 def _group(group: GroupResult) -> tuple[str, ...]:
-    waits = group.waits
     return (
         group.name,
         str(group.workflows),
-        *map(length, (waits.median, waits.p95, waits.longest)),
+        *wait_cells(group.waits),
         *map(str, (group.denied, group.gave_up, group.never_started, group.borrowed)),
         length(group.lock_waits.p95),
-        length(group.in_history.p95) if group.told_in_history else "-",
+        wait_in_history(group),
         percent(group.lost),
     )
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.histories.history import RunHistory
-from lockkeeper.process.console import aligned, printable
+from lockkeeper.simulation.row_cells import shown_rows
 from lockkeeper.simulation.words import length
 from policy.service.simulation.fates import DENIED, GAVE_UP, Fates
 
@@ -62,9 +62,7 @@ def starts_table(starts: tuple[WaitingStart, ...], *, compared: bool) -> str:
         now, old = shown_start(each.seconds, each.outcome), shown_start(each.before, each.outcome_before)
         cell = f"{now} (was {old})" if compared and now != old else now
         rows.append((each.namespace, each.name, each.user or "-", length(each.waited), cell))
-    text = aligned([tuple(map(printable, row)) for row in rows])
-    more = len(starts) - _MOST
-    return f"{text}\n... and {more} more; -o json has all" if more > 0 else text
+    return shown_rows(rows, len(starts), _MOST)
 
 
 def shown_start(seconds: float | None, outcome: str) -> str:

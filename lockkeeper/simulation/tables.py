@@ -3,11 +3,25 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lockkeeper.process.console import aligned, printable
+from lockkeeper.process.console import printable
 from lockkeeper.simulation.outcome import SimulationOutcome
+from lockkeeper.simulation.row_cells import (
+    lock_cells,
+    quota_cells,
+    shown_rows,
+    wait_cells,
+    wait_in_history,
+)
 from lockkeeper.simulation.starts import starts_table
-from lockkeeper.simulation.words import length, percent
-from policy.service.simulation.result import GroupResult, PolicyResult, QuotaResult, UseResult
+from lockkeeper.simulation.words import length
+from policy.service.simulation.result import (
+    KINDS_OF_GROUPS,
+    GroupResult,
+    PolicyResult,
+    QuotaResult,
+    UseResult,
+    groups_of,
+)
 
 MOST_ROWS: Final = 15
 _HEAD: Final = (
@@ -20,13 +34,6 @@ _HEAD: Final = (
     "BORROWED",
     "LOCKS P95",
     "HISTORY P95",
-)
-_DIMENSIONS: Final = (
-    ("NAMESPACE", "namespaces"),
-    ("POOL", "pools"),
-    ("USER", "users"),
-    ("PRIORITY", "priorities"),
-    ("TEMPLATE", "templates"),
 )
 
 
@@ -44,20 +51,15 @@ def simulation_tables(outcome: SimulationOutcome) -> str:
 
 def _tables(outcome: SimulationOutcome) -> Iterator[str]:
     result, before = outcome.result, outcome.before
-    for title, field in _DIMENSIONS:
-        groups: Sequence[GroupResult] = getattr(result, field)
+    for kind in KINDS_OF_GROUPS:
+        groups = groups_of(result, kind)
         if groups:
-            old: Sequence[GroupResult] = () if before is None else getattr(before, field)
-            yield _group_table(title, groups, {each.name: each for each in old})
+            old = () if before is None else groups_of(before, kind)
+            yield _group_table(kind.upper(), groups, {each.name: each for each in old})
     yield from _use_tables(result, before)
     if result.locks:
         rows: list[Sequence[str]] = [("LOCK", "LIMIT", "USES", "MEDIAN", "P95", "LONGEST")]
-        for lock in result.locks[:MOST_ROWS]:
-            limit = "?" if lock.limit is None else str(lock.limit)
-            waits = lock.waits
-            rows.append(
-                (lock.lock, limit, str(lock.uses), *map(length, (waits.median, waits.p95, waits.longest)))
-            )
+        rows += map(lock_cells, result.locks[:MOST_ROWS])
         yield _aligned(rows, len(result.locks))
     if result.denied:
         rows_denied = [("DENIED IN", "CODE", "COUNT", "THE FIRST")]
@@ -79,14 +81,12 @@ def _cells(group: GroupResult | None) -> tuple[str, ...]:
         return ("",) * len(_HEAD)
     return (
         str(group.workflows),
-        length(group.waits.median),
-        length(group.waits.p95),
-        length(group.waits.longest),
+        *wait_cells(group.waits),
         str(group.denied),
         str(group.gave_up + group.never_started),
         str(group.borrowed),
         length(group.lock_waits.p95),
-        length(group.in_history.p95) if group.told_in_history else "-",
+        wait_in_history(group),
     )
 
 
@@ -130,17 +130,8 @@ def _use(use: UseResult | None) -> tuple[str, ...]:
 
 
 def _quota(quota: QuotaResult | None) -> tuple[str, ...]:
-    if quota is None:
-        return ("",) * 4
-    return (
-        percent(quota.workflows),
-        percent(quota.tasks),
-        str(quota.highest_workflows),
-        str(quota.highest_tasks),
-    )
+    return ("",) * 4 if quota is None else quota_cells(quota)
 
 
 def _aligned(rows: Sequence[Sequence[str]], total: int) -> str:
-    text = aligned([tuple(map(printable, row)) for row in rows])
-    left = total - MOST_ROWS
-    return f"{text}\n... and {left} more; -o json has all" if left > 0 else text
+    return shown_rows(rows, total, MOST_ROWS)

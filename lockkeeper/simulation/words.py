@@ -62,16 +62,17 @@ def _waits(group: GroupResult) -> str:
         f"half of the Workflows wait {_up_to(waits.median)}, 95 of 100 {_up_to(waits.p95)}, "
         f"the longest wait is {length(waits.longest)}"
     )
-    lost = [
-        f"{count} {what}"
-        for count, what in (
-            (group.denied, "are denied"),
-            (group.gave_up, "give up (maxWait)"),
-            (group.never_started, "never start"),
-        )
-        if count
-    ]
+    lost = _counted(
+        (group.denied, "are denied"),
+        (group.gave_up, "give up (maxWait)"),
+        (group.never_started, "never start"),
+    )
     return ", ".join([text, *lost])
+
+
+def _counted(*counts: tuple[int, str]) -> list[str]:
+    """Return what there is any of, each with its number."""
+    return [f"{count} {what}" for count, what in counts if count]
 
 
 def _up_to(seconds: float) -> str:
@@ -99,18 +100,14 @@ def _compared(before: PolicyResult, after: PolicyResult, comparison: Comparison)
 
 
 def _moved(moved: Moved) -> str:
-    parts = [
-        f"{count} {what}"
-        for count, what in (
-            (moved.earlier, "start earlier by a minute or more"),
-            (moved.later, "start later by a minute or more"),
-            (moved.newly_denied, "are denied that were not"),
-            (moved.no_longer_denied, "are no longer denied"),
-            (moved.newly_lost, "never start or give up that started"),
-            (moved.no_longer_lost, "start that never did"),
-        )
-        if count
-    ]
+    parts = _counted(
+        (moved.earlier, "start earlier by a minute or more"),
+        (moved.later, "start later by a minute or more"),
+        (moved.newly_denied, "are denied that were not"),
+        (moved.no_longer_denied, "are no longer denied"),
+        (moved.newly_lost, "never start or give up that started"),
+        (moved.no_longer_lost, "start that never did"),
+    )
     return ", ".join(parts) if parts else "all Workflows start within a minute of when they did"
 
 

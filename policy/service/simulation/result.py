@@ -4,7 +4,9 @@ Times are seconds. `workflows` are all that were created in a group: they starte
 (`maxWait`), or never started.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -127,3 +129,19 @@ class PolicyResult(msgspec.Struct, frozen=True, rename="camel"):
     starved_count: int
     fairness: tuple[FairnessResult, ...]
     notes: tuple[str, ...]
+
+
+KINDS_OF_GROUPS: Final = {
+    "namespace": "namespaces",
+    "pool": "pools",
+    "user": "users",
+    "priority": "priorities",
+    "template": "templates",
+}
+"""By what a group is, the field of a result that has all of them."""
+
+
+def groups_of(result: PolicyResult, kind: str) -> Sequence[GroupResult]:
+    """Return the groups of a kind."""
+    found: Sequence[GroupResult] = getattr(result, KINDS_OF_GROUPS[kind])
+    return found
