@@ -8,6 +8,8 @@ from math import isnan
 from pathlib import Path
 from signal import SIGTERM
 from socket import socket
+from threading import Event
+from time import monotonic
 from typing import Final
 from urllib.parse import urlencode
 
@@ -57,6 +59,13 @@ class PrometheusServer:
         """Return the number that a query gives, None where it gives none."""
         found = self.rows(query)
         return found[0].number if found else None
+
+    def await_value(self, query: str, wanted: float | None, why: str) -> None:
+        """Wait until a query gives a number; fail with `why` when it does not."""
+        deadline, pause = monotonic() + PATIENCE, Event()
+        while self.value(query) != wanted:
+            assert monotonic() < deadline, why
+            pause.wait(0.2)
 
     def is_ready(self) -> bool:
         """Return whether it answers."""

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from threading import Event
-from time import monotonic
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -15,7 +13,6 @@ from tests.charts.rendering import WITHOUT_CRDS, Chart
 from tests.charts.scraped_product import TEAM, ScrapedProduct
 from tests.e2e.building import ROOT
 from tests.e2e.prometheus import PrometheusIsMissingError
-from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 FOLDER: Final = ROOT / "charts" / "lockkeeper" / "files" / "dashboards"
@@ -107,14 +104,6 @@ def asked(expression: str, installation: str = PLAIN) -> str:
     return expression.replace("$installation", installation).replace("$workflow_namespace", TEAM)
 
 
-def until(what: Callable[[], object], why: str) -> None:
-    """Wait until something is so."""
-    deadline, pause = monotonic() + PATIENCE, Event()
-    while not what():
-        assert monotonic() < deadline, why
-        pause.wait(0.2)
-
-
 @pytest.fixture(scope="module")
 def product() -> Iterator[ScrapedProduct]:
     """Give the product."""
@@ -127,25 +116,25 @@ def server(product: ScrapedProduct, tmp_path_factory: pytest.TempPathFactory) ->
     """Give a Prometheus that has seen: two that run and two that wait, a release, denials and a deadlock."""
     try:
         with prometheus(tmp_path_factory.mktemp("prometheus"), product.ports()) as started:
-            until(lambda: started.value("sum(up)") == 8, "not every process is scraped")
+            started.await_value("sum(up)", 8, "not every process is scraped")
             for name in ("a", "b", "c", "d", "h"):
                 assert product.create(name, TEAM)
             assert product.create("e", "ml")
             assert not product.create("f", "full")
             product.tie_a_knot()
             queued = "sum(lockkeeper_queued_workflows)"  # Of both ways, here and below.
-            until(lambda: started.value(queued) == 6, "the queue is not seen")
+            started.await_value(queued, 6, "the queue is not seen")
             product.complete("a", TEAM)
-            until(lambda: started.value(queued) == 4, "the release is not seen")
+            started.await_value(queued, 4, "the release is not seen")
             product.complete("b", TEAM)
             released = "count(increase(lockkeeper_releases_total[1m]) > 0)"
-            until(lambda: started.value(released) == 2, "the second release is not seen")
+            started.await_value(released, 2, "the second release is not seen")
             assert not product.create("g", "full")
             denied = 'count(increase(lockkeeper_decisions_total{result="denied"}[1m]) > 0)'
-            until(lambda: started.value(denied) == 2, "the second denial is not seen")
-            until(lambda: started.value("sum(lockkeeper_lock_deadlocks_now)") == 2, "no deadlock is seen")
+            started.await_value(denied, 2, "the second denial is not seen")
+            started.await_value("sum(lockkeeper_lock_deadlocks_now)", 2, "no deadlock is seen")
             oldest = "count(lockkeeper_queue_oldest_created_timestamp_seconds)"
-            until(lambda: started.value(oldest) == 2, "nobody says who waits longest")
+            started.await_value(oldest, 2, "nobody says who waits longest")
             yield started
     except PrometheusIsMissingError as missing:
         pytest.skip(str(missing))
@@ -255,8 +244,8 @@ def test_the_figures_stay_over_a_change_of_the_lead(
     product.change_the_lead()
     second = product.ports()["controller"][1]
     leader = f'lockkeeper_leader{{namespace="{PLAIN}",instance="127.0.0.1:{second}"}}'
-    until(lambda: server.value(leader) == 1, "the other does not lead")
-    until(lambda: server.value(queued) == before, "its queue is another")
+    server.await_value(leader, 1, "the other does not lead")
+    server.await_value(queued, before, "its queue is another")
     assert server.value(f'sum(lockkeeper_leader{{namespace="{PLAIN}"}})') == 1
     product.end()
 

@@ -1,8 +1,7 @@
 """The history of the page from a real Prometheus that scrapes the product."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from threading import Event
 from time import monotonic
 from typing import Final
 
@@ -17,19 +16,10 @@ from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS
 from tests.charts.prometheus_server import PrometheusServer, prometheus
 from tests.charts.scraped_product import TEAM, ScrapedProduct
 from tests.e2e.prometheus import PrometheusIsMissingError
-from tests.patience import PATIENCE
 from tests.policy.service.reading.read_cluster import RightsIn
 
 pytestmark = pytest.mark.e2e
 QUEUED: Final = "sum(lockkeeper_queued_workflows)"
-
-
-def until(what: Callable[[], object], why: str) -> None:
-    """Wait until something is so."""
-    deadline, pause = monotonic() + PATIENCE, Event()
-    while not what():
-        assert monotonic() < deadline, why
-        pause.wait(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +37,11 @@ def server(product: ScrapedProduct, tmp_path_factory: pytest.TempPathFactory) ->
             for name in ("a", "b", "c", "d"):
                 assert product.create(name, TEAM)
             assert product.create("e", "ml")
-            until(lambda: started.value(QUEUED) == 4, "the queue is not seen")
+            started.await_value(QUEUED, 4, "the queue is not seen")
             product.complete("a", TEAM)
-            until(lambda: started.value(QUEUED) == 2, "the release is not seen")
+            started.await_value(QUEUED, 2, "the release is not seen")
             oldest = "count(lockkeeper_queue_oldest_created_timestamp_seconds)"
-            until(lambda: started.value(oldest) == 2, "nobody says who waits longest")
+            started.await_value(oldest, 2, "nobody says who waits longest")
             yield started
     except PrometheusIsMissingError as missing:
         pytest.skip(str(missing))
