@@ -145,7 +145,7 @@ class Spy(Shaping):
         metadata_only: bool = False,
     ) -> Listing[JsonObject]:
         """Pass on."""
-        call = self._note(Call("list", resource.plural, labels=labels))
+        call = self._note(Call("list", resource.plural, name, labels=labels))
         found = self.inner.list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )

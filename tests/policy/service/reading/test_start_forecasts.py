@@ -6,46 +6,23 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policy.cluster.errors import ClusterError, Forbidden
-from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.protocol import RUN_LENGTHS, WORKFLOWS, Listing, Resource
+from policy.cluster.protocol import RUN_LENGTHS, WORKFLOWS, Cluster
 from policy.cluster.stored_lengths import NAME, write_lengths
 from policy.core.cluster_view.run_lengths import RunLengths, series_of
-from policy.core.objects.json_patch import JsonObject
 from policy.core.values.quantile_sketch import BUCKETS, UNIT
 from policy.service.reading.start_forecasts import RETRY_SECONDS, SHORTEST_PAUSE, StartForecasts
 from policy.service.status.usage_metrics import UsageMetrics
 from tests.policy.service.reading.read_cluster import Scene
-from tests.policy.service.world import complete, quota
+from tests.policy.service.world import Call, Spy, complete, quota
 
 MINUTE = timedelta(minutes=1)
 NAMES = ("load-x7k2p", "load-b4d5f", "load-v8w9x")
 
 
-class WithoutRight(MemoryCluster):
-    """A cluster where the right to read how long runs take is missing."""
-
-    def __init__(self, inner: MemoryCluster) -> None:
-        self._inner = inner
-
-    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
-        """Refuse that kind."""
-        if resource == RUN_LENGTHS:
-            raise Forbidden("runlengths is forbidden")
-        return self._inner.get(resource, name, namespace=namespace)
-
-    def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str = "",
-        name: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-    ) -> Listing[JsonObject]:
-        """Pass on."""
-        return self._inner.list(
-            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
-        )
+def no_lengths(call: Call) -> None:
+    """Refuse to get how long runs take: the right is missing."""
+    if (call.verb, call.plural) == ("get", RUN_LENGTHS.plural):
+        raise Forbidden("runlengths is forbidden")
 
 
 class Watched:
@@ -64,7 +41,7 @@ class Watched:
         self.troubles: list[str] = []
         self.used = 0.0
 
-    def forecasts(self, cluster: MemoryCluster | None = None) -> StartForecasts:
+    def forecasts(self, cluster: Cluster | None = None) -> StartForecasts:
         """Return the work of a term."""
         return StartForecasts(
             cluster=cluster or self.scene.cluster,
@@ -207,7 +184,9 @@ def test_nothing_is_expected_any_more_when_nothing_waits(watched: Watched) -> No
 
 def test_without_the_right_nothing_is_said_and_it_is_told_once_in_a_while(watched: Watched) -> None:
     """The messages stay as they were."""
-    work = watched.forecasts(WithoutRight(watched.scene.cluster))
+    cluster = Spy(watched.scene.cluster)
+    cluster.before = no_lengths
+    work = watched.forecasts(cluster)
     assert watched.compute(work) == RETRY_SECONDS
     assert watched.troubles == ["expecting when those that wait start: runlengths is forbidden"]
     assert "expected" not in watched.message(NAMES[1])
