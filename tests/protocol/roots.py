@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
+from tests.protocol.moving import LIMIT, OVER, Ledger, MovingNamespace, Reading, replaced, with_ledger
 
 NAMES: Final = ("A", "B")
 TERMS: Final = 2
-LIMIT: Final = 1
-OVER: Final = ("done", "lost")
 Move: TypeAlias = tuple[str, "State"]
 
 
@@ -28,16 +26,6 @@ class Bug(StrEnum):
     DROPPED_FIRST = "dropped-first"
     NOT_CLOSED = "not-closed"
     UNCOUNTED = "uncounted-account"
-
-
-class Ledger(NamedTuple):
-    """A ledger; `counted`: the account of the namespace stands in it; `closed`: it is nobody's."""
-
-    epoch: int = 0
-    counted: bool = False
-    used: int = 0
-    reserved: frozenset[str] = frozenset()
-    closed: bool = False
 
 
 class Leader(NamedTuple):
@@ -55,13 +43,6 @@ class Leader(NamedTuple):
     left: frozenset[str] = frozenset()
 
 
-class Reading(NamedTuple):
-    """The ledger in which the namespace stands by a version, as a webhook has read it."""
-
-    version: int
-    ledger: Ledger | None
-
-
 class State(NamedTuple):
     """Everything; `patches` are releases on their way, `create` is what a webhook has read, or a word."""
 
@@ -74,28 +55,15 @@ class State(NamedTuple):
     patches: frozenset[str]
 
 
-class Roots(msgspec.Struct, frozen=True):
+class Roots(MovingNamespace, frozen=True):
     """How many Workflows are held, and in which ledger the namespace stands, by version."""
 
-    queued: int
-    denied: bool = False
-    roots: tuple[int, ...] = (0, 1)
     bug: Bug | None = None
-
-    @property
-    def works(self) -> tuple[str, ...]:
-        """The Workflows, the queued ones first."""
-        return (*("q1", "q2")[: self.queued], *(["d1"] if self.denied else []))
 
     def first(self) -> State:
         """Return the state in which nothing has happened."""
-        objects = ("held",) * self.queued + ("absent",) * self.denied
-        create = "idle" if self.denied else "over"
-        return State(objects, 0, 0, (None, None), create, (Leader(),) * len(NAMES), frozenset())
-
-    def bad(self, state: State) -> str:
-        """Return what is wrong with a state."""
-        return "limit exceeded" if state.objects.count("live") > LIMIT else ""
+        leaders = (Leader(),) * len(NAMES)
+        return State(self.first_objects, 0, 0, (None, None), self.first_create, leaders, frozenset())
 
     def good(self, state: State) -> bool:
         """Tell whether nothing is left to do and no slot is taken."""
@@ -114,48 +82,15 @@ class Roots(msgspec.Struct, frozen=True):
 
     def moves(self, state: State) -> Iterator[Move]:
         """Return every move."""
-        if state.latest + 1 < len(self.roots):
-            yield "the namespace moves", state._replace(latest=state.latest + 1)
-        for place, name in enumerate(self.works):
-            if state.objects[place] == "live":
-                yield f"{name} ends", _object(state, place, "done")
-        for name in sorted(state.patches):
-            place = self.works.index(name)
-            landed = state._replace(patches=state.patches - {name})
-            yield f"a release of {name} is lost", landed
-            if state.objects[place] == "held":
-                yield f"a release of {name} arrives", _object(landed, place, "live")
-        yield from self._create(state)
+        yield from self.moves_of_others(state)
         for number in range(len(NAMES)):
             yield from self._lead(state, number)
 
-    def _create(self, state: State) -> Iterator[Move]:
-        """Return the moves of the webhooks, each of which may go by any version that there was."""
-        stage = state.create
-        if stage == "idle":
-            for version in range(state.latest + 1):
-                reading = Reading(version, state.ledgers[self.roots[version]])
-                yield f"a webhook reads the ledger of version {version}", state._replace(create=reading)
-        elif stage == "reserved":
-            landed = _object(state, self.queued, "live")._replace(create="over")
-            yield "the create of d1 lands", landed
-            yield "the create of d1 is lost", _object(state, self.queued, "lost")._replace(create="over")
-        elif isinstance(stage, Reading):
-            version, read = stage
-            root = self.roots[version]
-            if read != state.ledgers[root]:
-                yield "a webhook reads again", state._replace(create=Reading(version, state.ledgers[root]))
-            elif self._has_room(read):
-                known = read or Ledger()
-                written = known._replace(reserved=known.reserved | {"d1"})
-                yield "a webhook reserves for d1", _ledger(state, root, written)._replace(create="reserved")
-            else:
-                yield "a webhook refuses d1", _object(state, self.queued, "lost")._replace(create="over")
-
-    def _has_room(self, ledger: Ledger | None) -> bool:
+    def has_room(self, ledger: Ledger | None) -> bool:
+        """Return whether a webhook admits by a ledger; by the bug, also without the account."""
         if ledger is None or not ledger.counted:
             return self.bug is Bug.UNCOUNTED
-        return ledger.used + len(ledger.reserved) < LIMIT
+        return super().has_room(ledger)
 
     def _lead(self, state: State, number: int) -> Iterator[Move]:
         leader, name = state.leaders[number], NAMES[number]
@@ -227,8 +162,8 @@ class Roots(msgspec.Struct, frozen=True):
             yield f"{name} reads ledger {other}", _leader(state, number, closed)
             return
         kept = frozenset() if self.bug is Bug.DROPPED_FIRST else ledger.reserved
-        epochs = _with(leader.epochs, other, ledger.epoch + 1 if known and kept else 0)
-        after = _ledger(state, other, Ledger(ledger.epoch + 1, reserved=kept, closed=not kept))
+        epochs = replaced(leader.epochs, other, ledger.epoch + 1 if known and kept else 0)
+        after = with_ledger(state, other, Ledger(ledger.epoch + 1, reserved=kept, closed=not kept))
         yield f"{name} closes ledger {other}", _leader(after, number, closed._replace(epochs=epochs))
 
     def _deposed(self, state: State, leader: Leader) -> bool:
@@ -243,7 +178,7 @@ class Roots(msgspec.Struct, frozen=True):
             return
         if leader.left:
             other = state.ledgers[1 - own] or Ledger()
-            dropped = _ledger(state, 1 - own, other._replace(reserved=other.reserved - leader.left))
+            dropped = with_ledger(state, 1 - own, other._replace(reserved=other.reserved - leader.left))
             done = leader._replace(left=frozenset())
             yield f"{name} drops what it carried over", _leader(dropped, number, done)
         settled = {self.works[place] for place, seen in enumerate(view) if seen == "live" or seen in OVER}
@@ -251,7 +186,7 @@ class Roots(msgspec.Struct, frozen=True):
         counted = Ledger(ledger.epoch, counted=True, used=view.count("live"), reserved=reserved)
         again = leader._replace(carried=frozenset(), left=leader.left | leader.carried)
         if counted != ledger or leader.carried:
-            yield f"{name} balances", _leader(_ledger(state, own, counted), number, again)
+            yield f"{name} balances", _leader(with_ledger(state, own, counted), number, again)
         for place in range(self.queued):
             key = self.works[place]
             if view[place] != "held":
@@ -260,24 +195,12 @@ class Roots(msgspec.Struct, frozen=True):
                 if key not in state.patches:
                     yield f"{name} releases {key}", state._replace(patches=state.patches | {key})
             elif counted.used + len(reserved) < LIMIT:
-                written = _ledger(state, own, counted._replace(reserved=reserved | {key}))
+                written = with_ledger(state, own, counted._replace(reserved=reserved | {key}))
                 yield f"{name} reserves for {key}", _leader(written, number, again)
 
 
-def _with(values: tuple[int, ...], place: int, value: int) -> tuple[int, ...]:
-    return (*values[:place], value, *values[place + 1 :])
-
-
-def _object(state: State, place: int, now: str) -> State:
-    return state._replace(objects=(*state.objects[:place], now, *state.objects[place + 1 :]))
-
-
-def _ledger(state: State, root: int, ledger: Ledger) -> State:
-    return state._replace(ledgers=(*state.ledgers[:root], ledger, *state.ledgers[root + 1 :]))
-
-
 def _leader(state: State, number: int, leader: Leader) -> State:
-    return state._replace(leaders=(*state.leaders[:number], leader, *state.leaders[number + 1 :]))
+    return state._replace(leaders=replaced(state.leaders, number, leader))
 
 
 def _stopped(state: State, number: int) -> State:
@@ -293,5 +216,5 @@ def _is_its_own(state: State, leader: Leader) -> bool:
 def _fenced(state: State, number: int, leader: Leader, root: int) -> State:
     ledger = state.ledgers[root] or Ledger()
     raised = ledger._replace(epoch=ledger.epoch + 1, closed=False)
-    epochs = _with(leader.epochs, root, raised.epoch)
-    return _leader(_ledger(state, root, raised), number, leader._replace(epochs=epochs))
+    epochs = replaced(leader.epochs, root, raised.epoch)
+    return _leader(with_ledger(state, root, raised), number, leader._replace(epochs=epochs))

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-import msgspec
-
-from tests.protocol.roots import LIMIT, OVER, Ledger
+from tests.protocol.moving import LIMIT, OVER, Ledger, MovingNamespace, Reading, replaced, with_ledger
 
 Move: TypeAlias = tuple[str, "State"]
 SETS: Final = (0, 1)
@@ -56,13 +54,6 @@ class Leader(NamedTuple):
     closed: bool = False
 
 
-class Reading(NamedTuple):
-    """The ledger in which the namespace stands by a version, as a webhook has read it."""
-
-    version: int
-    ledger: Ledger | None
-
-
 class State(NamedTuple):
     """Everything; `patches` are releases on their way, `create` is what a webhook has read, or a word."""
 
@@ -75,30 +66,16 @@ class State(NamedTuple):
     patches: frozenset[str]
 
 
-class Sets(msgspec.Struct, frozen=True):
+class Sets(MovingNamespace, frozen=True):
     """How many Workflows are held, of which set each leader is, and where the namespace stands by version."""
 
-    queued: int
-    denied: bool = False
     leaders: tuple[int, ...] = (0, 0, 1)
-    roots: tuple[int, ...] = (0, 1)
     bug: Bug | None = None
-
-    @property
-    def works(self) -> tuple[str, ...]:
-        """The Workflows, the queued ones first."""
-        return (*("q1", "q2")[: self.queued], *(["d1"] if self.denied else []))
 
     def first(self) -> State:
         """Return the state in which nothing has happened."""
-        objects = ("held",) * self.queued + ("absent",) * self.denied
         leaders = tuple(Leader(of) for of in self.leaders)
-        create = "idle" if self.denied else "over"
-        return State(objects, 0, Home(), (None, None), create, leaders, frozenset())
-
-    def bad(self, state: State) -> str:
-        """Return what is wrong with a state."""
-        return "limit exceeded" if state.objects.count("live") > LIMIT else ""
+        return State(self.first_objects, 0, Home(), (None, None), self.first_create, leaders, frozenset())
 
     def good(self, state: State) -> bool:
         """Tell whether nothing is left to do and no slot is taken; a closed ledger counts nowhere."""
@@ -113,42 +90,9 @@ class Sets(msgspec.Struct, frozen=True):
 
     def moves(self, state: State) -> Iterator[Move]:
         """Return every move."""
-        if state.latest + 1 < len(self.roots):
-            yield "the namespace moves", state._replace(latest=state.latest + 1)
-        for place, name in enumerate(self.works):
-            if state.objects[place] == "live":
-                yield f"{name} ends", _object(state, place, "done")
-        for name in sorted(state.patches):
-            place = self.works.index(name)
-            landed = state._replace(patches=state.patches - {name})
-            yield f"a release of {name} is lost", landed
-            if state.objects[place] == "held":
-                yield f"a release of {name} arrives", _object(landed, place, "live")
-        yield from self._create(state)
+        yield from self.moves_of_others(state)
         for number in range(len(self.leaders)):
             yield from self._lead(state, number)
-
-    def _create(self, state: State) -> Iterator[Move]:
-        """Return the moves of the webhooks, which know of no homes: an account counts, or it does not."""
-        stage = state.create
-        if stage == "idle":
-            for version in range(state.latest + 1):
-                reading = Reading(version, state.ledgers[self.roots[version]])
-                yield f"a webhook reads the ledger of version {version}", state._replace(create=reading)
-        elif stage == "reserved":
-            landed = _object(state, self.queued, "live")._replace(create="over")
-            yield "the create of d1 lands", landed
-            yield "the create of d1 is lost", _object(state, self.queued, "lost")._replace(create="over")
-        elif isinstance(stage, Reading):
-            root, read = self.roots[stage.version], stage.ledger
-            if read != state.ledgers[root]:
-                again = Reading(stage.version, state.ledgers[root])
-                yield "a webhook reads again", state._replace(create=again)
-            elif read is not None and read.counted and read.used + len(read.reserved) < LIMIT:
-                written = _ledger(state, root, read._replace(reserved=read.reserved | {"d1"}))
-                yield "a webhook reserves for d1", written._replace(create="reserved")
-            else:
-                yield "a webhook refuses d1", _object(state, self.queued, "lost")._replace(create="over")
 
     def _lead(self, state: State, number: int) -> Iterator[Move]:
         leader, name = state.leaders[number], f"leader {number} of set {self.leaders[number]}"
@@ -184,7 +128,7 @@ class Sets(msgspec.Struct, frozen=True):
             ledger = state.ledgers[leader.of] or Ledger()
             raised = ledger._replace(epoch=ledger.epoch + 1, closed=False)
             fenced = leader._replace(epoch=raised.epoch, checked=self.bug in (Bug.HOME_UNREAD, Bug.NO_HOME))
-            yield "fences its ledger", _leader(_ledger(state, leader.of, raised), number, fenced)
+            yield "fences its ledger", _leader(with_ledger(state, leader.of, raised), number, fenced)
         elif not leader.checked:
             if _has_home(state, leader):
                 yield "reads the home", _leader(state, number, leader._replace(checked=True))
@@ -220,7 +164,7 @@ class Sets(msgspec.Struct, frozen=True):
                 yield "is fenced off", _stopped(state, number)
                 return
             kept = ledger.reserved | (leader.carried or frozenset())
-            closed = _ledger(state, leader.of, Ledger(ledger.epoch + 1, reserved=kept, closed=True))
+            closed = with_ledger(state, leader.of, Ledger(ledger.epoch + 1, reserved=kept, closed=True))
             yield "closes its ledger", _leader(closed, number, leader._replace(closed=True))
             return
         if not _has_home(state, leader):
@@ -242,7 +186,7 @@ class Sets(msgspec.Struct, frozen=True):
         counted = Ledger(ledger.epoch, counted=True, used=view.count("live"), reserved=reserved)
         again = leader._replace(carried=frozenset())
         if counted != ledger:
-            yield "balances", _leader(_ledger(state, leader.of, counted), number, again)
+            yield "balances", _leader(with_ledger(state, leader.of, counted), number, again)
         for place in range(self.queued):
             key = self.works[place]
             if view[place] != "held":
@@ -252,19 +196,11 @@ class Sets(msgspec.Struct, frozen=True):
                     yield f"releases {key}", state._replace(patches=state.patches | {key})
             elif counted.used + len(reserved) < LIMIT:
                 written = counted._replace(reserved=reserved | {key})
-                yield f"reserves for {key}", _leader(_ledger(state, leader.of, written), number, again)
-
-
-def _object(state: State, place: int, now: str) -> State:
-    return state._replace(objects=(*state.objects[:place], now, *state.objects[place + 1 :]))
-
-
-def _ledger(state: State, root: int, ledger: Ledger) -> State:
-    return state._replace(ledgers=(*state.ledgers[:root], ledger, *state.ledgers[root + 1 :]))
+                yield f"reserves for {key}", _leader(with_ledger(state, leader.of, written), number, again)
 
 
 def _leader(state: State, number: int, leader: Leader) -> State:
-    return state._replace(leaders=(*state.leaders[:number], leader, *state.leaders[number + 1 :]))
+    return state._replace(leaders=replaced(state.leaders, number, leader))
 
 
 def _stopped(state: State, number: int) -> State:
