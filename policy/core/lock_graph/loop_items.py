@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from policy.core.lock_model.lock_names import parameterised
-from policy.core.lock_model.parameters import ITEM, TagValues, fill_tags, text_of
+from policy.core.lock_model.parameters import ITEM, TagValues, fill_tags
 from policy.core.objects.workflow import Call, NumberSequence
 
 MAX_ITEMS: Final = 100
@@ -22,6 +22,8 @@ _LONGEST: Final = 100_000
 _LONGEST_VALUE: Final = 253
 """Characters of an item that may become a part of a name; a longer one is left unknown."""
 _LONGEST_SHOWN: Final = 40
+_PLAIN_NUMBERS: Final = 1e15
+"""Below it, Go and Python write a number with a fraction alike, but for very small ones."""
 _NO_VALUES: Final[TagValues] = {}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _FORMAT: Final = re.compile(
@@ -154,7 +156,18 @@ def _values_of(item: Any) -> TagValues:
 
 
 def _text(item: Any) -> str | None:
-    return _json(item) if isinstance(item, (list, dict)) or item is None else text_of(item)
+    return _json(item) if isinstance(item, (list, dict)) or item is None else _scalar(item)
+
+
+def _scalar(value: Any) -> str | None:
+    """Return a text, a number or a boolean as the JSON of it reads in Go."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int)):
+        return str(value)
+    if isinstance(value, float) and abs(value) < _PLAIN_NUMBERS:
+        return str(int(value)) if value.is_integer() else str(value)
+    return None
 
 
 def _inside(value: Any) -> str | None:

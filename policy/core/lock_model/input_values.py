@@ -16,10 +16,10 @@ from policy.core.lock_model.parameters import (
     inner,
     input_named,
     tags,
-    text_of,
     workflow_values,
 )
 from policy.core.lock_model.template_bodies import all_bodies, calls
+from policy.core.objects.parameter_text import parameter_text
 from policy.core.objects.workflow import Hook, Parameters, Template, WorkflowSpec
 
 _MAX_VARIANTS: Final = 20
@@ -109,9 +109,9 @@ class CalledWith:
         self._left -= 1
         if self._left < 0:
             return (tag,)
-        value = text_of(_value(caller.arguments, name))
+        value = parameter_text(_value(caller.arguments, name))
         if value is None:
-            value = text_of(_value(template.inputs, name))
+            value = parameter_text(_value(template.inputs, name))
             return (tag,) if value is None else self.variants(value, None)
         if BEGIN not in value:
             return (value,)

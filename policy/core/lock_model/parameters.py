@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from policy.core.lock_model.lock_names import parameterised
+from policy.core.objects.parameter_text import parameter_text
 from policy.core.objects.workflow import Parameters, Template
 
 BEGIN: Final = "{{"
@@ -25,9 +26,6 @@ _WORKFLOW: Final = "workflow.parameters."
 NAMESPACE_TAG: Final = "workflow.namespace"
 _LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
-
-_PLAIN_NUMBERS: Final = 1e15
-"""Below it, Go and Python write a number with a fraction alike, but for very small ones."""
 
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
 _INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
@@ -125,23 +123,12 @@ def input_named(tag: str) -> str | None:
     return None if found is None else found[1] or found[2]
 
 
-def text_of(value: Any) -> str | None:
-    """Return a parameter's value as Argo reads it, or None where it has no text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int)):
-        return str(value)
-    if isinstance(value, float) and abs(value) < _PLAIN_NUMBERS:
-        return str(int(value)) if value.is_integer() else str(value)
-    return None
-
-
 def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> dict[str, str]:
     """Return the values that are valid in a whole run; of several arguments of one name the first counts."""
     values = {NAMESPACE_TAG: namespace}
     for each in arguments:
         for parameter in (each.parameters if each is not None else None) or ():
-            text = text_of(parameter.value)
+            text = parameter_text(parameter.value)
             if text is not None and len(text) <= _LONGEST_VALUE and not parameterised(text):
                 values.setdefault(f"{_WORKFLOW}{parameter.name}", text)
     return values
@@ -153,13 +140,13 @@ def bind_input(template: Template, name: str, given: Any, outer: TagValues, wher
     `outer` are the values in the caller. A value that only the run gives (another task's output) is marked
     with where it was given, so that equal texts of two calls do not count as the same value.
     """
-    text = text_of(given)
+    text = parameter_text(given)
     if text is None:
         own = (template.inputs.parameters if template.inputs else None) or ()
         declared = next((each for each in own if each.name == name), None)
         if declared is not None:
-            text = text_of(declared.value)
-            text = text_of(declared.default) if text is None else text
+            text = parameter_text(declared.value)
+            text = parameter_text(declared.default) if text is None else text
     if text is None or len(text) > _LONGEST_VALUE:
         text = f"{{{{{_INPUTS}{name}}}}}"
     return placed(fill_tags(text, outer), where)

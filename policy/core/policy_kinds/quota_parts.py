@@ -1,4 +1,4 @@
-"""The spec of a quota as its author writes it: limits, windows, queue, reserve, borrowing, fair share."""
+"""The spec of a quota as its author writes it: limits, windows, reserve, groups, borrowing and so on."""
 
 from enum import StrEnum
 from typing import Final, Literal
@@ -137,6 +137,44 @@ class PerWorkflow(PolicyStruct, frozen=True):
     on_priority_above: PriorityAbove = PriorityAbove.DENY
 
 
+class WhenBusy(StrEnum):
+    """What happens to a new Workflow of a group whose key is at its limit.
+
+    Queue: it waits. KeepNewest: it waits, and those that wait under its key end. CancelRunning: in addition,
+    those that run are asked to stop. Refuse: it is refused.
+    """
+
+    QUEUE = "Queue"
+    KEEP_NEWEST = "KeepNewest"
+    CANCEL_RUNNING = "CancelRunning"
+    REFUSE = "Refuse"
+
+
+class CancelBy(StrEnum):
+    """How a running Workflow is asked to stop (`spec.shutdown`): only Stop lets its exit handlers run."""
+
+    STOP = "Stop"
+    TERMINATE = "Terminate"
+
+
+class MissingPart(StrEnum):
+    """What happens to a Workflow that lacks a part of a key: the group leaves it out, or it is refused."""
+
+    IGNORE = "Ignore"
+    DENY = "Deny"
+
+
+class GroupSpec(PolicyStruct, frozen=True):
+    """Limits for the Workflows that have the same key together; each key has them for itself."""
+
+    name: str
+    key: str
+    limits: QuotaLimits = QuotaLimits(workflows=1)
+    when_busy: WhenBusy = WhenBusy.QUEUE
+    cancel: CancelBy = CancelBy.TERMINATE
+    missing: MissingPart = MissingPart.IGNORE
+
+
 class WorkflowQuotaSpec(PolicyStruct, frozen=True):
     """Limits of the Workflows that match `selector` (absent: all)."""
 
@@ -149,6 +187,7 @@ class WorkflowQuotaSpec(PolicyStruct, frozen=True):
     stop_policy: StopPolicy = StopPolicy.NONE
     windows: tuple[WindowSpec, ...] = ()
     reserve: tuple[ReserveSpec, ...] = ()
+    groups: tuple[GroupSpec, ...] = ()
 
 
 class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):

@@ -1,0 +1,233 @@
+"""The key of a group: its form in a policy, and the text that a Workflow gives it.
+
+Workflows with equal texts count together, so different values must never give the same text. Two parts have
+a separator between them, a character that is no letter, digit or `%`; a value in which it occurs has it as
+`%2F`, as in a URL. `a/b` and `c` become `a%2Fb/c`, and `a` and `b/c` become `a/b/c`. `%` itself, and what
+cannot be seen, are written in this way, too.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2s
+from typing import Final
+
+import msgspec
+
+from policy.core.objects import well_known
+from policy.core.objects.owners import owner_of
+from policy.core.objects.parameter_text import parameter_text
+from policy.core.objects.template_keys import ObjectKind, key_of
+from policy.core.objects.workflow import EMPTY_SPEC, Metadata, WorkflowMetadata, WorkflowSpec
+from policy.core.quota.key_parts import CLOSE, OPEN, PARTS, PartSource, part_problem, source_of
+
+LONGEST_KEY: Final = 500
+"""Characters of a key in a policy."""
+LONGEST_VALUE: Final = 200
+"""Characters of the text that a Workflow gives a key: it is in its annotations and in ledgers."""
+_DIGEST: Final = 16
+_KEPT: Final = LONGEST_VALUE - 2 * _DIGEST - 1
+_CUT: Final = re.compile(rf".{{{_KEPT}}}~[0-9a-f]{{{2 * _DIGEST}}}", re.DOTALL)
+_TAG: Final = re.compile(r"\{\{([^{}]*)\}\}")
+_SEPARATOR: Final = re.compile(r"[^A-Za-z0-9%]")
+_ESCAPE: Final = "%"
+_DEFAULT_ACCOUNT: Final = "default"
+
+
+class KeyPart(msgspec.Struct, frozen=True):
+    """A part of a key: where its value comes from, and the text up to the next part.
+
+    `separator` is the character of `after` that no value may have in it, "" for the last part.
+    """
+
+    source: PartSource
+    name: str
+    after: str
+    separator: str
+
+    @property
+    def tag(self) -> str:
+        """What is between its braces."""
+        return f"{self.source}{self.name}"
+
+
+class GroupKey(msgspec.Struct, frozen=True):
+    """A valid key: its text in the policy, and what that consists of."""
+
+    text: str
+    before: str
+    parts: tuple[KeyPart, ...]
+
+    def depends_on(self, source: PartSource) -> bool:
+        """Return whether one of its parts has this source."""
+        return any(part.source is source for part in self.parts)
+
+
+class KeySubject(msgspec.Struct, frozen=True):
+    """The Workflow whose key is asked for.
+
+    `template` is the spec of the template object that it refers to. `user` is the one that it counts for.
+    `recorded` are the annotations in which admission records what it refers to; where they are None, its own
+    fields are believed.
+    """
+
+    namespace: str
+    metadata: Metadata
+    spec: WorkflowSpec
+    user: str
+    template: WorkflowSpec | None = None
+    recorded: dict[str, str] | None = None
+
+
+def parse_key(text: str) -> GroupKey:
+    """Return what a key consists of.
+
+    Raises:
+        ValueError: it is not valid (`key_problems` says why).
+    """
+    if found := key_problems(text):
+        raise ValueError(f"the key {text!r} {found[0]}")
+    literals, tags = _split(text)
+    parts = []
+    for index, tag in enumerate(tags):
+        source, after = source_of(tag), literals[index + 1]
+        if source is not None:
+            separator = _SEPARATOR.search(after) if index + 1 < len(tags) else None
+            between = separator[0] if separator else ""
+            parts.append(KeyPart(source, tag.removeprefix(source), after, between))
+    return GroupKey(text, literals[0], tuple(parts))
+
+
+def key_problems(text: str) -> list[str]:
+    """Return what is wrong with a key, in sentences that begin after its path."""
+    if len(text) > LONGEST_KEY:
+        return [f"has {len(text)} characters: at most {LONGEST_KEY} are allowed"]
+    literals, tags = _split(text)
+    if any(brace in literal for literal in literals for brace in "{}"):
+        return [f"has a brace that belongs to no part: write each part as {OPEN}name{CLOSE}"]
+    if not tags:
+        message = "has no part, so that all Workflows would have the same key"
+        return [f"{message}: give it one of {PARTS}, or use limits of the quota"]
+    found = [problem for tag in dict.fromkeys(tags) if (problem := part_problem(tag))]
+    for index, literal in enumerate(literals[1:-1]):
+        if not _SEPARATOR.search(literal):
+            first, second = (f"{OPEN}{tag}{CLOSE}" for tag in tags[index : index + 2])
+            message = f"has nothing that separates {first} from {second}, so that different values"
+            found.append(f"{message} would have the same key: write {first}/{second}")
+    return found
+
+
+def key_value(key: GroupKey, subject: KeySubject) -> str | None:
+    """Return the text of a Workflow for a key, None where a part is absent or empty."""
+    text = key.before
+    for part in key.parts:
+        value = _value(part, subject)
+        if not value:
+            return None
+        text += _escaped(value, part.separator) + part.after
+    if len(text) <= LONGEST_VALUE and not _CUT.fullmatch(text):
+        return text
+    return f"{text[:_KEPT]}~{blake2s(text.encode(), digest_size=_DIGEST).hexdigest()}"
+
+
+def missing_parts(key: GroupKey, subject: KeySubject) -> tuple[str, ...]:
+    """Return the parts that a Workflow lacks, as they are written between the braces."""
+    return tuple(dict.fromkeys(part.tag for part in key.parts if not _value(part, subject)))
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    """Return the texts around the tags of a key, and what is in the tags."""
+    pieces = _TAG.split(text)
+    return pieces[::2], [each.strip() for each in pieces[1::2]]
+
+
+def _escaped(value: str, separator: str) -> str:
+    if value.isprintable() and _ESCAPE not in value and (not separator or separator not in value):
+        return value
+    return "".join(_hex(each) if each in (_ESCAPE, separator) else _visible(each) for each in value)
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else _hex(character)
+
+
+def _hex(character: str) -> str:
+    return "".join(f"{_ESCAPE}{byte:02X}" for byte in character.encode())
+
+
+def _value(part: KeyPart, subject: KeySubject) -> str | None:
+    """Return the value of a part for a Workflow, None or "" where it is absent."""
+    return _READERS[part.source](part.name, subject)
+
+
+def _specs(subject: KeySubject) -> tuple[WorkflowSpec, WorkflowSpec]:
+    """Return the own spec of a Workflow, and that of its template; the first one has precedence in Argo."""
+    return subject.spec, subject.template or EMPTY_SPEC
+
+
+def _written(subject: KeySubject) -> list[WorkflowMetadata]:
+    """Return the labels and annotations that Argo puts on a Workflow in place of its own."""
+    return [each.workflow_metadata for each in _specs(subject) if each.workflow_metadata is not None]
+
+
+def _label(name: str, subject: KeySubject) -> str | None:
+    """Return a label as the run will have it; one of `labelsFrom` is unknown before."""
+    written = _written(subject)
+    if any(name in (each.labels_from or ()) for each in written):
+        return None
+    return _first(name, (*(each.labels for each in written), subject.metadata.labels))
+
+
+def _annotation(name: str, subject: KeySubject) -> str | None:
+    written = [each.annotations for each in _written(subject)]
+    return _first(name, (*written, subject.metadata.annotations))
+
+
+def _first(name: str, maps: Iterable[Mapping[str, str] | None]) -> str | None:
+    return next((each[name] for each in maps if each and name in each), None)
+
+
+def _parameter(name: str, subject: KeySubject) -> str | None:
+    """Return the value of an argument; the first spec that names it decides, as in Argo.
+
+    It is unknown before the run where it comes from elsewhere (`valueFrom`), or is made of other tags.
+    """
+    for spec in _specs(subject):
+        for each in (spec.arguments.parameters if spec.arguments else None) or ():
+            if each.name == name:
+                text = parameter_text(each.value if each.value is not None else each.default)
+                return None if text is None or OPEN in text else text
+    return None
+
+
+def _template(_name: str, subject: KeySubject) -> str:
+    """Return the kind and the name of the template that a Workflow refers to."""
+    if subject.recorded is not None:
+        return subject.recorded.get(well_known.REFERS_TO, "")
+    ref = subject.spec.workflow_template_ref
+    return key_of(ref, subject.namespace).text if ref is not None and ref.name else ""
+
+
+def _cron(_name: str, subject: KeySubject) -> str:
+    """Return the name of the CronWorkflow that a Workflow is a run of."""
+    if subject.recorded is not None:
+        return subject.recorded.get(well_known.STARTED_BY, "").partition("/")[2]
+    owner = owner_of(subject.metadata, ObjectKind.CRON_WORKFLOW)
+    return owner.name if owner is not None else ""
+
+
+def _service_account(_name: str, subject: KeySubject) -> str:
+    named = (each.service_account_name for each in _specs(subject))
+    return next((each for each in named if each), _DEFAULT_ACCOUNT)
+
+
+_READERS: Final[Mapping[PartSource, Callable[[str, KeySubject], str | None]]] = {
+    PartSource.LABEL: _label,
+    PartSource.ANNOTATION: _annotation,
+    PartSource.PARAMETER: _parameter,
+    PartSource.TEMPLATE: _template,
+    PartSource.CRON: _cron,
+    PartSource.SERVICE_ACCOUNT: _service_account,
+    PartSource.GENERATE_NAME: lambda _name, subject: subject.metadata.generate_name,
+    PartSource.NAMESPACE: lambda _name, subject: subject.namespace,
+    PartSource.USER: lambda _name, subject: subject.user,
+}
