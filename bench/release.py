@@ -75,6 +75,9 @@ class Released:
     def ended(self, workflow: Tracked, message: str) -> None:
         """Nobody stops one that waits here."""
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """No quota has groups here."""
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Say so: the figures would mean nothing."""
         print(f"{workflow.name} could not be released: {error}", file=sys.stderr)

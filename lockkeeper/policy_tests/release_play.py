@@ -190,6 +190,10 @@ class _CasePlay:
         """Keep why one never runs."""
         self._others[self._names[workflow.name]] = message
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """Keep why one never runs, or is asked to end."""
+        self._others[self._names[workflow.name]] = message
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Keep why one could not be released."""
         self._others[self._names[workflow.name]] = error.message

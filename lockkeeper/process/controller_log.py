@@ -92,6 +92,14 @@ class ControllerLog:
             self.event_writer.report(workflow, "EndedInQueue", message)
         self._log.event("ended", f"{workflow.namespace}/{workflow.name}: {message}")
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """A newer Workflow has the same key."""
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "Superseded", message)
+        if self._recorder is not None:
+            self._recorder.superseded(workflow)
+        self._log.event("superseded", f"{workflow.namespace}/{workflow.name}: {message}")
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """A Workflow could not be released yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"

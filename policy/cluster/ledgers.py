@@ -73,10 +73,11 @@ class _NotCounted(Unavailable):
 
 
 class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry of `status.accounts`."""
+    """One entry of `status.accounts`; `holders` are the names of those that use the key of a group."""
 
     account: Account
     usage: Usage
+    holders: tuple[str, ...] = ()
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -279,6 +280,7 @@ class Ledgers:
             at=self._clock(),
             purpose=Purpose.CREATE,
             user=request.user,
+            groups=request.groups,
         )
 
     def _check_counted(self, ledger: Ledger, request: ReservationRequest) -> None:
@@ -365,14 +367,18 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     capacity = None if allowed is None else Limits(Amount(allowed.workflows), Amount(allowed.tasks))
     root = Root.parse(ledger.metadata.name)
     history = {each.tenant: each.amount for each in status.history}
-    read = Ledger(root, status.epoch, used, reservations, capacity, history, status.closed)
+    holders = {each.account: each.holders for each in status.accounts if each.holders}
+    read = Ledger(root, status.epoch, used, reservations, capacity, history, status.closed, holders)
     return read, ledger.metadata.resource_version
 
 
 def _encode(ledger: Ledger, version: str) -> JsonObject:
     status = LedgerStatus(
         epoch=ledger.epoch,
-        accounts=tuple(AccountUsage(account, ledger.used[account]) for account in sorted(ledger.used)),
+        accounts=tuple(
+            AccountUsage(account, ledger.used[account], ledger.holders.get(account, ()))
+            for account in sorted(ledger.used)
+        ),
         reservations=tuple(ledger.reservations.values()),
         limits=None
         if ledger.capacity is None

@@ -84,6 +84,9 @@ class Silent:
     def ended(self, workflow: Tracked, message: str) -> None:
         """Nothing."""
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """Nothing."""
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Nothing."""
 

@@ -143,7 +143,7 @@ class Referee:
         if found is not None and (found.namespace, named) != (life.namespace, life.name):
             found = None  # The label is a copy.
         if life.held:
-            if not life.marked and any(each.account.user for each in bounds):
+            if not life.marked and any(each.account.key for each in bounds):
                 self.fail(Rule.PAST_QUOTA, f"{life} waits, and nobody knows for which user")
             return  # Whatever was reserved for it comes back; its release asks every quota anew.
         if retried and not bounds:
@@ -247,7 +247,7 @@ class Referee:
             self._has_root(life)
         for account, bound in bounds.items():
             # Who took the mark of its user away was judged when it came in, by the policies of that moment.
-            known = not account.user or life is None or life.marked
+            known = not account.key or life is None or life.marked
             due = known and (bound.effect is OnExceed.DENY or not creates)
             if due and account not in added.accounts:
                 self.fail(Rule.PAST_QUOTA, f"{added.workflow} gets a slot, and {account} was not asked")
@@ -292,7 +292,7 @@ class Referee:
             if life is None or tracked.held or life.held or not life.live or tracked.root_labels is not None:
                 continue
             # Nobody has told us for which user it runs that bypassed us, or while no quota governed it.
-            unknown = account.user and not life.marked
+            unknown = account.key and not life.marked
             if not unknown and any(each.account == account for each in version.bounds(life.subject)):
                 members[str(life)] = life.subject.tasks
         return members

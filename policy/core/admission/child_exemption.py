@@ -90,7 +90,7 @@ def exemption(child: ChildCandidate, related: Related, quotas: Sequence[Compiled
     if not shared:
         return NOT_EXEMPT  # Root and child do not wait for each other; the child is a root Workflow itself.
     above = metadata_of(parent)
-    exempt = frozenset(quota.source for quota in shared)
+    exempt = frozenset(quota.scope for quota in shared)
     still = _why_still_counted(quotas, exempt, above, root)
     found = Exemption(exempt, root.uid or "", root.name or "", _depth_of(above) + 1, still)
     if child.admitted == root.uid:
@@ -169,7 +169,7 @@ def _why_still_counted(
     if parent.uid == root.uid:
         return ""
     both = governing(quotas, hold.original_labels(parent))
-    named = [quota.source for quota in both if quota.source not in exempt]
+    named = [quota.source for quota in both if quota.scope not in exempt]
     if not named:
         return ""
     return (
@@ -209,5 +209,5 @@ def counted_for(
 
     `root` is None where it has no slot any more; from then on the child counts like any other.
     """
-    shared = {quota.source for quota in root or ()}
-    return tuple(quota for quota in child if quota.source not in shared)
+    shared = {quota.scope for quota in root or ()}
+    return tuple(quota for quota in child if quota.scope not in shared)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.admission.group_marks import missing_faults, subject_of, with_group_keys
 from policy.core.admission.quota_decision import (
     GovernedWorkflow,
     QuotaPart,
@@ -49,7 +50,7 @@ from policy.core.objects.identities import requester
 from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.template_keys import ObjectKind
-from policy.core.objects.well_known import RESERVATION, USER
+from policy.core.objects.well_known import GROUPS, RESERVATION, USER
 from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow, WorkflowSpec
 from policy.core.policies.governing_quotas import governing
 from policy.core.policies.snapshot import Snapshot
@@ -71,8 +72,9 @@ def apply_policies(review: Review, snapshot: Snapshot, now: datetime) -> Decisio
     2. `has_own_status`: a new Workflow brings a status.
     3. `metadata_faults`: Argo is to write labels or annotations that decide something.
     4. `left_out_faults`: it leads to a template that may be left out of the snapshot.
-    5. `apply_quotas`: its number of tasks, its priority, a CronWorkflow that forbids it, a full queue.
-    6. `review_workflow_locks`: its locks.
+    5. `missing_faults`: a part of its key in a group is absent.
+    6. `apply_quotas`: its number of tasks, its priority, a CronWorkflow that forbids it, a full queue.
+    7. `review_workflow_locks`: its locks.
 
     Another update of a Workflow (`guard`): its metadata, status, spec and locks. A template or a CronWorkflow
     (`_decide_template`): its locks, and its number of tasks where it alone decides that. At last, for all of
@@ -151,6 +153,12 @@ def _admit(
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     before = None if again is None else again.before
     judged = with_references(review, metadata, spec, before=before, policies=policies, snapshot=snapshot)
+    missing: tuple[Reason, ...] = ()
+    if policies.group_keys or GROUPS in (judged.annotations or {}):
+        user, refers_to = _user_of(review, workflow, again, snapshot), hold.references_of(judged)
+        subject = subject_of(workflow, user, refers_to, policies, snapshot)
+        judged = with_group_keys(judged, subject, before=before, policies=policies)
+        missing = missing_faults(policies.quotas, subject, hold.original_labels(judged))
     labels, refers_to = hold.original_labels(judged), hold.references_of(judged)
     governed_by = governing(policies.quotas, labels)
     locks = review_workflow_locks(
@@ -183,7 +191,7 @@ def _admit(
         stored = again is not None and stored_in(workflow.status) is not None
         faults += left_out_faults(spec, review.namespace, snapshot, stored=stored)
     sources = tuple(dict.fromkeys([quota.source for quota in governed_by] + [*locks.policies]))
-    reasons = quotas.reasons + locks.reasons
+    reasons = missing + quotas.reasons + locks.reasons
     if faults:
         reasons = (*(msgspec.structs.replace(each, policy=sources[0]) for each in faults), *reasons)
     looks_at_locks = locks is not NO_LOCK_PART
@@ -216,16 +224,21 @@ def _governed_workflow(
     `refers_to` are the annotations that record what it refers to.
     """
     spec = workflow.spec or EMPTY_SPEC if locks.redirect is None else locks.redirect.spec
+    user = _user_of(review, workflow, again, snapshot)
     if again is None:
-        labels = (workflow.metadata or EMPTY_METADATA).labels or {}
-        user = requester(review.user, labels, snapshot.identities)
         return GovernedWorkflow(review, workflow, spec, user, hold.HoldOrigin(annotations=refers_to))
-    before = again.before
-    marked = (before.annotations or {}).get(USER)
-    user = requester(review.user, {}, snapshot.identities) if marked is None else marked
-    retried = hold.has_own_status(workflow)
+    before, retried = again.before, hold.has_own_status(workflow)
     origin = hold.HoldOrigin(hold.holds_of(before), retried=retried, annotations=refers_to)
     return GovernedWorkflow(review, workflow, spec, user, origin, before.resource_version or "")
+
+
+def _user_of(review: Review, workflow: Workflow, again: Update | None, snapshot: Snapshot) -> str:
+    """Return the user that a Workflow that is to run counts for."""
+    if again is None:
+        labels = (workflow.metadata or EMPTY_METADATA).labels or {}
+        return requester(review.user, labels, snapshot.identities)
+    marked = (again.before.annotations or {}).get(USER)
+    return requester(review.user, {}, snapshot.identities) if marked is None else marked
 
 
 def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot) -> Iterable[Reason]:

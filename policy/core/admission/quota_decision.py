@@ -123,7 +123,7 @@ class _QuotaCheck(msgspec.Struct, frozen=True):
             return []
         used, more = self.snapshot.usage.used, self.usage.times(count)
         accounts = accounts_of(quotas, self.namespace, self.marks.user, self.snapshot)
-        ahead = {each: used.get(each, ZERO) + more for each in accounts if not each.user}
+        ahead = {each: used.get(each, ZERO) + more for each in accounts if not each.key}
         return self.short({**used, **ahead}, demanded)
 
 
@@ -157,7 +157,7 @@ def apply_quotas(
     child, counted = NOT_EXEMPT, quotas
     if metadata.owner_references:
         child = exemption(_child_candidate(review, metadata, tasks.amount, quotas), review.related, quotas)
-        counted = [quota for quota in quotas if quota.source not in child.quotas]
+        counted = [quota for quota in quotas if quota.scope not in child.quotas]
     effects = by_effect(counted)
     queueing = effects[OnExceed.QUEUE]
     queued = bool(queueing)
@@ -246,6 +246,7 @@ def _reservation(
         share=demanded.share,
         nodes=nodes,
         user=marks.user,
+        groups=hold.read_group_keys(subject.origin.annotations.get(well_known.GROUPS, "")),
     )
     return _ReservationPart(reservation.id if denying else "", tuple(patch), reservation)
 

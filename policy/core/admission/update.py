@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.admission.group_marks import moved_keys
 from policy.core.admission.update_metadata import (
     TERMINAL,
     differing,
@@ -98,6 +99,7 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
         *visibility_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
         *status_faults(old.status, new.status, user, server=server, budget=budget),
+        *(() if over else moved_keys(old, new, _counts_for(before), policies, snapshot)),
         *edit.reasons,
     )
     patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, edit.due.items()))
@@ -147,3 +149,8 @@ def _marked(metadata: Metadata) -> bool:
     """Return whether a Workflow carries our hold or a mark of ours."""
     labels, annotations = metadata.labels or {}, metadata.annotations or {}
     return hold.is_held(labels) or any(key.startswith(well_known.PREFIX) for key in (*labels, *annotations))
+
+
+def _counts_for(metadata: Metadata) -> str:
+    """Return the user that a Workflow counts for."""
+    return (metadata.annotations or {}).get(well_known.USER, "")

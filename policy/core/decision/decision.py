@@ -1,6 +1,6 @@
 """What is reviewed, and what is decided about it: outcome, all reasons with their fields, warnings, patch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -106,6 +106,8 @@ class Code(StrEnum):
     CRON_FORBIDS = "CronForbids"
     SIBLING_AWAITED = "SiblingAwaited"
     TOO_MANY_CREATES = "TooManyCreates"
+    GROUP_BUSY = "GroupBusy"
+    GROUP_KEY_MISSING = "GroupKeyMissing"
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -138,6 +140,7 @@ class ReservationRequest(msgspec.Struct, frozen=True):
     share: ShareDemand | None = None
     nodes: NodeBound | None = None
     user: str = ""
+    groups: Mapping[str, str] = {}
 
     @property
     def accounts(self) -> tuple[Account, ...]:

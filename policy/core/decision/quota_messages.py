@@ -19,6 +19,9 @@ _PARALLELISM: Final = "spec.parallelism"
 MAX_REASONS: Final = 10
 """Reasons shown in one message; the API server and terminals cut longer ones."""
 
+_MOST_HOLDERS: Final = 3
+"""Names of Workflows that a message shows."""
+
 SEEN_BY_ARGO: Final = f"the argo CLI sees it with --instanceid {HOLD_VALUE}"
 """What is said of a Workflow that waits: without the option argo calls it one of another controller."""
 
@@ -71,14 +74,25 @@ def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
         return f"{text}. It can never fit: {_shrink(short)}"
     if short.must_rise:
         return f"{text}. It fits only when {short.demand.rises}{_up_to(short)}{_opens(short)}"
+    if on_exceed is OnExceed.DENY and short.demand.account.group:
+        return f"{text}. {of_holders(short.holders)}: try again when that has ended"
     if on_exceed is OnExceed.DENY:
         return f"{text}. Try again when a running Workflow has ended, or ask for a higher limit"
     return text
 
 
+def of_holders(names: Sequence[str]) -> str:
+    """Return who uses the key of a group, as the beginning of a sentence."""
+    shown = " and ".join(names[:_MOST_HOLDERS]) or "Another Workflow"
+    more = len(names) - _MOST_HOLDERS
+    who = f"{shown} and {more} more" if more > 0 else shown
+    return f"{who} {'has' if len(names) <= 1 else 'have'} this key"
+
+
 def exceeded_reason(short: Shortfall) -> Reason:
     """Return the reason of a denial by a limit."""
-    return Reason(Code.EXCEEDED_QUOTA, "", exceeded(short, OnExceed.DENY), short.demand.source)
+    code = Code.GROUP_BUSY if short.demand.account.group else Code.EXCEEDED_QUOTA
+    return Reason(code, "", exceeded(short, OnExceed.DENY), short.demand.source)
 
 
 def shortage(wanted: ReservationRequest, used: Mapping[Account, Usage]) -> tuple[Reason, ...]:

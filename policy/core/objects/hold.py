@@ -29,6 +29,7 @@ _GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _FAILED: Final = "Failed"
 _HELD_MESSAGE: Final = f'"{well_known.HELD_MESSAGE_PREFIX}'.encode()
 _NONE: Final[Mapping[str, str]] = {}
+_RECORDED: Final = (*well_known.REFERENCES, well_known.GROUPS)
 _OURS: Final = frozenset((*well_known.OUR_LABELS, *well_known.OUR_ANNOTATIONS))
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
@@ -132,11 +133,13 @@ def original_instance_id(metadata: Metadata) -> str | None:
 def original_labels(metadata: Metadata) -> Mapping[str, str]:
     """Return the labels that a Workflow has without our hold: selectors of policies match these.
 
-    What the Workflow refers to, where that is recorded, is under the keys of those annotations.
+    What the Workflow refers to, where that is recorded, is under the keys of those annotations; its keys in
+    groups are under the texts of these keys, which are no names of labels.
     """
     labels = metadata.labels or {}
     if metadata.annotations and (referring := references_of(metadata)):
-        labels = {**labels, **referring}
+        groups = referring.pop(well_known.GROUPS, "")
+        labels = {**labels, **referring, **read_group_keys(groups)}
     if labels.get(well_known.INSTANCE_ID) != well_known.HOLD_VALUE:
         return labels
     original = original_instance_id(metadata)
@@ -145,9 +148,22 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
 
 
 def references_of(metadata: Metadata) -> dict[str, str]:
-    """Return the annotations of a Workflow that record what it refers to."""
+    """Return the annotations of a Workflow that record what it refers to, and its keys in groups."""
     annotations = metadata.annotations or {}
-    return {key: annotations[key] for key in well_known.REFERENCES if key in annotations}
+    return {key: annotations[key] for key in _RECORDED if key in annotations}
+
+
+def read_group_keys(text: str) -> dict[str, str]:
+    """Return the keys of groups that an annotation records; of one that is not ours, none."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, str]) if text else {}
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return {}
+
+
+def written_group_keys(keys: Mapping[str, str]) -> str:
+    """Return keys of groups as the annotation has them."""
+    return msgspec.json.encode(dict(keys), order="sorted").decode()
 
 
 def holds_of(metadata: Metadata) -> int:

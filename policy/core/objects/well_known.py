@@ -65,6 +65,8 @@ REFERS_TO: Final = "lockkeeper.dev/refers-to"
 STARTED_BY: Final = "lockkeeper.dev/started-by"
 """Annotation: the same of the CronWorkflow that a Workflow is a run of."""
 REFERENCES: Final = (REFERS_TO, STARTED_BY)
+GROUPS: Final = "lockkeeper.dev/groups"
+"""Annotation: the keys that a Workflow has in groups of quotas, by the text of each key, as JSON."""
 ON_HOLD: Final = "lockkeeper.dev/on-hold"
 """Annotation that users set on a Workflow that waits: while `true` it keeps waiting, and blocks no other."""
 UNBOUNDED: Final = "unlimited"
@@ -75,6 +77,7 @@ OUR_ANNOTATIONS: Final = (
     *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
     *REFERENCES,
+    GROUPS,
     ON_HOLD,
 )
 """What admission writes; it removes values of other writers."""

@@ -6,7 +6,7 @@ no quota governed it, or while our webhook was not called. The latter is reporte
 is now before the Workflow was created; where that is uncertain nothing is reported.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -32,9 +32,12 @@ WEBHOOK_DELAY: Final = timedelta(seconds=10)
 
 
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
-    """Return the quotas whose selector matches a Workflow with these labels."""
+    """Return the quotas whose selector matches a Workflow with these labels.
+
+    A group is among them, with the Workflow's key, where its keys are recorded (`hold.original_labels`).
+    """
     get = labels.get
-    return tuple(
+    found = tuple(
         [
             quota
             for quota in quotas
@@ -46,15 +49,30 @@ def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[Compiled
             )
         ]
     )
+    # Groups are last.
+    return keyed(found, labels) if found and found[-1].group is not None else found
+
+
+def keyed(quotas: Iterable[CompiledQuota], keys: Mapping[str, str]) -> tuple[CompiledQuota, ...]:
+    """Return quotas with the keys that a Workflow has, by text; without the groups where it has none."""
+    found = []
+    for quota in quotas:
+        if quota.group is None:
+            found.append(quota)
+        elif (key := keys.get(quota.group.key.text)) is not None:
+            found.append(msgspec.structs.replace(quota, key=key))
+    return tuple(found)
 
 
 def label_keys(snapshot: Snapshot) -> frozenset[str]:
-    """Return the labels of Workflows that the selectors of quotas use."""
+    """Return the labels of Workflows that selectors of quotas use, and the texts of the keys of groups."""
     quotas = chain.from_iterable(snapshot.quotas.values())
     specs: list[WorkflowQuotaSpec | None] = [each.spec for each in quotas]
     for pool in snapshot.pools:
         specs += [pool.spec, pool.spec.namespace_defaults]
-    return frozenset(chain.from_iterable(each.selector.keys() for each in specs if each is not None))
+    found = [spec for spec in specs if spec is not None]
+    selecting = chain.from_iterable(each.selector.keys() for each in found)
+    return frozenset(selecting) | {group.key for each in found for group in each.groups}
 
 
 def demands(
@@ -108,9 +126,11 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
         ever = quota.highest if rises and not quota.is_share else None
         found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), reserved))
         if quota.bounds_users:
-            name = user or _ANONYMOUS
-            account = quota.account.of_user(name)
-            found.append(Want(Demand(account, quota.per_user, f"{quota.source} for user {name}")))
+            name = quota.key or user or _ANONYMOUS
+            of_whom = f"key {name}" if quota.key else f"for user {name}"
+            found.append(
+                Want(Demand(quota.account.of_key(name), quota.per_user, f"{quota.source} {of_whom}"))
+            )
     return tuple(found)
 
 
@@ -124,15 +144,15 @@ def accounts_of(
 ) -> tuple[Account, ...]:
     """Return the accounts on which a Workflow counts while it runs.
 
-    That is one of every quota, one of the user where a quota bounds users, and that of a member of a pool
-    that borrows. The pool's own is that of its quota.
+    That is one of every quota, one of the user or the key where a quota bounds these, and that of a member of
+    a pool that borrows. The pool's own is that of its quota. A group counts one that has a key.
     """
-    chosen = tuple(quotas)
+    chosen = tuple(quota for quota in quotas if quota.group is None or quota.key)
     found = []
     for quota in chosen:
         found.append(quota.account)
         if quota.bounds_users:
-            found.append(quota.account.of_user(user or _ANONYMOUS))
+            found.append(quota.account.of_key(quota.key or user or _ANONYMOUS))
     pool = borrowed_from(chosen, namespace, snapshot)
     return tuple(found) if pool is None else (*found, Account.share(pool.name, namespace))
 
@@ -140,7 +160,7 @@ def accounts_of(
 def borrowed_from(quotas: Iterable[CompiledQuota], namespace: str, snapshot: Snapshot) -> CompiledPool | None:
     """Return the pool whose shares a Workflow uses, None where its pool does not borrow or select it."""
     for quota in quotas:
-        if not quota.account.namespace:
+        if not quota.account.namespace and quota.group is None:
             pool = snapshot.pool(namespace)
             return pool if pool is not None and pool.borrows else None
     return None

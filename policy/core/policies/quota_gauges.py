@@ -29,7 +29,8 @@ class QuotaGauge(msgspec.Struct, frozen=True):
 
     `highest` are the limits at their highest, None where they never change. `borrowed` is what a member of a
     pool uses beyond its share, None where nothing is borrowed. `windows` has of each window whether it is
-    open, and `at_limit` is how many users have used up `per_user`.
+    open, and `at_limit` is how many users have used up `per_user`; of a group, how many keys. The name of a
+    group is that of its quota and its own, with a colon between them.
     """
 
     kind: str
@@ -57,6 +58,7 @@ def quota_gauges(
     for pool in snapshot.pools:
         compiled = snapshot.compiled_pool(pool.metadata.name)
         yield _of_pool(compiled, view, now, capacity(compiled.name), full)
+        yield from (_of_quota(each, None, view, now, full) for each in compiled.groups)
     for namespace in namespaces:
         policies = snapshot.policies(namespace)
         pool_of_member = snapshot.pool(namespace) if policies.pool else None
@@ -136,7 +138,7 @@ def _users_at_limit(snapshot: Snapshot, view: UsageView) -> Mapping[Account, int
     found: Counter[Account] = Counter()
     bounds: dict[Account, Limits] = {}
     for account, usage in view.used.items():
-        if not account.user:
+        if not account.key:
             continue
         whole = account.whole
         if whole not in bounds:
@@ -149,8 +151,9 @@ def _per_user(snapshot: Snapshot, account: Account) -> Limits:
     if account.namespace:
         quotas: Iterable[CompiledQuota] = snapshot.policies(account.namespace).quotas
     else:
-        known = any(pool.metadata.name == account.quota for pool in snapshot.pools)
-        quotas = (snapshot.compiled_pool(account.quota).quota,) if known else ()
+        known = any(each.metadata.name == account.owner for each in snapshot.pools)
+        pool = snapshot.compiled_pool(account.owner) if known else None
+        quotas = () if pool is None else (pool.quota, *pool.groups)
     return next((each.per_user for each in quotas if each.account == account), _NO_LIMITS)
 
 

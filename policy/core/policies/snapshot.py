@@ -5,7 +5,7 @@ depends on a namespace is compiled at its first review and stored in `Compiled`;
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -37,14 +37,24 @@ from policy.core.policy_kinds.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.quota.accounts import Root
-from policy.core.quota.compiled_quota import DEFAULT_RULES, CompiledQuota, QueueRules, queue_rules
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.compiled_quota import (
+    DEFAULT_RULES,
+    CompiledQuota,
+    QueueRules,
+    compile_groups,
+    queue_rules,
+)
+from policy.core.quota.group_keys import GroupKey
+from policy.core.quota.key_parts import PartSource
 from policy.core.quota.namespace_quotas import borrows, defaults_of, quotas_of_member, same_on_exceed
 from policy.core.quota.pools import CompiledPool, compile_pool, compile_pool_quota, pool_quota_of_member
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo
 
 Document = Policy | ConfigMap | NamespaceObject | TemplateObject
+_REFERRING: Final = (PartSource.TEMPLATE, PartSource.CRON)
+"""Parts of keys that say what a Workflow refers to, which is to be recorded then."""
 _PolicyT = TypeVar("_PolicyT", bound=Policy)
 
 
@@ -52,7 +62,8 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     """Everything that governs one namespace.
 
     `root` names the ledger that its accounts are in, and `pool` the pool that it belongs to, if any. `rules`
-    are how its Workflows wait. `by_reference`: a quota selects Workflows by what they refer to.
+    are how its Workflows wait. `by_reference`: a quota selects Workflows by what they refer to. The groups of
+    quotas are last among `quotas`, and `group_keys` are their keys by text.
     """
 
     namespace: str
@@ -62,6 +73,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     pool: str = ""
     rules: QueueRules = DEFAULT_RULES
     by_reference: bool = False
+    group_keys: Mapping[str, GroupKey] = {}
 
     @property
     def governed(self) -> bool:
@@ -288,6 +300,8 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     if pool is not None:
         whole = pool_quota_of_member(pool.metadata.name, pool.spec, namespace)
         quotas = same_on_exceed((*quotas, whole)) if borrows(pool) else (*quotas, whole)
+    groups = _groups_of(snapshot, namespace, quotas, pool)
+    keys = {each.group.key.text: each.group.key for each in groups if each.group is not None}
     locks = compile_lock_policies(
         snapshot.lock_policies,
         namespace=namespace,
@@ -299,12 +313,29 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     return NamespacePolicies(
         namespace=namespace,
         root=Root.of_namespace(namespace) if pool is None else Root.of_pool(pool.metadata.name),
-        quotas=quotas,
+        quotas=(*quotas, *groups),
         locks=locks,
         pool="" if pool is None else pool.metadata.name,
         rules=queue_rules(quotas),
-        by_reference=any(quota.selector.match_references is not None for quota in quotas),
+        by_reference=any(quota.selector.match_references is not None for quota in quotas)
+        or any(key.depends_on(part) for key in keys.values() for part in _REFERRING),
+        group_keys=keys,
     )
+
+
+def _groups_of(
+    snapshot: Snapshot,
+    namespace: str,
+    quotas: Iterable[CompiledQuota],
+    pool: ClusterWorkflowQuota | None,
+) -> tuple[CompiledQuota, ...]:
+    """Return the groups of the quotas of a namespace, compiled."""
+    specs = {Account(namespace, each.metadata.name): each.spec for each in snapshot.quotas.get(namespace, ())}
+    if pool is not None:
+        specs[Account.of_pool(pool.metadata.name)] = pool.spec
+        if pool.spec.namespace_defaults is not None:
+            specs[Account.defaults(pool.metadata.name, namespace)] = pool.spec.namespace_defaults
+    return tuple(group for quota in quotas for group in compile_groups(specs[quota.account], quota))
 
 
 def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:

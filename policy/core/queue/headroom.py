@@ -1,16 +1,13 @@
 """What fits in one root: the usage of each account and of the pool's tree, and what limits leave of them."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from policy.core.queue.equivalence_groups import InadmissibleAt
-from policy.core.queue.ordering import Requirements
+from policy.core.queue.ordering import Requirements, Want
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import Demand, Shortfall, member_shortfalls, shortfalls
 from policy.core.quota.pool_borrowing import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
-
-_NO_LIMITS: Final = Limits()
 
 
 class Headroom:
@@ -84,7 +81,7 @@ class Headroom:
     def inadmissible_at(self, needs: Requirements) -> InadmissibleAt | None:
         """Return where it does not fit, its own accounts first; None where it fits."""
         for want in needs.wants:
-            if not self._admits(want.demand.account, needs.requested, want.withheld):
+            if not self._admits(want, needs.requested):
                 return self.bucket_at(want.demand.account, needs)
         if self.pool is None or self.whole is None or not needs.shares:
             return None
@@ -105,7 +102,7 @@ class Headroom:
     def fits_at(self, account: Account, needs: Requirements) -> bool:
         """Return whether it fits at one of its accounts."""
         for want in needs.wants:
-            if want.demand.account == account and not self._admits(account, needs.requested, want.withheld):
+            if want.demand.account == account and not self._admits(want, needs.requested):
                 return False
         if self.pool is None or not needs.shares:
             return True
@@ -119,7 +116,7 @@ class Headroom:
         demands = []
         for want in needs.wants:
             account = want.demand.account
-            most = less(self.ever.get(account, self.limits.get(account, _NO_LIMITS)), want.withheld)
+            most = less(self.ever.get(account, self._limits_of(want.demand)), want.withheld)
             demands.append(Demand(account, most, want.demand.source))
         if self.pool is not None and self.whole is not None and needs.shares:
             most = self.pool.ever.potential(needs.namespace, needs.withheld)
@@ -131,7 +128,7 @@ class Headroom:
         demands = []
         for want in needs.wants:
             demand = want.demand
-            limits = self.limits.get(demand.account, _NO_LIMITS)
+            limits = self._limits_of(demand)
             bound = less(limits, want.withheld) if reserves else limits
             demands.append(Demand(demand.account, bound, demand.source, demand.ever, demand.rises))
         found = shortfalls(self.used, needs.requested, demands)
@@ -140,6 +137,11 @@ class Headroom:
             found += member_shortfalls(self.pool, self._shares[needs.namespace], needs.requested, withheld)
         return found
 
-    def _admits(self, account: Account, requested: Usage, withheld: Usage) -> bool:
-        bound = less(self.limits.get(account, _NO_LIMITS), withheld)
-        return bound.admits(self.used.get(account, ZERO) + requested)
+    def _admits(self, want: Want, requested: Usage) -> bool:
+        demand = want.demand
+        bound = less(self._limits_of(demand), want.withheld)
+        return bound.admits(self.used.get(demand.account, ZERO) + requested)
+
+    def _limits_of(self, demand: Demand) -> Limits:
+        """Return the limits in force on an account; those of a key are in the demand, as keys have no end."""
+        return self.limits.get(demand.account, demand.limits)

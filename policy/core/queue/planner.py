@@ -18,6 +18,7 @@ import msgspec
 from policy.core.queue.equivalence_groups import EquivalenceGroup
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.headroom import Headroom
+from policy.core.queue.key_holders import KeyHolders
 from policy.core.queue.ordering import Order, Waiter
 from policy.core.queue.pending import Pending
 from policy.core.queue.scheduling_queue import SchedulingQueue
@@ -52,6 +53,7 @@ class Planner:
         long_wait: timedelta = LONG_WAIT,
     ) -> None:
         self.headroom = Headroom()
+        self.key_holders = KeyHolders()
         self.fair = fair
         self.pending = Pending(Order(fair=fair, now=now))
         self.queue = SchedulingQueue(
@@ -64,12 +66,9 @@ class Planner:
     def add(self, waiter: Waiter) -> None:
         """Add a Workflow to the queue; it replaces one with the same uid.
 
-        The limits of its demands are put in force on accounts that have none yet.
+        The limits of its demands count on accounts for which none were put in force.
         """
         self.remove(waiter.uid)
-        for want in waiter.needs.wants:
-            if want.demand.account not in self.headroom.limits:  # No group is inadmissible at a new account.
-                self.headroom.limits[want.demand.account] = want.demand.limits
         group = self.pending.add(waiter)
         if group is not None:
             self.queue.requeue(group)

@@ -21,6 +21,7 @@ class WaitReason(StrEnum):
     ON_HOLD = "OnHold"
     EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
     WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_GROUP = "WaitingForGroup"
     WAITING_FOR_HIGHER_PRIORITY = "WaitingForHigherPriority"
     RELEASING = "Releasing"
 
@@ -81,7 +82,11 @@ def reason_of(planner: Planner, group: EquivalenceGroup) -> _Why:
         return WaitReason.EXCEEDS_MAX_QUOTA, never
     short = tuple(headroom.shortfalls(needs, reserves=False))
     if short:
-        return WaitReason.WAITING_FOR_QUOTA, short
+        account = short[0].demand.account
+        if not account.group:
+            return WaitReason.WAITING_FOR_QUOTA, short
+        first = msgspec.structs.replace(short[0], holders=planner.key_holders.names(account))
+        return WaitReason.WAITING_FOR_GROUP, (first, *short[1:])
     reserved = tuple(headroom.shortfalls(needs))
     if reserved or not planner.queue.is_head_of_line(group) or planner.queue.blocked_at(group) is not None:
         return WaitReason.WAITING_FOR_HIGHER_PRIORITY, reserved

@@ -76,7 +76,8 @@ class SchedulingQueue:
         if namespace in self.pending.strict:
             self._join_strict(group)
             self._try_head_of_line(namespace)
-        if group.never_fits:
+        where = self.headroom.inadmissible_at(group.needs)
+        if group.never_fits or self._waits_for_key(group, where):
             return False
         if not self.is_head_of_line(group):
             self._behind_head[group] = None
@@ -85,7 +86,6 @@ class SchedulingQueue:
         if self._set_aside_if_never(group):
             self._try_head_of_line(namespace)
             return False
-        where = self.headroom.inadmissible_at(group.needs)
         if where is None:
             blocked = self.blocked_at(group)
             if blocked is None:
@@ -95,6 +95,18 @@ class SchedulingQueue:
         if self.guard.protects(group):
             self.guard.protect(where.account, group)
         return False
+
+    def _waits_for_key(self, group: EquivalenceGroup, where: InadmissibleAt | None) -> bool:
+        """Set a dequeued group aside if it waits for its key: meanwhile it is in nobody's way."""
+        namespace = group.needs.namespace
+        if where is None or not where.account.group:
+            return False
+        if namespace in self._strict:
+            self._strict[namespace].discard(group)
+        self._set_aside(group, where)
+        self._end_protection(group)
+        self._try_head_of_line(namespace)
+        return True
 
     # What has changed.
 

@@ -33,6 +33,8 @@ def reason(position: Position, rules: QueueRules) -> str:
             text = quota_messages.must_rise(short[0])
         case WaitReason.WAITING_FOR_QUOTA:
             text = f"waits for {_missing(short[0])}; it starts when enough of what runs has ended"
+        case WaitReason.WAITING_FOR_GROUP:
+            text = f"waits for {_missing(short[0])}: {_who_has(short[0])}"
         case WaitReason.WAITING_FOR_HIGHER_PRIORITY if short:
             text = (
                 f"waits for {_missing(short[0])}; the rest is reserved for higher priorities than "
@@ -81,6 +83,19 @@ def ended_by_request(how: str, namespace: str, *, retried: bool) -> str:
     return f"lockkeeper: it was {how} while it waited in {namespace}: {ran}"
 
 
+def superseded(by: str, group: str, key: str) -> str:
+    """Return the message of a Workflow that ends in the queue because a newer one of its key is there."""
+    return (
+        f"lockkeeper: superseded by {by}, which is newer and has the same key {key} ({group}): it never ran"
+    )
+
+
+def cancelled(how: str, by: str, group: str, key: str) -> str:
+    """Return the message of an event: a running Workflow is asked to end for a newer one of its key."""
+    why = f"superseded by {by}, which is newer and has the same key {key} ({group})"
+    return f"{why}: spec.shutdown is set to {how}"
+
+
 def on_hold(namespace: str, rules: QueueRules) -> str:
     """Return the sentence for a queue that releases nothing."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
@@ -104,3 +119,9 @@ def _missing(short: Shortfall) -> str:
     rows = quota_messages.short_resources(short.demand.limits, short.used, short.requested)
     parts = [f"{each.name}: {each.requested} needed, {each.used} of {each.limit} used" for each in rows]
     return f"room in {short.demand.source} ({'; '.join(parts)})"
+
+
+def _who_has(short: Shortfall) -> str:
+    """Return who uses the key of a group, and when it is free."""
+    who = quota_messages.of_holders(short.holders)
+    return f"{who if short.holders else who[0].lower() + who[1:]}; it starts when that has ended"

@@ -1,6 +1,11 @@
 """What usage is counted on: the account, the root (one ledger, one queue), and the tenant of fair share."""
 
+from typing import Final
+
 import msgspec
+
+_GROUP: Final = ":"
+"""Between the name of a quota and that of its group; no name has it."""
 
 
 class Root(msgspec.Struct, frozen=True, order=True):
@@ -38,11 +43,15 @@ class Root(msgspec.Struct, frozen=True, order=True):
 
 
 class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True, cache_hash=True, gc=False):
-    """What is counted together: a quota in a namespace ("" for a pool), per user where `user` is given."""
+    """What is counted together: a quota in a namespace ("" for a pool), or a group of it.
+
+    With a `key`, only those that have it: a user, or the key of the group. No quota can have the name of the
+    account of a group.
+    """
 
     namespace: str
     quota: str
-    user: str = ""
+    key: str = msgspec.field(default="", name="user")  # The name in stored ledgers.
 
     @staticmethod
     def of_pool(pool: str) -> "Account":
@@ -59,14 +68,28 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True, cache
         """Return the account of the quota that a pool gives each of its members."""
         return Account(namespace, f"{pool}.defaults")
 
-    def of_user(self, user: str) -> "Account":
-        """Return the account of one user on the same quota."""
-        return Account(self.namespace, self.quota, user)
+    def of_group(self, group: str) -> "Account":
+        """Return the account of one group of the same quota."""
+        return Account(self.namespace, f"{self.quota}{_GROUP}{group}")
+
+    def of_key(self, key: str) -> "Account":
+        """Return the account of one key (a user, or a key of the group) on the same quota."""
+        return Account(self.namespace, self.quota, key)
 
     @property
     def whole(self) -> "Account":
-        """The account of all users of the same quota."""
-        return Account(self.namespace, self.quota) if self.user else self
+        """The account of all keys of the same quota."""
+        return Account(self.namespace, self.quota) if self.key else self
+
+    @property
+    def group(self) -> str:
+        """The name of the group that it counts for, or ""."""
+        return self.quota.partition(_GROUP)[2]
+
+    @property
+    def owner(self) -> str:
+        """The name of the quota, without that of its group."""
+        return self.quota.partition(_GROUP)[0]
 
 
 class Tenant(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):

@@ -8,14 +8,20 @@ import msgspec
 
 from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policy_kinds.quota_parts import (
+    CancelBy,
+    GroupSpec,
+    MissingPart,
     OnExceed,
     PriorityAbove,
     QueueSpec,
     QueueStrategy,
+    QuotaLimits,
     StopPolicy,
+    WhenBusy,
     WorkflowQuotaSpec,
 )
 from policy.core.quota.accounts import Account
+from policy.core.quota.group_keys import GroupKey, parse_key
 from policy.core.quota.windows import ElasticLimits, Opening, compile_windows, limits_of
 from policy.core.values.amounts import Amount, Limits, Reserve, Usage, withheld
 from policy.core.values.durations import duration
@@ -45,6 +51,16 @@ class QueueRules(msgspec.Struct, frozen=True):
 DEFAULT_RULES: Final = QueueRules()
 
 
+class CompiledGroup(msgspec.Struct, frozen=True):
+    """A group: its name, the key that its Workflows have, and what happens while a key is at its limit."""
+
+    name: str
+    key: GroupKey
+    when_busy: WhenBusy
+    cancel: CancelBy
+    missing: MissingPart
+
+
 class CompiledQuota(msgspec.Struct, frozen=True):
     """One quota, ready to be evaluated: which Workflows it selects, its account and its limits.
 
@@ -54,6 +70,9 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     `highest_when` has in words when they apply, empty where limits never change. `constant` are the limits
     where no window, node or stop ever changes them, so that a review need not compute them for its time.
     `first` is a label without which a Workflow is not selected, if there is one.
+
+    A group of a quota is compiled to a quota of its own, which limits nothing but each key (`group`). That of
+    one Workflow has its `key`.
     """
 
     source: str
@@ -76,6 +95,13 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     constant: Limits | None = None
     is_share: bool = False
     first: tuple[str, str] | None = None
+    group: CompiledGroup | None = None
+    key: str = ""
+
+    @property
+    def scope(self) -> str:
+        """What counts together under it: its name, with the key of a group."""
+        return f"{self.source} {self.key}" if self.key else self.source
 
     def limits_at(self, now: datetime) -> Limits:
         """Return the limits at `now`: those of open windows replace those that always hold.
@@ -184,3 +210,34 @@ def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
 
 def _least(times: Iterable[timedelta | None]) -> timedelta | None:
     return min((each for each in times if each is not None), default=None)
+
+
+def compile_groups(spec: WorkflowQuotaSpec, quota: CompiledQuota) -> tuple[CompiledQuota, ...]:
+    """Compile the groups of a quota that was compiled: the same Workflows, with limits for each key alone."""
+    return tuple(_compile_group(each, quota) for each in spec.groups)
+
+
+def _compile_group(spec: GroupSpec, quota: CompiledQuota) -> CompiledQuota:
+    on_exceed = OnExceed.DENY if spec.when_busy is WhenBusy.REFUSE else OnExceed.QUEUE
+    limits = limits_of(spec.limits)
+    return msgspec.structs.replace(
+        quota,
+        source=f"{quota.source} group {spec.name}",
+        account=quota.account.of_group(spec.name),
+        selects_all=False,
+        elastic=ElasticLimits(QuotaLimits(), ()),
+        per_user=limits,
+        bounds_users=True,
+        bounds_tasks=limits.bounds_tasks,
+        on_exceed=OnExceed.WARN if quota.on_exceed is OnExceed.WARN else on_exceed,
+        default_tasks=None,
+        max_tasks=None,
+        max_priority=None,
+        reserves=(),
+        rules=DEFAULT_RULES,
+        highest=Limits(),
+        highest_when="",
+        constant=Limits(),
+        is_share=False,
+        group=CompiledGroup(spec.name, parse_key(spec.key), spec.when_busy, spec.cancel, spec.missing),
+    )

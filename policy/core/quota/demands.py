@@ -49,11 +49,15 @@ class ShareDemand(msgspec.Struct, frozen=True):
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """A demand that does not fit: what is used or reserved already, and what was requested."""
+    """A demand that does not fit: what is used or reserved already, and what was requested.
+
+    `holders` are the names of Workflows that use the key of a group, as far as they are known.
+    """
 
     demand: Demand
     used: Usage
     requested: Usage
+    holders: tuple[str, ...] = ()
 
     @property
     def never_fits(self) -> bool:

@@ -30,7 +30,8 @@ class Purpose(StrEnum):
 class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Usage that is reserved before the Workflow can run. `id` follows protocol rule 8; `at` is aware.
 
-    `user` is stored too, in case a quota that limits users comes into force meanwhile.
+    `user` is stored too, in case a quota that limits users comes into force meanwhile, and so are the keys in
+    `groups`, by their texts.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     at: datetime
     purpose: Purpose = Purpose.CREATE
     user: str = ""
+    groups: Mapping[str, str] = {}
 
     @property
     def slot(self) -> tuple[str, str]:
@@ -62,7 +64,8 @@ class Ledger(msgspec.Struct, frozen=True):
     `used` has every account that the leader counts, also where the usage is zero: an account that is missing
     was not counted yet, and no reservation may be made on it. `capacity` are the limits that nodes allow a
     pool that follows them, and `history` is the past usage, for fair share under the next leader. A `closed`
-    ledger belongs to no leader; a leader that needs it fences it first.
+    ledger belongs to no leader; a leader that needs it fences it first. `holders` are the names of those that
+    use a key of a group that refuses others, to tell these.
     """
 
     root: Root
@@ -72,6 +75,7 @@ class Ledger(msgspec.Struct, frozen=True):
     capacity: Limits | None = None
     history: Mapping[Tenant, int] = {}
     closed: bool = False
+    holders: Mapping[Account, tuple[str, ...]] = {}
 
     def releases(self) -> dict[str, Reservation]:
         """Return the reservations of releases by their ids, oldest first."""
@@ -168,8 +172,18 @@ def reserve(
     if share is not None:
         short += share_shortfalls(used, reservation.requested, share)
     if short:
-        return ledger, short
+        return ledger, [_with_holders(each, ledger) for each in short]
     return with_reservations(ledger, [reservation]), []
+
+
+def _with_holders(short: Shortfall, ledger: Ledger) -> Shortfall:
+    """Return what is short, with the names of those that use the key of a group."""
+    account = short.demand.account
+    if not (account.group and account.key):
+        return short
+    on_their_way = [each.workflow for each in ledger.reservations.values() if account in each.accounts]
+    names = dict.fromkeys([*ledger.holders.get(account, ()), *filter(None, on_their_way)])
+    return msgspec.structs.replace(short, holders=tuple(names))
 
 
 def with_reservations(ledger: Ledger, added: Iterable[Reservation]) -> Ledger:

@@ -120,6 +120,7 @@ def _bounded_apart_from_limits(spec: WorkflowQuotaSpec) -> list[str]:
         "queue.maxLength": spec.queue.max_length is not None,
         "queue.maxWait": spec.queue.max_wait is not None,
         "stopPolicy": spec.stop_policy is not StopPolicy.NONE,
+        **{f"groups.{each.name}": True for each in spec.groups},
     }
     return [field for field, is_given in given.items() if is_given]
 

@@ -17,7 +17,7 @@ import msgspec
 
 from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec
 from policy.core.quota.accounts import Account
-from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_quota
+from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_groups, compile_quota
 from policy.core.quota.demands import ShareDemand
 from policy.core.quota.namespace_quotas import bounds_all
 from policy.core.quota.node_capacity import CapacityRule
@@ -40,7 +40,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
     `capacity` is how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises` has
     in words when the limits of any member are higher than at other times. `trees` is the cache of the tree by
     the written limits, with the time from and until which it is valid, and of the tree by the highest limits;
-    `openings` is that of `opening`, with the same times.
+    `openings` is that of `opening`, with the same times. `groups` are those of its quota, compiled.
     """
 
     name: str
@@ -59,6 +59,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
     openings: Memo[tuple[str, Usage, Usage], tuple[datetime, datetime, Opening | None]] = msgspec.field(
         default_factory=lambda: Memo(most=MOST_KEPT)
     )
+    groups: tuple[CompiledQuota, ...] = ()
 
     def written_tree(self, now: datetime) -> Tree:
         """Return the tree of shares by the written limits, without nodes; it is compiled when they change."""
@@ -213,6 +214,7 @@ def compile_pool(
             dict.fromkeys(each.rises for each in chain(moving, *shares.values()) if each.rises)
         ),
         trees=Memo(),
+        groups=compile_groups(spec, quota),
     )
 
 

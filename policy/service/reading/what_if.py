@@ -26,11 +26,12 @@ _Quota: TypeAlias = WorkflowQuota | ClusterWorkflowQuota
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """A limit in a policy: where it is (`spec.limits`, or in a window), and its value now."""
+    """A limit in a policy: where it is (`spec.limits`, or in a window or group), and its value now."""
 
     path: str
     limits: QuotaLimits
     window: int | None = None
+    group: int | None = None
     per_user: bool = False
 
 
@@ -95,7 +96,10 @@ class WorkflowWhatIf:
         """Return the field that gives the limit in force now; None where it is no number of the policy."""
         spec = quota.spec
         fields: list[_Field] = []
-        if account.user:
+        if account.group:
+            at = next(index for index, each in enumerate(spec.groups) if each.name == account.group)
+            fields.append(_Field(f"spec.groups[{at}].limits", spec.groups[at].limits, group=at))
+        elif account.key:
             fields.append(_Field("spec.perUser", spec.per_user, per_user=True))
         else:
             by_name = {each.name: index for index, each in enumerate(spec.windows)}
@@ -125,7 +129,7 @@ class WorkflowWhatIf:
 
 def _policy_of(snapshot: Snapshot, account: Account) -> _Quota | None:
     """Return the quota that an account is of; shares and defaults are the pool's."""
-    name = account.quota
+    name = account.owner
     own = next(
         (each for each in snapshot.quotas.get(account.namespace, ()) if each.metadata.name == name), None
     )
@@ -150,6 +154,10 @@ def _raised(quota: _Quota, field: _Field, name: str, value: int) -> _Quota:
     spec: WorkflowQuotaSpec = quota.spec
     if field.per_user:
         changed = msgspec.structs.replace(spec, per_user=limits)
+    elif field.group is not None:
+        groups = list(spec.groups)
+        groups[field.group] = msgspec.structs.replace(groups[field.group], limits=limits)
+        changed = msgspec.structs.replace(spec, groups=tuple(groups))
     elif field.window is None:
         changed = msgspec.structs.replace(spec, limits=limits)
     else:

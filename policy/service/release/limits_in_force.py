@@ -32,6 +32,10 @@ class LimitsInForce:
         self.capacity = capacity
         self.pool = _pool_of(snapshot, namespaces)
         self.until = ALWAYS
+        quotas = [each for namespace in namespaces for each in snapshot.policies(namespace).quotas]
+        groups = [each for each in quotas if each.group is not None]
+        self.has_groups = bool(groups)
+        self.refusing = frozenset(each.account for each in groups if each.on_exceed is OnExceed.DENY)
 
     @property
     def lender(self) -> CompiledPool | None:
@@ -91,7 +95,7 @@ class LimitsInForce:
                 if quota.is_share or quota.on_exceed is OnExceed.WARN:
                     continue
                 limits = quota.limits_at(now)
-                if pool is not None and not quota.account.namespace:
+                if pool is not None and not quota.account.namespace and quota.group is None:
                     if pool is lender:
                         continue
                     limits = pool.limits_at(now, self.capacity)

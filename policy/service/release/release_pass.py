@@ -6,7 +6,7 @@ The steps of `ReleasePass.run_pass`, in their order, and what can stop a release
    the watch does not know a label that quotas select by; a root waits while this leader has not fenced it
    (protocol rule 1).
 2. Put the limits of now in force, and find the roots where anything is to be done. Others are left alone.
-3. Delete what a CronWorkflow replaces.
+3. End what newer Workflows of the same key supersede, and delete what a CronWorkflow replaces.
 4. Plan and reserve, root by root (`RootState.settle`). `SchedulingQueue` refuses: on hold, not the head of a
    strict queue, above what limits ever are, no capacity, or capacity that is withheld for one that was
    overtaken too often; a Workflow with a fault is in no group. The write is a compare-and-swap, and ends the
@@ -28,28 +28,27 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.objects import well_known
 from policy.core.policies.governing_quotas import label_keys
 from policy.core.policies.snapshot import Snapshot
-from policy.core.queue.waits import all_waits, waits_in
-from policy.core.quota.accounts import Account, Root
+from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import RESERVATION_TTL, Ledger, Purpose, expire, overdue
-from policy.core.quota.usage_view import NamespaceQueue, UsageView, Waits
-from policy.core.values.amounts import Limits, Usage
+from policy.core.quota.usage_view import UsageView
+from policy.core.values.amounts import Limits
 from policy.service.leading.fences import Fences
 from policy.service.leading.ledger_moves import LedgerMoves, is_misplaced
 from policy.service.release.bypass_reports import BypassReports
 from policy.service.release.cron_replace import CronReplace
 from policy.service.release.decode_check import DecodeCheck
 from policy.service.release.position_messages import WRITE_EVERY, PositionMessages
+from policy.service.release.published_usage import PublishedUsage
 from policy.service.release.release_sender import ReleaseSender, Reporter, SendAll
 from policy.service.release.requested_ends import RequestedEnds
 from policy.service.release.root_state import RootState
+from policy.service.release.superseding import Superseding
 from policy.service.status.start_board import StartBoard
 from policy.service.tracking.run_ends import RunEnds
 from policy.service.tracking.tracked import track
 from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-MEASURE_EVERY: Final = timedelta(seconds=10)
-"""How often it is worked out since when and why Workflows wait."""
 LOOK_EVERY: Final = RESERVATION_TTL / 3
 """How often all ledgers are read, so that the slot of a create that was lost is free again."""
 
@@ -101,15 +100,13 @@ class ReleasePass:
         self._fences = Fences(ledgers=ledgers)
         self._moves = LedgerMoves(ledgers=ledgers, fences=self._fences)
         self._cron_replace = CronReplace(cluster=cluster)
-        self._views: dict[Root, UsageView] = {}
+        self._superseding = Superseding(cluster=cluster, clock=clock, reporter=reporter)
+        self._usage = PublishedUsage()
         self._states: dict[Root, RootState] = {}
         self._policies: object = None
         self._labels: tuple[object, frozenset[str]] = (None, frozenset())
         self._dirty: set[Root] = set()
         self._ledgers_read_at = clock()
-        self._unmeasured: set[Root] = set()
-        self._waits: dict[Root, Waits] = {}
-        self._measured_at: datetime | None = None
         self._more = False
 
     @property
@@ -119,12 +116,13 @@ class ReleasePass:
 
     def next_event(self) -> datetime | None:
         """Return when the next pass is due though nothing changes; None where only changes cause one."""
-        if self._more or self._cron_replace.more or self._requested_ends.more or self._policies is None:
+        more = (self._cron_replace.more, self._requested_ends.more, self._superseding.more)
+        if self._more or any(more) or self._policies is None:
             return self._clock()
         times = [state.next_event() for state in self._states.values()]
         times += [self._ledgers_read_at + LOOK_EVERY, self._sender.next_try()]
         times += [self._messages.next_round(), self._bypasses.next_round()]
-        times.append(self._requested_ends.next_try())
+        times += [self._requested_ends.next_try(), self._superseding.next_try()]
         times.append(self._decode_check.next_check(self._clock()))
         return min((each for each in times if each is not None), default=None)
 
@@ -168,6 +166,10 @@ class ReleasePass:
             return 0
         self._requested_ends.end(tracker, stopping)
         self._fold(tracker, snapshot, now)
+        states = (self._states[root] for root in sorted(self._dirty & self._states.keys()))
+        found = (each for state in states for each in state.superseded())
+        if self._superseding.end(found, tracker, stopping):
+            self._fold(tracker, snapshot, now)
         self._apply_time(now)
         self._cron_replace.delete_replaced(stopping)
         self._more = False
@@ -178,8 +180,7 @@ class ReleasePass:
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_released(tracker)
-        self._measure_waits(now)
-        view = self._view()
+        view = self._usage.view(self._states, now, self._bypasses.counts)
         self._publish(view)
         self._bypasses.report(tracker, now)
         self._take_starts()
@@ -205,40 +206,8 @@ class ReleasePass:
             self._dirty.discard(root)
             self._sender.start(state.releases.values(), tracker, stopping)
             self._sender.give_up(state.planner, tracker, stopping)
-            self._views[root] = state.view()
+            self._usage.changed(root, state)
             self._messages.changed(root, state.planner.pending.priorities())
-            self._unmeasured.add(root)
-
-    def _measure_waits(self, now: datetime) -> None:
-        """Work out since when and why Workflows wait: once in a while, since it goes over all of them."""
-        if self._measured_at is not None and now - self._measured_at < MEASURE_EVERY:
-            return
-        self._measured_at = now
-        for root in self._unmeasured:
-            state = self._states.get(root)
-            if state is not None:
-                self._waits[root] = waits_in(state.planner)
-        for root in self._waits.keys() - self._states.keys():
-            del self._waits[root]
-        self._unmeasured.clear()
-
-    def _view(self) -> UsageView:
-        """Return the view of all roots together, with what bypassed admission."""
-        taken: dict[Account, Usage] = {}
-        queues: dict[str, NamespaceQueue] = {}
-        running: dict[str, Usage] = {}
-        for view in self._views.values():
-            taken.update(view.used)
-            queues.update(view.queues)
-            running.update(view.running)
-        return UsageView(
-            taken,
-            queues,
-            running,
-            not_admitted=dict(self._bypasses.counts),
-            live=True,
-            waits=all_waits(self._waits.values()),
-        )
 
     # What has changed.
 
@@ -314,8 +283,7 @@ class ReleasePass:
             for root, state in self._states.items()
             if root in wanted and state.take_over(snapshot, wanted[root])
         }
-        for root in self._states.keys() - wanted.keys():
-            self._views.pop(root, None)
+        self._usage.keep(wanted)
         self._moves.lose(
             root for root, state in self._states.items() if not state.known <= wanted.get(root, set())
         )

@@ -54,6 +54,10 @@ class Reporter(Protocol):
         """A Workflow that waited was stopped or deleted, and never runs."""
         ...
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """A Workflow is ended, or asked to end, because a newer one has the same key."""
+        ...
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """A Workflow could not be released; it is tried again."""
         ...

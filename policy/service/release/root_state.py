@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.policies.governing_quotas import accounts_of
+from policy.core.policies.governing_quotas import accounts_of, keyed
 from policy.core.policies.snapshot import Snapshot
 from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Charge, Planner
@@ -22,12 +22,15 @@ from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.quota.windows import NEVER
 from policy.core.values.amounts import ZERO, Limits, Usage
 from policy.service.release.limits_in_force import LimitsInForce
+from policy.service.release.superseded import Superseded, SupersedingGroups
 from policy.service.release.workflow_demands import Fault, WorkflowDemands
 from policy.service.tracking.tracked import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
 _HISTORY_EVERY: Final = timedelta(minutes=1)
 """How often past usage is written into the ledger, for the next leader's fair share."""
+_MOST_HOLDERS: Final = 3
+"""Names of those that use a key in a ledger: for a message."""
 MOST_RELEASES: Final = 500
 """Releases of one pass at most: the ledger carries them until they are seen, and must stay small."""
 
@@ -79,12 +82,16 @@ class RootState:
             if (lender := self._in_force.lender) is not None:
                 self.used[Account.share(lender.name, namespace)] = ZERO
         self._in_force.put(self.planner, now, capacity)
+        quotas = (quota for each in self.namespaces for quota in snapshot.policies(each).quotas)
+        self._superseding = SupersedingGroups(quotas)
 
     # What has changed.
 
     def change(self, before: Tracked | None, after: Tracked | None, now: datetime) -> None:
         """Fold one Workflow in: as it was at the last call, and as it is now."""
         arrived = before is not None and self._leaves(before, after, now)
+        if self._superseding:
+            self._note_keys(before, after)
         if after is None:
             return
         if after.reservation:
@@ -94,8 +101,27 @@ class RootState:
         elif before is None or before.held or self.load(before) != self.load(after):
             load = self.load(after)
             self._count(load, 1)
+            if self._in_force.has_groups:
+                self.planner.key_holders.began(after.uid, after.name, load.accounts)
             if not arrived:
                 self.planner.started(load, now, entry=before is not None)
+
+    def superseded(self) -> list[Superseded]:
+        """Return the Workflows that newer ones of the same key supersede."""
+        pending = self.planner.pending
+        if not self._superseding:
+            return []
+        return self._superseding.superseded(
+            self.planner.headroom.used,
+            waits=lambda one: pending.get(one.uid) is not None,
+            blocked=lambda one: (waiter := pending.get(one.uid)) is None or waiter.stands_aside,
+        )
+
+    def _note_keys(self, before: Tracked | None, after: Tracked | None) -> None:
+        if before is not None:
+            self._superseding.left(before, self.load(before).accounts)
+        if after is not None:
+            self._superseding.came(after, self.load(after).accounts)
 
     def departed(self, reservations: Iterable[str]) -> None:
         """Record the reservations of Workflows that are completed or deleted."""
@@ -136,6 +162,8 @@ class RootState:
     def count(self, ledger: Ledger) -> Ledger:
         """Return the ledger with what is counted now; the planner counts by it from here on."""
         counted = recount(ledger, self.used, self._settled(ledger))
+        if self._in_force.refusing or ledger.holders:
+            counted = msgspec.structs.replace(counted, holders=self._holders())
         reserved = counted.reserved_usage()
         touched, self.planner.headroom.touched = self.planner.headroom.touched, {}
         moved = {**self._moved, **touched, **dict.fromkeys(self._reserved), **reserved}
@@ -144,6 +172,15 @@ class RootState:
         )
         self._moved, self._reserved = {}, reserved.keys()
         return counted
+
+    def _holders(self) -> Mapping[Account, tuple[str, ...]]:
+        """Return the names of some of those that use each key of groups that refuse others."""
+        names, refusing = self.planner.key_holders, self._in_force.refusing
+        return {
+            each: names.names(each)[:_MOST_HOLDERS]
+            for each in self.used
+            if each.key and each.whole in refusing
+        }
 
     def _undo_plan(self, now: datetime) -> None:
         """Undo what was planned for a ledger that was not written."""
@@ -216,6 +253,8 @@ class RootState:
             load = self.load(before)
             if after is None or after.held or self.load(after) != load:
                 self._count(load, -1)
+                if self._in_force.has_groups:
+                    self.planner.key_holders.ended(before.uid, load.accounts)
                 self.planner.ended(load, now)
             return False
         waits = after is not None and after.held
@@ -253,10 +292,10 @@ class RootState:
         self._moved.update(dict.fromkeys(load.accounts))
         for account in load.accounts:
             before = self.used.get(account)
-            if before is None and self._opened is not None and not account.user:
-                self._opened[account] = None  # Only the account of a user goes away again.
+            if before is None and self._opened is not None and not account.key:
+                self._opened[account] = None  # Only the account of a key goes away again.
             now = self.used[account] = weight if before is None else before + weight
-            if account.user and now == ZERO:
+            if account.key and now == ZERO:
                 del self.used[account]
         left = self.running[load.namespace] = self.running.get(load.namespace, ZERO) + weight
         if left == ZERO:
@@ -303,7 +342,7 @@ class RootState:
         opened: Iterable[Account] = self.used
         if self._opened is not None and len(ledger.used) == self._written_accounts:
             opened = self._opened  # Else it is a new ledger: somebody has deleted the one that was written.
-        new = {each for each in opened if not each.user and each not in ledger.used}
+        new = {each for each in opened if not each.key and each not in ledger.used}
         if not arriving and not new:
             return ledger
         wider = {}
@@ -321,7 +360,7 @@ class RootState:
         tracked = self._find(workflow_of(reservation.id))
         if tracked is not None:
             return self.load(tracked).accounts
-        quotas = self._in_force.snapshot.policies(reservation.namespace).quotas
+        quotas = keyed(self._in_force.snapshot.policies(reservation.namespace).quotas, reservation.groups)
         return accounts_of(quotas, reservation.namespace, reservation.user, self._in_force.snapshot)
 
     def _settled(self, ledger: Ledger) -> set[str]:

@@ -4,7 +4,7 @@ Most Workflows of a namespace are alike: the same user, labels, tasks and priori
 computed once for all of them, and they share it: a leader may remember a hundred thousand that wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from policy.core.admission.child_exemption import counted_for
@@ -115,13 +115,14 @@ class WorkflowDemands:
 
         That includes quotas that deny: an edit may have changed one that queued when it was held. Likewise a
         cap of priorities applies to those that are older than it. The planner has the limits in force from
-        `LimitsInForce`, so the demands carry none.
+        `LimitsInForce`, so the demands carry none but those of keys. Groups are first, so that one that waits
+        for its key is in nobody's way elsewhere.
         """
         quotas = self.quotas_of(tracked)
         priority = capped(tracked.usage_marks.priority, quotas)
         pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
-        for quota in quotas:
+        for quota in _groups_first(quotas):
             found = wants((quota,), tracked.user, priority=priority, limits=lambda _: NO_LIMITS)
             if quota.on_exceed is OnExceed.WARN:
                 found = only_counted(found)
@@ -146,3 +147,9 @@ class WorkflowDemands:
 
 def _root_pairs(tracked: Tracked) -> Pairs | None:
     return None if tracked.child is None else tracked.child.root_labels
+
+
+def _groups_first(quotas: Sequence[CompiledQuota]) -> Sequence[CompiledQuota]:
+    if not quotas or quotas[-1].group is None:
+        return quotas
+    return sorted(quotas, key=lambda each: each.group is None)

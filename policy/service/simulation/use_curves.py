@@ -94,7 +94,7 @@ class UseCurves:
         state, since = self.roots[root], at - self._begin
         used, limits = state.used, state.planner.headroom.limits
         for account in accounts:
-            if not account.user:
+            if not account.key:
                 usage = used.get(account, ZERO)
                 self._quotas[account].put(
                     since, (usage.workflows, usage.tasks), self._limits(state, account, limits)

@@ -67,11 +67,16 @@ class ControllerMetrics:
         given_up = self._counter(
             "lockkeeper_given_up", "Workflows that waited for longer than queue.maxWait.", NAMESPACE
         )
+        superseded = self._counter(
+            "lockkeeper_superseded",
+            "Workflows that were ended, or asked to end, for a newer one with the same key of a group.",
+            NAMESPACE,
+        )
         self._expired = self._counter(
             "lockkeeper_reservations_expired",
             "Reservations of creates that ran out, since what they were for was never created.",
         )
-        self._of_namespace = RecentNamespaces(counters=(releases, waited, given_up))
+        self._of_namespace = RecentNamespaces(counters=(releases, waited, given_up, superseded))
         self._waits = Histogram(
             "lockkeeper_release_wait_seconds",
             "Time from the creation of a Workflow to its release, by pool and class of priority.",
@@ -108,7 +113,7 @@ class ControllerMetrics:
         """Count a release, how long the Workflow had waited by our clock, and how long its release `took`."""
         self._latency.observe(took.total_seconds())
         seconds = max(0.0, (self._clock() - workflow.created).total_seconds())
-        releases, waited, _ = self._of_namespace.of(workflow.namespace)
+        releases, waited, *_ = self._of_namespace.of(workflow.namespace)
         releases.inc()
         waited.inc(seconds)
         priority = priority_class(workflow.usage_marks.priority)
@@ -116,8 +121,13 @@ class ControllerMetrics:
 
     def gave_up(self, workflow: Tracked) -> None:
         """Count a Workflow that waited for too long and never runs."""
-        _, _, given_up = self._of_namespace.of(workflow.namespace)
+        _, _, given_up, _ = self._of_namespace.of(workflow.namespace)
         given_up.inc()
+
+    def superseded(self, workflow: Tracked) -> None:
+        """Count a Workflow that a newer one of its key supersedes."""
+        *_, superseded = self._of_namespace.of(workflow.namespace)
+        superseded.inc()
 
     def expired(self, reservations: int) -> None:
         """Count reservations that ran out."""

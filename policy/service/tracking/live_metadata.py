@@ -24,6 +24,7 @@ class Annotations(
         "priority": well_known.PRIORITY,
         "user": well_known.USER,
         "holds": well_known.HOLDS,
+        "groups": well_known.GROUPS,
         "original": well_known.ORIGINAL_INSTANCE_ID,
         "retried": well_known.RETRIED,
         "cron": well_known.CRON,
@@ -35,12 +36,13 @@ class Annotations(
         "on_hold": well_known.ON_HOLD,
     },
 ):
-    """The annotations of a Workflow that a leader reads; those after `holds` matter while it is held."""
+    """The annotations of a Workflow that a leader reads; those after `groups` matter while it is held."""
 
     tasks: str = ""
     priority: str = ""
     user: str = ""
     holds: str | None = None
+    groups: str | None = None
     original: str | None = None
     retried: str | None = None
     cron: str | None = None

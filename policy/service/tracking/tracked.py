@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core.objects import hold, well_known
+from policy.core.objects.hold import read_group_keys
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, OwnerReference, Read
 from policy.core.values.amounts import Amount, Usage
@@ -38,8 +39,8 @@ _TEMPLATE_LABELS: Final = (
     ("CronWorkflow", well_known.CRON_WORKFLOW),
 )
 _NO_MARKS: Final = Annotations()
-_WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
-"""The annotations that matter while a Workflow is held: those after `holds`."""
+_WHILE_HELD: Final = Annotations.__struct_encode_fields__[5:]
+"""The annotations that matter while a Workflow is held: those after `groups`."""
 
 
 class Hold(Read, frozen=True, gc=False):
@@ -219,6 +220,8 @@ class Reader:
                 labels[well_known.INSTANCE_ID] = original
         if marks.refers_to is not None or marks.started_by is not None:
             labels = {**labels, **_references(marks)}
+        if marks.groups is not None:
+            labels = {**labels, **read_group_keys(marks.groups)}
         return Tracked(
             uid=(metadata.uid or "") if before is None else before.uid,
             namespace=intern(metadata.namespace or ""),
@@ -241,7 +244,7 @@ class Reader:
 
     def _marks_while_held(self, marks: Annotations) -> Annotations:
         """Return the marks without those that are stored beside them; few Workflows have any others."""
-        others = msgspec.structs.replace(marks, tasks="", priority="", user="", holds=None)
+        others = msgspec.structs.replace(marks, tasks="", priority="", user="", holds=None, groups=None)
         return _NO_MARKS if others == _NO_MARKS else _once(self._held_marks, others)
 
     def _marked_usage(self, marks: Annotations) -> MarkedUsage:

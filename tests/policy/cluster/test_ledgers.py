@@ -416,7 +416,7 @@ def test_cancelling_what_is_not_there_writes_nothing(ledgers: Ledgers, store: Me
 
 
 words = st.text(max_size=12)
-accounts = st.builds(Account, namespace=words, quota=words, user=words)
+accounts = st.builds(Account, namespace=words, quota=words, key=words)
 usages = st.builds(
     Usage, workflows=st.integers(0, 10**6), tasks=st.integers(0, 10**9), unbounded=st.integers(0, 10**6)
 )
@@ -433,6 +433,7 @@ reservations = st.builds(
         timezones=st.just(UTC),
     ),
     purpose=st.sampled_from(Purpose),
+    groups=st.dictionaries(words, words, max_size=2),
 )
 books = st.builds(
     Ledger,

@@ -223,6 +223,7 @@ class Told:
         self.reasons: list[tuple[str, WaitReason, str]] = []
         self.given_up: list[tuple[str, str]] = []
         self.ended_names: list[tuple[str, str]] = []
+        self.superseding: list[tuple[str, str]] = []
         self.failures: list[tuple[str, ClusterError]] = []
         self.passed: list[tuple[str, str]] = []
         self.troubles: list[str] = []
@@ -256,6 +257,12 @@ class Told:
         """Note that a Workflow ended because its user wanted that."""
         with self.changed:
             self.ended_names.append((workflow.name, message))
+            self.changed.notify_all()
+
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """Note that a newer Workflow of the same key supersedes one."""
+        with self.changed:
+            self.superseding.append((workflow.name, message))
             self.changed.notify_all()
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:

@@ -61,10 +61,10 @@ def test_a_workflow_demands_its_namespace_its_user_and_its_pool() -> None:
 def test_a_quota_without_limits_for_users_counts_no_users() -> None:
     """Accounts of users exist only where a quota limits them, so that the ledger stays small."""
     assert [
-        each.account.user for each in demands(_quotas(quota(limits={"workflows": 1})), "ann", now=NOW)
+        each.account.key for each in demands(_quotas(quota(limits={"workflows": 1})), "ann", now=NOW)
     ] == [""]
     limited = _quotas(quota(perUser={"tasks": 0}))
-    assert [each.account.user for each in demands(limited, "ann", now=NOW)] == ["", "ann"]
+    assert [each.account.key for each in demands(limited, "ann", now=NOW)] == ["", "ann"]
 
 
 def test_a_workflow_of_no_user_is_charged_once_on_the_quota() -> None:

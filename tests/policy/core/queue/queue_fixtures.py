@@ -146,7 +146,7 @@ class RandomQueue:
         demands = [
             Demand(account, most, "a quota")
             for account, most in self.limits.items()
-            if account.namespace in (name, "") and account.user in ("", user) and self.rng.random() < 0.8
+            if account.namespace in (name, "") and account.key in ("", user) and self.rng.random() < 0.8
         ]
         each = Waiter(
             uid=f"u{self.count}",

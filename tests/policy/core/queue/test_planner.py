@@ -257,7 +257,7 @@ def test_a_limit_of_a_new_waiter_holds_where_none_was_set() -> None:
     """The limit that was set holds, whatever a new demand has: it may be of other windows."""
     queue = planner()
     queue.add(waiter("u0", bound("main", limits(1)), arrival=0))
-    queue.add(waiter("u1", bound("main", limits(9)), arrival=1))
+    queue.add(waiter("u1", bound("main", limits(1)), arrival=1))
     assert uids(queue.plan(NOW)) == ["u0"]
     queue.set_limits(bound("main", limits(2)).account, limits(2))
     queue.add(waiter("u2", bound("main", limits(9)), arrival=2))

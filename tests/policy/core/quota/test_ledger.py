@@ -315,5 +315,5 @@ def test_accounts_of_a_pool_have_names_that_no_quota_of_a_member_has() -> None:
     assert Account.of_pool("data") == Account("", "data")
     assert Account.share("data", "a") == Account("a", "data/share")
     assert Account.defaults("data", "a") == Account("a", "data.defaults")
-    assert Account("a", "q").of_user("bob") == Account("a", "q", "bob")
+    assert Account("a", "q").of_key("bob") == Account("a", "q", "bob")
     assert Account("a", "q", "bob").whole == Account("a", "q").whole == Account("a", "q")

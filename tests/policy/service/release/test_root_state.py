@@ -539,7 +539,7 @@ def test_a_waiter_needs_capacity_in_every_quota_that_does_not_only_warn() -> Non
         "warn",
     ]
     bounds = {account.quota: each for account, each in driven.state.planner.headroom.limits.items()}
-    assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
+    assert bounds == {"deny": limits(0), "queue": limits(0)}
     driven.reopen(snapshot(own[2]))
     assert driven.policies.policies("a").quotas[0].on_exceed is OnExceed.WARN
     assert driven.work() == ["u1"]

@@ -27,8 +27,8 @@ def test_a_run_counts_by_its_own_user_labels_and_tasks() -> None:
         driven.state.load(live("u3", held=False)),
     ]
     assert [sorted(each.accounts) for each in found] == [
-        [pool, whole, whole.of_user("ann")],
-        [pool, whole, whole.of_user("bob")],
+        [pool, whole, whole.of_key("ann")],
+        [pool, whole, whole.of_key("bob")],
         [pool],
     ]
     assert [each.usage for each in found] == [Usage(1, 3), Usage(1, 1), Usage(1, 1)]

@@ -1,0 +1,124 @@
+"""Which keys a Workflow has in the groups of quotas, recorded in an annotation when it is admitted.
+
+A leader reads no specs, so what counts is what was recorded. It stays for the life of the Workflow: an edit
+that would give another key is refused, and one that runs again keeps the keys that it has.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from policy.core.decision.decision import Code, Reason
+from policy.core.objects import hold, well_known
+from policy.core.objects.label_selectors import Labels
+from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
+from policy.core.policies.snapshot import NamespacePolicies, Snapshot
+from policy.core.policy_kinds.quota_parts import MissingPart, OnExceed
+from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.group_keys import KeySubject, key_value, missing_parts
+
+_SPEC_PARTS = ("workflow.parameters.", "workflow.serviceAccountName", "workflow.template")
+
+
+def with_group_keys(
+    metadata: Metadata,
+    subject: KeySubject,
+    *,
+    before: Metadata | None,
+    policies: NamespacePolicies,
+) -> Metadata:
+    """Return the metadata of a Workflow that is to run, with its keys in groups and none that it claims.
+
+    `before` is the metadata of one that runs again.
+    """
+    annotations = metadata.annotations or {}
+    if not policies.group_keys and well_known.GROUPS not in annotations:
+        return metadata
+    others = {key: value for key, value in annotations.items() if key != well_known.GROUPS}
+    found = _keys_of(subject, policies)
+    if before is not None:
+        found |= _recorded(before)
+    if found:
+        others[well_known.GROUPS] = hold.written_group_keys(found)
+    return msgspec.structs.replace(metadata, annotations=others)
+
+
+def missing_faults(
+    quotas: Sequence[CompiledQuota], subject: KeySubject, labels: Labels
+) -> tuple[Reason, ...]:
+    """Return the parts of keys that a Workflow lacks, in those groups that select it and refuse that."""
+    return tuple(
+        Reason(Code.GROUP_KEY_MISSING, part, _missing(quota), quota.source)
+        for quota in quotas
+        if quota.group is not None
+        and quota.group.missing is MissingPart.DENY
+        and quota.selector.matches(labels)
+        and quota.on_exceed is not OnExceed.WARN
+        for part in missing_parts(quota.group.key, subject)
+    )
+
+
+def _missing(quota: CompiledQuota) -> str:
+    key = "" if quota.group is None else quota.group.key.text
+    return f"is absent, and the key {key} of {quota.source} needs it (missing: Deny): set it"
+
+
+def moved_keys(
+    old: Workflow, new: Workflow, user: str, policies: NamespacePolicies, snapshot: Snapshot
+) -> tuple[Reason, ...]:
+    """Return why an edit is refused that would give a Workflow another key than it was admitted with."""
+    before = old.metadata or EMPTY_METADATA
+    keys = _recorded(before)
+    if not policies.group_keys or not keys:
+        return ()
+    refers_to = hold.references_of(before)
+    had = _keys_of(subject_of(old, user, refers_to, policies, snapshot), policies)
+    has = _keys_of(subject_of(new, user, refers_to, policies, snapshot), policies)
+    return tuple(
+        Reason(Code.OUT_OF_SIGHT, _field(text), _moved(text, value, has.get(text)))
+        for text, value in had.items()
+        if text in keys and has.get(text) != value
+    )
+
+
+def subject_of(
+    workflow: Workflow,
+    user: str,
+    recorded: dict[str, str],
+    policies: NamespacePolicies,
+    snapshot: Snapshot,
+) -> KeySubject:
+    """Return what the keys of a Workflow are made of.
+
+    `user` is the one that it counts for, and `recorded` are the annotations that say what it refers to.
+    """
+    spec = workflow.spec or EMPTY_SPEC
+    return KeySubject(
+        namespace=policies.namespace,
+        metadata=workflow.metadata or EMPTY_METADATA,
+        spec=spec,
+        user=user,
+        template=snapshot.template(policies.namespace, spec.workflow_template_ref),
+        recorded=recorded,
+    )
+
+
+def _keys_of(subject: KeySubject, policies: NamespacePolicies) -> dict[str, str]:
+    values = {text: key_value(key, subject) for text, key in policies.group_keys.items()}
+    return {text: value for text, value in values.items() if value is not None}
+
+
+def _recorded(metadata: Metadata) -> Mapping[str, str]:
+    return hold.read_group_keys((metadata.annotations or {}).get(well_known.GROUPS, ""))
+
+
+def _field(text: str) -> str:
+    return "spec" if any(part in text for part in _SPEC_PARTS) else "metadata"
+
+
+def _moved(text: str, had: str, has: str | None) -> str:
+    change = "none" if has is None else has
+    return (
+        f"the key {text} of a group may not change before the Workflow is over ({had} would become "
+        f"{change}): delete the Workflow and create it anew"
+    )

@@ -1,0 +1,112 @@
+"""Which Workflows a newer one of the same key supersedes, in groups with KeepNewest or CancelRunning.
+
+Of those that wait under a key, the newest stays and the others end without ever having run. With
+CancelRunning so many of those that run are asked to end, the oldest first, that the newest has room once they
+have ended; it starts then and not before. One that is paused by its user, or cannot start as it is,
+supersedes nobody.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+
+from policy.core.policy_kinds.quota_parts import CancelBy, OnExceed, WhenBusy
+from policy.core.quota.accounts import Account
+from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.values.amounts import ZERO, Usage
+from policy.service.tracking.tracked import Tracked
+
+_SUPERSEDING = frozenset({WhenBusy.KEEP_NEWEST, WhenBusy.CANCEL_RUNNING})
+
+
+class Superseded(msgspec.Struct, frozen=True):
+    """A Workflow that the one of the name `by` supersedes; where it runs, how it is to be asked to end."""
+
+    workflow: Tracked
+    by: str
+    group: str
+    key: str
+    cancel: CancelBy | None = None
+
+
+class SupersedingGroups:
+    """Those that wait and those that run under each key of such groups, folded change by change."""
+
+    def __init__(self, quotas: Iterable[CompiledQuota]) -> None:
+        self._groups: Mapping[Account, CompiledQuota] = {
+            each.account: each
+            for each in quotas
+            if each.group is not None
+            and each.group.when_busy in _SUPERSEDING
+            and each.on_exceed is not OnExceed.WARN
+        }
+        self._members: dict[Account, dict[str, Tracked]] = {}
+        self._changed: dict[Account, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def left(self, workflow: Tracked, accounts: Iterable[Account]) -> None:
+        """Forget a Workflow as it was."""
+        for account in self._keys(accounts):
+            members = self._members.get(account, {})
+            members.pop(workflow.uid, None)
+            if not members:
+                self._members.pop(account, None)
+
+    def came(self, workflow: Tracked, accounts: Iterable[Account]) -> None:
+        """Note a Workflow that waits or runs now."""
+        for account in self._keys(accounts):
+            self._members.setdefault(account, {})[workflow.uid] = workflow
+            self._changed[account] = None
+
+    def superseded(
+        self,
+        used: Mapping[Account, Usage],
+        waits: Callable[[Tracked], bool],
+        blocked: Callable[[Tracked], bool],
+    ) -> list[Superseded]:
+        """Return those that are superseded, under keys where any came since a call that found none.
+
+        `used` is what counts on each account. `waits` returns whether a Workflow waits and is not being
+        released, and `blocked` whether one that waits cannot start as it is.
+        """
+        found: list[Superseded] = []
+        for account in list(self._changed):
+            of_key = list(self._of_key(account, used.get(account, ZERO), waits, blocked))
+            found += of_key
+            if not of_key:
+                del self._changed[account]
+        return found
+
+    def _of_key(
+        self,
+        account: Account,
+        used: Usage,
+        waits: Callable[[Tracked], bool],
+        blocked: Callable[[Tracked], bool],
+    ) -> Iterator[Superseded]:
+        quota, members = self._groups[account.whole], self._members.get(account, {})
+        waiting = [each for each in members.values() if waits(each)]
+        able = [each for each in waiting if not blocked(each)]
+        if not able or quota.group is None:
+            return
+        newest = max(able, key=_age)
+        for each in sorted(waiting, key=_age):
+            if _age(each) < _age(newest):
+                yield Superseded(each, newest.name, quota.source, account.key)
+        if quota.group.when_busy is not WhenBusy.CANCEL_RUNNING:
+            return
+        for each in sorted((one for one in members.values() if not one.held), key=_age):
+            if quota.per_user.admits(used + newest.weight) or _age(each) > _age(newest):
+                return
+            used -= each.weight
+            yield Superseded(each, newest.name, quota.source, account.key, quota.group.cancel)
+
+    def _keys(self, accounts: Iterable[Account]) -> list[Account]:
+        return [each for each in accounts if each.key and each.whole in self._groups]
+
+
+def _age(workflow: Tracked) -> tuple[int, str]:
+    """Return the place of a Workflow in the order of creation."""
+    return workflow.order, workflow.uid
