@@ -13,7 +13,7 @@ from policy.cluster.protocol import (
     Resource,
 )
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from tests.policy import wrong_quotas
+from tests.policy import wrong_groups, wrong_quotas
 
 RESOURCES: Final[dict[str, Resource]] = {
     each.kind: each
@@ -56,6 +56,7 @@ def policy(kind: str, spec: JsonObject, name: str = "a") -> JsonObject:
 
 REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
     *wrong_quotas.REFUSED_BY_BOTH,
+    *wrong_groups.REFUSED_BY_BOTH,
     (QUOTA, {"limits": {"workflows": -1}}, "spec.limits.workflows", "0 or more, or Unlimited"),
     (QUOTA, {"limits": {"tasks": "lots"}}, "spec.limits.tasks", "0 or more, or Unlimited"),
     (QUOTA, {"limits": {"workflows": 1.5}}, "spec.limits.workflows", "int"),
@@ -198,6 +199,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
 
 ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
     *wrong_quotas.ONLY_HERE,
+    *wrong_groups.ONLY_HERE,
     (LOCKS, {"validate": {"keyPattern": "^[a-z"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (LOCKS, {"validate": {"keyPattern": "^(?=a)b"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (

@@ -5,6 +5,7 @@ from typing import Final
 
 from policy.core.objects.label_selectors import changing_problems
 from policy.core.objects.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from policy.core.policies.group_checks import group_problems
 from policy.core.policies.quota_part_checks import (
     MAX_RESERVES,
     borrowing_problems,
@@ -46,6 +47,7 @@ def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     reserved = spec.limits if pool is None else _most(pool)
     yield from reserve_problems(spec.reserve, reserved, f"{path}.reserve")
     yield from _reserved_above_cap(spec, f"{path}.reserve")
+    yield from group_problems(spec, path, of_pool=pool is not None)
     if pool is not None:
         yield from _pool(pool, path)
 

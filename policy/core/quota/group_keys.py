@@ -137,7 +137,7 @@ def missing_parts(key: GroupKey, subject: KeySubject) -> tuple[str, ...]:
 def _split(text: str) -> tuple[list[str], list[str]]:
     """Return the texts around the tags of a key, and what is in the tags."""
     pieces = _TAG.split(text)
-    return pieces[::2], [each.strip() for each in pieces[1::2]]
+    return pieces[::2], [each.strip(" ") for each in pieces[1::2]]
 
 
 def _escaped(value: str, separator: str) -> str:

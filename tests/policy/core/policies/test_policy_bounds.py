@@ -23,7 +23,7 @@ EXPECTED = {
     "spec.semaphores[].windows": 32,
     **{f"spec.inject[].templates.{part}": 100 for part in PARTS},
 }
-MOVING = {"spec.windows": 32, "spec.reserve": 16}
+MOVING = {"spec.windows": 32, "spec.reserve": 16, "spec.groups": 16}
 
 
 def _expressions(count: int) -> JsonValue:
@@ -57,6 +57,10 @@ def _reserves(count: int) -> Policy:
     return quota(limits={"tasks": 99}, reserve=reserves)
 
 
+def _groups(count: int) -> Policy:
+    return quota(groups=[{"name": f"g{index}", "key": "{{user}}"} for index in range(count)])
+
+
 def _shares(count: int) -> Policy:
     shares: JsonObject = {f"n{index}": {"workflows": 1} for index in range(count)}
     return pool(limits={"workflows": 9}, borrowing={"shares": shares})
@@ -69,6 +73,7 @@ def _weights(count: int) -> Policy:
 QUOTA_LISTS: dict[str, Callable[[int], Policy]] = {
     "spec.windows": _windows,
     "spec.reserve": _reserves,
+    "spec.groups": _groups,
     "spec.fairShare.weights": _weights,
     "spec.borrowing.shares": _shares,
 }
@@ -119,6 +124,7 @@ SELECTORS = (
     [
         ("spec.windows", 32),
         ("spec.reserve", 16),
+        ("spec.groups", 16),
         ("spec.fairShare.weights", 1000),
         ("spec.semaphores", 500),
         ("spec.inject", 200),

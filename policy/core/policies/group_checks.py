@@ -1,0 +1,89 @@
+"""What is wrong with the groups of a quota: names, keys, limits, and what happens while a key is busy."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from policy.core.policies.quota_part_checks import limits_problems
+from policy.core.policy_kinds.quota_parts import (
+    RESOURCES,
+    CancelBy,
+    GroupSpec,
+    MissingPart,
+    OnExceed,
+    QuotaLimits,
+    WhenBusy,
+    WorkflowQuotaSpec,
+)
+from policy.core.quota.group_keys import key_problems, parse_key
+from policy.core.quota.key_parts import PartSource
+from policy.core.values.amounts import UNLIMITED_WORD
+from policy.core.values.problems import Problem, too_many
+
+MAX_GROUPS: Final = 16
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+
+
+def group_problems(spec: WorkflowQuotaSpec, path: str, *, of_pool: bool) -> Iterator[Problem]:
+    """Yield what is wrong with the groups of a quota; those `of_pool` count in several namespaces."""
+    where = f"{path}.groups"
+    yield from too_many(spec.groups, MAX_GROUPS, where)
+    seen: dict[str, int] = {}
+    for index, group in enumerate(spec.groups[:MAX_GROUPS]):
+        at = f"{where}[{index}]"
+        first = seen.setdefault(group.name, index)
+        if not _NAME.fullmatch(group.name):
+            message = f"{group.name!r} is no name: use at most 63 lower-case letters, digits and -"
+            yield Problem(f"{at}.name", message)
+        elif first != index:
+            yield Problem(f"{at}.name", f"{group.name!r} is the name of {where}[{first}] too")
+        yield from _key(group.key, f"{at}.key", of_pool=of_pool)
+        yield from _limits(group.limits, f"{at}.limits")
+        yield from _busy(group, at)
+        if spec.on_exceed is OnExceed.WARN:
+            yield from _beside_warn(group, at)
+
+
+def _key(key: str, path: str, *, of_pool: bool) -> Iterator[Problem]:
+    found = key_problems(key)
+    for message in found:
+        yield Problem(path, message)
+    if found or of_pool:
+        return
+    if all(part.source is PartSource.NAMESPACE for part in parse_key(key).parts):
+        message = (
+            "is the same for all Workflows of the namespace: give it another part, or use limits of the quota"
+        )
+        yield Problem(path, message)
+
+
+def _limits(limits: QuotaLimits, path: str) -> Iterator[Problem]:
+    given = {name: amount for name in RESOURCES if isinstance(amount := getattr(limits, name), int)}
+    if not given:
+        yield Problem(
+            path, "limit nothing: give workflows, tasks or both; without limits a key has 1 Workflow"
+        )
+    small = {name: amount for name, amount in given.items() if amount < 1}
+    for name, amount in small.items():
+        yield Problem(f"{path}.{name}", f"must be 1 or more, or {UNLIMITED_WORD}; got {amount}")
+    if not small:
+        yield from limits_problems(limits, path)
+
+
+def _busy(group: GroupSpec, path: str) -> Iterator[Problem]:
+    if group.cancel is CancelBy.STOP and group.when_busy is not WhenBusy.CANCEL_RUNNING:
+        message = (
+            f"stops nothing under whenBusy: {group.when_busy}: set whenBusy: {WhenBusy.CANCEL_RUNNING}, or"
+        )
+        yield Problem(f"{path}.cancel", f"{message} leave it out")
+
+
+def _beside_warn(group: GroupSpec, path: str) -> Iterator[Problem]:
+    """Yield what a group asks for that a quota does not do which lets everybody start."""
+    fix = "leave it out, or set onExceed: Queue"
+    if group.when_busy is not WhenBusy.QUEUE:
+        message = f"{group.when_busy} does not go with onExceed: Warn, which lets every Workflow start: {fix}"
+        yield Problem(f"{path}.whenBusy", message)
+    if group.missing is MissingPart.DENY:
+        message = f"{group.missing} does not go with onExceed: Warn, which refuses no Workflow: {fix}"
+        yield Problem(f"{path}.missing", message)
