@@ -27,6 +27,7 @@ _REASONS: Final = {
     "windows": "an expression knows no time",
     "reserve": _USAGE,
     "per_user": _USAGE,
+    "groups": _USAGE,
     "borrowing": _USAGE,
     "fair_share": _USAGE,
     "elastic": "nodes are not in the object",

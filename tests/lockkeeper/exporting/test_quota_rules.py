@@ -11,6 +11,7 @@ from policy.core.policy_kinds.quota_parts import (
     ClusterWorkflowQuotaSpec,
     ElasticSpec,
     FairShareSpec,
+    GroupSpec,
     OnExceed,
     PerWorkflow,
     PriorityAbove,
@@ -70,6 +71,7 @@ def test_every_other_field_is_named() -> None:
         stop_policy=StopPolicy.HOLD,
         windows=(NIGHT,),
         reserve=(ReserveSpec(3, 1),),
+        groups=(GroupSpec("branch", "{{workflow.labels.repo}}"),),
     )
     assert unsaid(every) == [
         "spec.limits",
@@ -81,6 +83,7 @@ def test_every_other_field_is_named() -> None:
         "spec.stopPolicy",
         "spec.windows",
         "spec.reserve",
+        "spec.groups",
     ]
 
 

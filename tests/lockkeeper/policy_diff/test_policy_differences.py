@@ -7,7 +7,13 @@ from lockkeeper.policy_diff.policy_differences import policy_changes
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota
-from policy.core.policy_kinds.quota_parts import QuotaLimits, WindowSpec, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import (
+    GroupSpec,
+    QuotaLimits,
+    WhenBusy,
+    WindowSpec,
+    WorkflowQuotaSpec,
+)
 
 NIGHT = WindowSpec("night", "0 20 * * *", "10h", QuotaLimits(9))
 NOON = WindowSpec("noon", "0 12 * * *", "1h", QuotaLimits(1))
@@ -46,3 +52,20 @@ def snapshot(*windows: WindowSpec, workflows: int | None = 2, limit: str = "1") 
 def test_each_changed_field_is_named(before: Snapshot, after: Snapshot, expected: list[FieldChange]) -> None:
     """The order of named entries says nothing."""
     assert [field for each in policy_changes(before, after) for field in each.fields] == expected
+
+
+def test_a_group_is_known_by_its_name() -> None:
+    """What happens to its Workflows is one field of it, and its key another."""
+
+    def with_groups(*groups: GroupSpec) -> Snapshot:
+        quota = WorkflowQuota(PolicyMetadata("q", "team"), WorkflowQuotaSpec(groups=groups))
+        return take_snapshot((quota,), version="", argo=DEFAULT_VERSION)
+
+    user = GroupSpec("user", "{{user}}")
+    before = with_groups(GroupSpec("branch", "{{workflow.labels.branch}}"), user)
+    after = with_groups(user, GroupSpec("branch", "{{workflow.labels.ref}}", when_busy=WhenBusy.REFUSE))
+    (change,) = policy_changes(before, after)
+    assert change.fields == (
+        FieldChange("spec.groups[branch].key", "{{workflow.labels.branch}}", "{{workflow.labels.ref}}"),
+        FieldChange("spec.groups[branch].whenBusy", None, "Refuse"),
+    )

@@ -17,9 +17,9 @@ def group(**parts: JsonValue) -> JsonObject:
     return {"name": "branch", "key": KEY, **parts}
 
 
-def of_groups(*groups: JsonValue, **spec: JsonValue) -> list[Problem]:
+def of_groups(*groups: JsonValue, on_exceed: str = "Queue") -> list[Problem]:
     """Return what is wrong with a quota that has these groups."""
-    return problems(quota(groups=list(groups), **spec))
+    return problems(quota(groups=list(groups), onExceed=on_exceed))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def of_groups(*groups: JsonValue, **spec: JsonValue) -> list[Problem]:
 def test_a_group_as_it_should_be_has_no_problem(right: JsonObject, on_exceed: str) -> None:
     """Alone, in a pool, and as the default of its members; whatever happens at the other limits."""
     spec: JsonObject = {"groups": [right], "onExceed": on_exceed}
-    assert problems(quota(**spec)) == []
-    assert problems(pool(**spec)) == []
+    assert of_groups(right, on_exceed=on_exceed) == []
+    assert problems(pool(groups=[right], onExceed=on_exceed)) == []
     assert problems(pool(limits={"workflows": 9}, namespaceDefaults=spec)) == []
 
 
@@ -99,8 +99,8 @@ def test_a_name_is_used_once() -> None:
 
 def test_a_quota_that_only_warns_holds_up_nobody_by_a_group() -> None:
     """What a group would do to a Workflow contradicts it; that it waits means there that it is warned."""
-    assert of_groups(group(), onExceed="Warn") == []
-    found = of_groups(group(whenBusy="CancelRunning", missing="Deny"), onExceed="Warn")
+    assert of_groups(group(), on_exceed="Warn") == []
+    found = of_groups(group(whenBusy="CancelRunning", missing="Deny"), on_exceed="Warn")
     assert found == [
         Problem(
             "spec.groups[0].whenBusy",
