@@ -33,6 +33,8 @@ _NOT_TEXT: Final = (bool, int, float)
 _MERGE: Final = "<<"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _LAST_STEP: Final = re.compile(r'(?:\.?[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]+\]|\["(?:[^"\\]|\\.)*"\])\Z')
+_TAG_FIRST: Final = re.compile(r"(?:^|[:\[,-])\s*\{\{")
+_QUOTES: Final = "put a value that begins with {{ in quotes"
 _SURROGATES: Final = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE
 )
@@ -278,7 +280,8 @@ def _scalar(node: yaml.ScalarNode, path: str) -> Scalar:
 def _key(node: yaml.Node, path: str) -> str:
     """Return the key of JSON's map that a key becomes."""
     if not isinstance(node, yaml.ScalarNode):
-        raise _Unbuildable(node, path, f"has a key that is {_kind(node)}: write a string")
+        fix = "write a string" + (f", and {_QUOTES}" if isinstance(node, yaml.MappingNode) else "")
+        raise _Unbuildable(node, path, f"has a key that is {_kind(node)}: {fix}")
     try:
         return key_text(_value_of(node))
     except ValueError as error:
@@ -306,14 +309,18 @@ def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = TextPlace(error.problem_mark.line + 1, error.problem_mark.column + 1)
         context = f" ({error.context})" if error.context else ""
-        tab = text.splitlines()[mark.line - 1 : mark.line]
-        at_tab = tab and tab[0][mark.column - 1 : mark.column] == "\t"
-        advice = ": indent with spaces, not tabs" if at_tab else ""
-        return Fault(mark, "", f"is not YAML: {error.problem}{context}{advice}")
+        lines = text.splitlines()[mark.line - 1 : mark.line]
+        return Fault(mark, "", f"is not YAML: {error.problem}{context}{_advice(''.join(lines), mark)}")
     # A reader error only knows the offset, which libyaml counts in bytes.
     position = getattr(error, "position", 0)
     reason = getattr(error, "reason", str(error))
     return Fault(_mark_at(text.encode()[:position].decode(errors="ignore")), "", f"is not YAML: {reason}")
+
+
+def _advice(line: str, mark: TextPlace) -> str:
+    if line[mark.column - 1 : mark.column] == "\t":
+        return ": indent with spaces, not tabs"
+    return f": {_QUOTES}" if _TAG_FIRST.search(line[: mark.column]) else ""
 
 
 def _roots(text: str) -> Iterator[yaml.Node]:

@@ -270,6 +270,25 @@ def test_keys_that_are_nothing_in_json_are_faults() -> None:
     assert "a key that is a list" in found[1][2]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key: {{user}}\n",
+        "key: {{workflow.labels.a}}/{{user}}\n",
+        "key: {{user}} x\n",
+        "- key: {{user}}-a\n",
+        "- {{user}}/a\n",
+    ],
+)
+def test_a_tag_of_argo_without_quotes_is_told_to_need_them(text: str) -> None:
+    """To YAML it is a map, whose key is a map."""
+    parsed = parse(text.encode())
+    found = [parsed.fault] if parsed.fault else [fault for each in parsed.documents for fault in each.faults]
+    assert len(found) == 1
+    assert found[0].mark.line == 1
+    assert found[0].message.endswith("put a value that begins with {{ in quotes")
+
+
 def test_merge_keys_bring_what_is_not_given_after_them() -> None:
     """The later of two counts, of several sources the earlier; a quoted `<<` is a key like any other."""
     document = only(
