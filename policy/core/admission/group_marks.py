@@ -15,9 +15,13 @@ from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, W
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import MissingPart, OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
-from policy.core.quota.group_keys import KeySubject, key_value, missing_parts
-
-_SPEC_PARTS = ("workflow.parameters.", "workflow.serviceAccountName", "workflow.template")
+from policy.core.quota.group_keys import (
+    GroupKey,
+    KeySubject,
+    differing_parts,
+    key_value,
+    missing_parts,
+)
 
 
 def with_group_keys(
@@ -48,7 +52,7 @@ def missing_faults(
 ) -> tuple[Reason, ...]:
     """Return the parts of keys that a Workflow lacks, in those groups that select it and refuse that."""
     return tuple(
-        Reason(Code.GROUP_KEY_MISSING, part, _missing(quota), quota.source)
+        Reason(Code.GROUP_KEY_MISSING, part.field, _missing(quota.group.key), quota.source)
         for quota in quotas
         if quota.group is not None
         and quota.group.missing is MissingPart.DENY
@@ -58,26 +62,30 @@ def missing_faults(
     )
 
 
-def _missing(quota: CompiledQuota) -> str:
-    key = "" if quota.group is None else quota.group.key.text
-    return f"is absent, and the key {key} of {quota.source} needs it (missing: Deny): set it"
+def _missing(key: GroupKey) -> str:
+    return (
+        f"is absent or empty, and a part of the key {key.text} that each Workflow needs here: give it a value"
+    )
 
 
 def moved_keys(
     old: Workflow, new: Workflow, user: str, policies: NamespacePolicies, snapshot: Snapshot
 ) -> tuple[Reason, ...]:
-    """Return why an edit is refused that would give a Workflow another key than it was admitted with."""
+    """Return why an edit is refused that would give a Workflow another key in a group that it is in."""
     before = old.metadata or EMPTY_METADATA
-    keys = _recorded(before)
-    if not policies.group_keys or not keys:
+    recorded = _recorded(before)
+    if not policies.group_keys or not recorded:
         return ()
-    refers_to = hold.references_of(before)
-    had = _keys_of(subject_of(old, user, refers_to, policies, snapshot), policies)
-    has = _keys_of(subject_of(new, user, refers_to, policies, snapshot), policies)
+    refers_to, labels = hold.references_of(before), hold.original_labels(before)
+    had = subject_of(old, user, refers_to, policies, snapshot)
+    has = subject_of(new, user, refers_to, policies, snapshot)
     return tuple(
-        Reason(Code.OUT_OF_SIGHT, _field(text), _moved(text, value, has.get(text)))
-        for text, value in had.items()
-        if text in keys and has.get(text) != value
+        Reason(Code.OUT_OF_SIGHT, part.field, _moved(key, had, has), quota.source)
+        for quota in policies.quotas
+        if quota.group is not None and quota.selector.matches(labels)
+        for key in (quota.group.key,)
+        if key.text in recorded and key_value(key, had) != key_value(key, has)
+        for part in differing_parts(key, had, has)
     )
 
 
@@ -112,13 +120,12 @@ def _recorded(metadata: Metadata) -> Mapping[str, str]:
     return hold.read_group_keys((metadata.annotations or {}).get(well_known.GROUPS, ""))
 
 
-def _field(text: str) -> str:
-    return "spec" if any(part in text for part in _SPEC_PARTS) else "metadata"
-
-
-def _moved(text: str, had: str, has: str | None) -> str:
-    change = "none" if has is None else has
+def _moved(key: GroupKey, had: KeySubject, has: KeySubject) -> str:
+    change = key_value(key, has)
+    then = (
+        "it would have no key" if change is None else f"its key {key_value(key, had)} would become {change}"
+    )
     return (
-        f"the key {text} of a group may not change before the Workflow is over ({had} would become "
-        f"{change}): delete the Workflow and create it anew"
+        f"is a part of the key {key.text}, which may not change before the Workflow is over ({then}): delete "
+        "the Workflow and create it anew"
     )

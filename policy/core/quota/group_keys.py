@@ -18,7 +18,7 @@ from policy.core.objects.owners import owner_of
 from policy.core.objects.parameter_text import parameter_text
 from policy.core.objects.template_keys import ObjectKind, key_of
 from policy.core.objects.workflow import EMPTY_SPEC, Metadata, WorkflowMetadata, WorkflowSpec
-from policy.core.quota.key_parts import CLOSE, OPEN, PARTS, PartSource, part_problem, source_of
+from policy.core.quota.key_parts import CLOSE, OPEN, PARTS, PartSource, field_of, part_problem, source_of
 
 LONGEST_KEY: Final = 500
 """Characters of a key in a policy."""
@@ -48,6 +48,11 @@ class KeyPart(msgspec.Struct, frozen=True):
     def tag(self) -> str:
         """What is between its braces."""
         return f"{self.source}{self.name}"
+
+    @property
+    def field(self) -> str:
+        """The field of a Workflow that gives it its value."""
+        return field_of(self.source, self.name)
 
 
 class GroupKey(msgspec.Struct, frozen=True):
@@ -129,9 +134,15 @@ def key_value(key: GroupKey, subject: KeySubject) -> str | None:
     return f"{text[:_KEPT]}~{blake2s(text.encode(), digest_size=_DIGEST).hexdigest()}"
 
 
-def missing_parts(key: GroupKey, subject: KeySubject) -> tuple[str, ...]:
-    """Return the parts that a Workflow lacks, as they are written between the braces."""
-    return tuple(dict.fromkeys(part.tag for part in key.parts if not _value(part, subject)))
+def missing_parts(key: GroupKey, subject: KeySubject) -> tuple[KeyPart, ...]:
+    """Return the parts that a Workflow lacks, each of them once."""
+    return tuple({part.tag: part for part in key.parts if not _value(part, subject)}.values())
+
+
+def differing_parts(key: GroupKey, one: KeySubject, other: KeySubject) -> tuple[KeyPart, ...]:
+    """Return the parts in which two Workflows differ, each of them once."""
+    differing = (part for part in key.parts if _value(part, one) != _value(part, other))
+    return tuple({part.tag: part for part in differing}.values())
 
 
 def _split(text: str) -> tuple[list[str], list[str]]:

@@ -35,10 +35,26 @@ class PartSource(StrEnum):
         return self.endswith(".")
 
 
+_FIELDS: Final = {
+    PartSource.LABEL: "metadata.labels",
+    PartSource.ANNOTATION: "metadata.annotations",
+    PartSource.PARAMETER: "spec.arguments.parameters",
+    PartSource.TEMPLATE: "spec.workflowTemplateRef",
+    PartSource.CRON: "metadata.ownerReferences",
+    PartSource.SERVICE_ACCOUNT: "spec.serviceAccountName",
+    PartSource.GENERATE_NAME: "metadata.generateName",
+    PartSource.NAMESPACE: "metadata.namespace",
+    PartSource.USER: "metadata",
+}
 _NAMED: Final = tuple(each for each in PartSource if each.named)
 _WHOLE: Final = tuple(each for each in PartSource if not each.named)
 PARTS: Final = ", ".join(f"{OPEN}{each}{'X' if each.named else ''}{CLOSE}" for each in PartSource)
 """All parts that a key may have, for messages."""
+
+
+def field_of(source: PartSource, name: str) -> str:
+    """Return the field of a Workflow that gives a part its value."""
+    return f"{_FIELDS[source]}[{name}]" if name else _FIELDS[source]
 
 
 def source_of(tag: str) -> PartSource | None:

@@ -12,6 +12,7 @@ from policy.core.quota.group_keys import (
     LONGEST_KEY,
     LONGEST_VALUE,
     KeySubject,
+    differing_parts,
     key_problems,
     key_value,
     missing_parts,
@@ -35,6 +36,11 @@ def subject(
         user=USER,
         template=None if template is None else spec_of(template),
     )
+
+
+def lacks(key: str, of: KeySubject) -> tuple[str, ...]:
+    """Return the parts that a Workflow lacks, as the key has them between its braces."""
+    return tuple(part.tag for part in missing_parts(parse_key(key), of))
 
 
 def text_of(key: str, of: KeySubject) -> str | None:
@@ -130,7 +136,7 @@ def test_labels_that_argo_will_put_on_count_as_those_of_the_workflow() -> None:
     assert text_of(key, subject({}, template, **had)) == "template/t"
     assert text_of(key, subject(own, template, **had)) == "own/t"
     unknown: JsonObject = {"workflowMetadata": {"labelsFrom": {"repo": {"expression": "'a'"}}}}
-    assert missing_parts(parse_key(key), subject(unknown, None, **had)) == ("workflow.labels.repo",)
+    assert lacks(key, subject(unknown, None, **had)) == ("workflow.labels.repo",)
 
 
 def test_the_account_is_that_of_the_template_or_default() -> None:
@@ -153,7 +159,7 @@ def test_what_admission_recorded_counts_before_what_a_workflow_says_of_itself() 
     known = msgspec.structs.replace(believed, recorded=recorded)
     assert key_value(key, known) == "ClusterWorkflowTemplate/build nightly"
     nothing = msgspec.structs.replace(believed, recorded={})
-    assert missing_parts(key, nothing) == ("workflow.template", "workflow.cron")
+    assert lacks(key.text, nothing) == ("workflow.template", "workflow.cron")
 
 
 def test_what_is_absent_or_empty_is_named_once() -> None:
@@ -161,8 +167,33 @@ def test_what_is_absent_or_empty_is_named_once() -> None:
     key = "{{workflow.labels.a}}/{{workflow.labels.b}}/{{workflow.labels.a}}/{{user}}"
     found = subject(labels={"b": ""})
     assert text_of(key, found) is None
-    assert missing_parts(parse_key(key), found) == ("workflow.labels.a", "workflow.labels.b")
-    assert missing_parts(parse_key("{{workflow.generateName}}"), found) == ("workflow.generateName",)
+    assert lacks(key, found) == ("workflow.labels.a", "workflow.labels.b")
+    assert lacks("{{workflow.generateName}}", found) == ("workflow.generateName",)
+
+
+@pytest.mark.parametrize(
+    ("tag", "field"),
+    [
+        ("workflow.labels.app.kubernetes.io/name", "metadata.labels[app.kubernetes.io/name]"),
+        ("workflow.annotations.note", "metadata.annotations[note]"),
+        ("workflow.parameters.branch", "spec.arguments.parameters[branch]"),
+        ("workflow.template", "spec.workflowTemplateRef"),
+        ("workflow.cron", "metadata.ownerReferences"),
+        ("workflow.generateName", "metadata.generateName"),
+    ],
+)
+def test_a_part_that_is_absent_has_a_field_to_set(tag: str, field: str) -> None:
+    """Messages name fields, and not parts of keys."""
+    (part,) = missing_parts(parse_key(f"{{{{{tag}}}}}"), subject())
+    assert (part.tag, part.field) == (tag, field)
+
+
+def test_the_parts_that_differ_are_those_of_which_one_is_another() -> None:
+    """Also where one of the two lacks it; a part that stands twice is named once."""
+    key = parse_key("{{workflow.labels.a}}/{{workflow.labels.b}}/{{workflow.labels.c}}/{{workflow.labels.b}}")
+    one, other = subject(labels={"a": "1", "b": "2"}), subject(labels={"a": "1", "b": "3", "c": "4"})
+    assert [part.name for part in differing_parts(key, one, other)] == ["b", "c"]
+    assert differing_parts(key, one, one) == ()
 
 
 def test_parts_are_told_by_their_source() -> None:
@@ -298,4 +329,4 @@ def test_any_text_is_a_key_or_is_refused_with_a_reason(text: str) -> None:
 def test_a_spec_that_gives_nothing_gives_no_key() -> None:
     """A Workflow without a spec or metadata has no part but what is around it."""
     bare = KeySubject(NAMESPACE, EMPTY_METADATA, WorkflowSpec(), "")
-    assert missing_parts(parse_key("{{user}}/{{workflow.template}}"), bare) == ("user", "workflow.template")
+    assert lacks("{{user}}/{{workflow.template}}", bare) == ("user", "workflow.template")
