@@ -41,6 +41,13 @@ def test_the_examples_pass_and_cover_every_kind_of_policy(lockkeeper: Lockkeeper
     assert finished.out.splitlines()[-1].endswith(f"cases passed in {len(POLICY_KINDS)} files")
 
 
+def test_the_example_of_groups_passes(lockkeeper: Lockkeeper) -> None:
+    """The tests of an own folder stand beside its policies and Workflows."""
+    finished = lockkeeper("test", EXAMPLES / "groups")
+    assert (finished.code, finished.err) == (0, "")
+    assert finished.out.splitlines()[-1] == "4 of 4 cases passed in 1 file"
+
+
 def test_a_failing_case_shows_both_sides(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """Short values stand beside each other; of long ones there is a diff."""
     file = failing(tmp_path)
