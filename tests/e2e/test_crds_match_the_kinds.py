@@ -71,7 +71,7 @@ def _schema_shape(of: Schema) -> Shape:  # noqa: PLR0911 - as above
 
 
 def _struct_defaults(of: inspect.Type, path: str) -> dict[str, object]:
-    """Return the defaults that an author wants to see, by path: of enums, flags, words and lists of words."""
+    """Return the defaults that an author wants to see, by path: of enums, flags, words, lists and limits."""
     found: dict[str, object] = {}
     match of:
         case inspect.StructType(fields=fields):
@@ -79,7 +79,12 @@ def _struct_defaults(of: inspect.Type, path: str) -> dict[str, object]:
                 where = f"{path}.{one.encode_name}"
                 found |= _struct_defaults(one.type, where)
                 default = one.default
-                if isinstance(default, Enum | bool) or (isinstance(default, tuple | str) and default):
+                limits = isinstance(default, msgspec.Struct) and msgspec.to_builtins(default)
+                if (
+                    isinstance(default, Enum | bool)
+                    or (isinstance(default, tuple | str) and default)
+                    or limits
+                ):
                     found[where] = msgspec.to_builtins(default, order="deterministic")
         case inspect.UnionType(types=types):
             for member in types:
