@@ -12,7 +12,7 @@ from msgspec import inspect
 from policy.cluster.ledgers import LedgerStatus
 from policy.core.objects.well_known import API_VERSION
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicySpec, SynchronizationPolicySpec
-from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec, QuotaLimits, WorkflowQuotaSpec
 from tests.e2e.building import ROOT
 
 CRDS = ROOT / "charts" / "lockkeeper" / "files" / "crds"
@@ -79,7 +79,7 @@ def _struct_defaults(of: inspect.Type, path: str) -> dict[str, object]:
                 where = f"{path}.{one.encode_name}"
                 found |= _struct_defaults(one.type, where)
                 default = one.default
-                limits = isinstance(default, msgspec.Struct) and msgspec.to_builtins(default)
+                limits = isinstance(default, QuotaLimits) and msgspec.to_builtins(default)
                 if (
                     isinstance(default, Enum | bool)
                     or (isinstance(default, tuple | str) and default)
