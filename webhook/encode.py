@@ -16,7 +16,7 @@ _MAX_WARNINGS: Final = 16
 _MAX_NAME: Final = 253
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
-_RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
+_RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.GROUP_BUSY, Code.NOT_MUTATED})
 _SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
 _RETRY_SECONDS: Final = 1
 """Until a create may be tried again that the mutating side missed, or that waits for a new template."""

@@ -32,6 +32,14 @@ _TEXTS: Final[dict[str, RuleText]] = {
     Code.PRIORITY_ABOVE_CAP: RuleText(
         "spec.priority is above the cap of a quota.", "Set it to what the message says or less."
     ),
+    Code.GROUP_BUSY: RuleText(
+        "The key of the Workflow in a group is used by others, and the group refuses what does not fit.",
+        "Try again when one of them has ended.",
+    ),
+    Code.GROUP_KEY_MISSING: RuleText(
+        "The Workflow lacks a part of the key of a group that needs all of them.",
+        "Set what the message names.",
+    ),
     Code.FOREIGN_STATUS: RuleText("A new Workflow brings a status.", "Leave it out."),
     Code.WRONG_TYPE: RuleText(
         "A value does not fit the type that Argo reads there.", "Write what the message says."

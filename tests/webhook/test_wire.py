@@ -219,7 +219,7 @@ def test_a_denial_says_whether_trying_again_may_help(code: Code, verify_admissio
     status = answered(Decision(Outcome.DENIED, reasons), verify_admission_response)["status"]
     soon = {Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES}
     later = dict.fromkeys((*soon, Code.QUEUE_FULL), (429, "TooManyRequests"))
-    transient = {Code.EXCEEDED_QUOTA: (403, "Forbidden"), **later}
+    transient = {**dict.fromkeys((Code.EXCEEDED_QUOTA, Code.GROUP_BUSY), (403, "Forbidden")), **later}
     assert (status["code"], status["reason"]) == transient.get(code, (422, "Invalid"))
     assert status["message"] == "[WorkflowQuota a/b] spec.x: is wrong"
     assert status["details"] == {

@@ -17,7 +17,7 @@ EXAMPLES = re.findall(
 def test_there_are_examples_of_all_that_moves() -> None:
     """Each field that a quota may have beside its limits is shown once."""
     shown = {field for text in EXAMPLES for field in yaml.safe_load(text)["spec"]}
-    assert shown >= {"queue", "windows", "reserve", "borrowing", "elastic", "limits"}
+    assert shown >= {"queue", "windows", "reserve", "borrowing", "elastic", "limits", "groups"}
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
