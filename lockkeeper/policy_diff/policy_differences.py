@@ -115,10 +115,12 @@ def _limits(snapshot: Snapshot, namespace: str, now: datetime) -> dict[str, str]
 def _shown(quota: CompiledQuota, now: datetime) -> str:
     parts = [_text(quota.limits_at(now))]
     if quota.bounds_users:
-        parts.append(f"each user {_text(quota.per_user)}")
+        parts.append(f"each {'user' if quota.group is None else 'key'} {_text(quota.per_user)}")
     if quota.max_tasks is not None:
         parts.append(f"each Workflow tasks={quota.max_tasks}")
-    return ", ".join([*(each for each in parts if each), f"onExceed {quota.on_exceed.value}"])
+    group = quota.group
+    then = f"onExceed {quota.on_exceed}" if group is None else f"whenBusy {group.when_busy}"
+    return ", ".join([*(each for each in parts if each), then])
 
 
 def _text(limits: Limits) -> str:

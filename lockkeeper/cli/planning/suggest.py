@@ -84,7 +84,7 @@ def _lines(found: LimitSearch, wanted: Sequence[WantedWait]) -> Iterator[str]:
         )
     if not found.met:
         yield "No limits of these quotas meet that: something else holds the Workflows up, such as locks,"
-        yield "windows or shares, or they are denied."
+        yield "groups, windows or shares, or they are denied."
         return
     rows = [("LIMIT", "PRESENT", "SUGGESTED")]
     rows += [(key, str(value), str(found.suggested[key])) for key, value in found.present.items()]

@@ -100,8 +100,9 @@ def options(live: LiveRoot, position: Position, what_if: WhatIf, now: datetime) 
             *_higher_priority(live, position, what_if),
             *found,
             *_later(position, what_if, now),
-            *_others_end(live, position, what_if, now),
         ]
+    if position.reason not in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.WAITING_FOR_GROUP):
+        found += _others_end(live, position, what_if, now)  # Who has the key of a group is in the reason.
     return found
 
 

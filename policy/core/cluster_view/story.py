@@ -25,6 +25,7 @@ _SHOWN: Final = 5
 """Workflows ahead that are named."""
 _POSTPONED: Final = "too many workflows are already running"
 _GIVEN_UP: Final = "lockkeeper: it waited"
+_SUPERSEDED: Final = "lockkeeper: superseded"
 _OVER: Final = ("Succeeded", "Failed", "Error")
 _ARGO_LIMITS: Final = (
     "a limit of Argo's own is reached: parallelism or namespaceParallelism in the ConfigMap of its "
@@ -56,6 +57,7 @@ class StoryState(StrEnum):
     STOPPING = "Stopping"
     FINISHED = "Finished"
     GIVEN_UP = "GivenUp"
+    SUPERSEDED = "Superseded"
 
 
 class _SeenMetadata(Read, frozen=True):
@@ -133,6 +135,7 @@ _STATES: Final = {
     WaitReason.ON_HOLD: StoryState.ON_HOLD,
     WaitReason.EXCEEDS_MAX_QUOTA: StoryState.NEVER_STARTS,
     WaitReason.WAITING_FOR_QUOTA: StoryState.QUEUED,
+    WaitReason.WAITING_FOR_GROUP: StoryState.QUEUED,
     WaitReason.WAITING_FOR_HIGHER_PRIORITY: StoryState.QUEUED,
     WaitReason.RELEASING: StoryState.RELEASING,
 }
@@ -222,8 +225,9 @@ def _state(seen: SeenWorkflow, now: datetime, locks: Sequence[str]) -> tuple[Sto
 def _over(seen: SeenWorkflow) -> tuple[StoryState, list[str]]:
     """Return what became of one that is over."""
     name, message = seen.metadata.name, seen.status.message or ""
-    if message.startswith(_GIVEN_UP):
-        return StoryState.GIVEN_UP, [f"{name} never ran", message]
+    for begin, state in ((_GIVEN_UP, StoryState.GIVEN_UP), (_SUPERSEDED, StoryState.SUPERSEDED)):
+        if message.startswith(begin):
+            return state, [f"{name} never ran", message]
     over = f"{name} is over: {seen.status.phase}{_how_long(seen)}"
     return StoryState.FINISHED, [over, message] if message else [over]
 

@@ -1,9 +1,11 @@
 """Fields of policies that differ are named by their paths, entries of lists by their names."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from lockkeeper.policy_diff.differences import FieldChange
-from lockkeeper.policy_diff.policy_differences import policy_changes
+from lockkeeper.policy_diff.policy_differences import limit_changes, policy_changes
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota
@@ -15,6 +17,7 @@ from policy.core.policy_kinds.quota_parts import (
     WorkflowQuotaSpec,
 )
 
+NOW = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
 NIGHT = WindowSpec("night", "0 20 * * *", "10h", QuotaLimits(9))
 NOON = WindowSpec("noon", "0 12 * * *", "1h", QuotaLimits(1))
 
@@ -68,4 +71,10 @@ def test_a_group_is_known_by_its_name() -> None:
     assert change.fields == (
         FieldChange("spec.groups[branch].key", "{{workflow.labels.branch}}", "{{workflow.labels.ref}}"),
         FieldChange("spec.groups[branch].whenBusy", None, "Refuse"),
+    )
+    (limits,) = limit_changes(before, after, (), NOW)
+    assert (limits.quota, limits.before, limits.after) == (
+        "WorkflowQuota team/q group branch",
+        "each key workflows=1, whenBusy Queue",
+        "each key workflows=1, whenBusy Refuse",
     )

@@ -45,6 +45,11 @@ def seen(
             StoryState.GIVEN_UP,
             "load never ran",
         ),
+        (
+            seen({"phase": "Failed", "message": "lockkeeper: superseded by load-2, which is newer"}),
+            StoryState.SUPERSEDED,
+            "load never ran",
+        ),
         (seen(held=True), StoryState.RELEASING, "load is being released"),
         (
             seen({"phase": "Pending", "message": "postponed because too many workflows are already running"}),

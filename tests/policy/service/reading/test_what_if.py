@@ -6,10 +6,18 @@ import msgspec
 import pytest
 
 from policy.core.cluster_view.options import Option, OptionKind, options
+from policy.core.cluster_view.story import StoryState
 from policy.core.policies.snapshot import Document
-from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.core.policy_kinds.quota_parts import PerWorkflow, QuotaLimits, WindowSpec
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import (
+    GroupSpec,
+    PerWorkflow,
+    QuotaLimits,
+    WindowSpec,
+    WorkflowQuotaSpec,
+)
 from policy.core.queue.positions import positions
+from policy.service.reading.queued_story import story_of_queued
 from policy.service.reading.what_if import WorkflowWhatIf
 from tests.policy.service.reading.read_cluster import Scene
 from tests.policy.service.world import complete, member, pool, quota
@@ -237,3 +245,38 @@ def test_one_that_can_never_start_is_offered_what_lets_it() -> None:
     scene.edit("huge", {"parallelism": found[OptionKind.NEEDS_FEWER_TASKS].value})
     scene.leader.work()
     assert not scene.waits("huge")
+
+
+@pytest.fixture
+def grouped() -> Scene:
+    """Return a namespace where each user runs one, and ann has one that runs and two that wait."""
+    group = GroupSpec(name="own", key="{{user}}")
+    spec = WorkflowQuotaSpec(limits=QuotaLimits(9), groups=(group,))
+    scene = Scene(WorkflowQuota(PolicyMetadata("main", "a"), spec))
+    scene.submit("of-bob", user="bob")
+    scene.leader.work()
+    for name in ("first", "second", "third"):
+        scene.submit(name)
+    scene.leader.work()
+    return scene
+
+
+def test_who_waits_for_a_key_is_told_who_has_it(grouped: Scene) -> None:
+    """That others end is no help, but for the one that is named."""
+    roots = grouped.roots()
+    story = story_of_queued(roots, grouped.uid("second", "a"))
+    assert story is not None
+    assert story.state is StoryState.QUEUED
+    assert story.sentences[1] == (
+        "waits for room in WorkflowQuota a/main group own key ann (workflows: 1 needed, 1 of 1 used): "
+        "first has this key; it starts when that has ended"
+    )
+    assert OptionKind.OTHERS_END not in offered(grouped, "second")
+
+
+def test_a_higher_limit_of_the_group_lets_it_start(grouped: Scene) -> None:
+    """The field is that of the group, and no other limit is short."""
+    found = offered(grouped, "second")[OptionKind.RAISE_LIMIT]
+    assert found.text == (
+        "spec.groups[0].limits.workflows of WorkflowQuota a/main 2 instead of 1: it starts now"
+    )
