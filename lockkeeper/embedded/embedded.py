@@ -176,7 +176,11 @@ class Embedded:
             policies=policies,
             ledgers=ledgers,
             reporter=ControllerLog(
-                log=log, recorder=counted, on_wait=printer.waits, on_reason=printer.reason
+                log=log,
+                recorder=counted,
+                on_wait=printer.waits,
+                on_reason=printer.reason,
+                on_superseded=printer.superseded,
             ),
             lock_metrics=LockMetrics(registry=counted.registry),
             leading=lambda: True,

@@ -253,6 +253,12 @@ class EventPrinter:
                 self._print_queued(progress, message)
                 self._changed.notify_all()
 
+    def superseded(self, workflow: Tracked, message: str) -> None:
+        """Print that a Workflow that runs is asked to end; one that waits is given up, with this message."""
+        with self._changed:
+            if not workflow.held and workflow.uid in self._workflows:
+                self._print(workflow.namespace, workflow.name, f"asked to end: {message}")
+
     def _print_queued(self, progress: WorkflowProgress, message: str) -> None:
         progress.queued = True
         totals = self.totals[progress.namespace]

@@ -29,6 +29,7 @@ from webhook.logs import Log
 class ControllerLog:
     """What the controller reports, as log lines; `recorder` counts it, `on_wait` and `on_reason` get waits.
 
+    `on_superseded` gets those that a newer Workflow of the same key supersedes.
     What concerns one Workflow is an event in the cluster too, while there is an `event_writer`.
     """
 
@@ -39,12 +40,14 @@ class ControllerLog:
         recorder: ControllerMetrics | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
         on_reason: Callable[[Tracked, str], None] | None = None,
+        on_superseded: Callable[[Tracked, str], None] | None = None,
     ) -> None:
         self.event_writer: EventWriter | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
         self._on_reason = on_reason
+        self._on_superseded = on_superseded
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -94,6 +97,8 @@ class ControllerLog:
 
     def superseded(self, workflow: Tracked, message: str) -> None:
         """A newer Workflow has the same key."""
+        if self._on_superseded is not None:
+            self._on_superseded(workflow, message)
         if self.event_writer is not None:
             self.event_writer.report(workflow, "Superseded", message)
         if self._recorder is not None:

@@ -65,6 +65,17 @@ def test_what_the_watch_showed_before_the_create_returned_is_reported_after_it(
     ]
 
 
+def test_a_workflow_that_is_superseded_while_it_runs_is_told_why_it_ends(printed: PrintedCluster) -> None:
+    """One that waits is given up instead, which is told when its status says so."""
+    runs, waits = printed.store("a", held=False), printed.store("b", held=True)
+    for obj in (runs, waits):
+        printed.printer.created(obj, [])
+    printed.see()
+    printed.printer.superseded(track(runs), "superseded by c")
+    printed.printer.superseded(track(waits), "superseded by c")
+    assert printed.told() == ["running", "asked to end: superseded by c"]
+
+
 def test_a_workflow_that_was_given_up_never_ran(printed: PrintedCluster) -> None:
     """Its wait was too long: it is neither told of as running nor counted as one that ran."""
     obj = printed.store("a", held=True)
