@@ -15,10 +15,12 @@ from lockkeeper.histories.opening import decoded
 from lockkeeper.histories.recorded import RunReader
 from lockkeeper.histories.remarks import Remarks
 from lockkeeper.process.console import UsageError
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.protocol import WORKFLOWS, Cluster
-from policy.core.objects.json_parts import metadata_of
+from policy.core.objects import well_known
+from policy.core.objects.json_parts import map_at, metadata_of
 from policy.core.objects.json_patch import JsonObject
+from policy.service.reading.needed_roles import with_role
 from policy.service.simulation.past_run import UNKNOWN, PastRun, Stretch
 
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})
@@ -60,27 +62,46 @@ class LiveQueue(RunHistory):
         return msgspec.structs.replace(run, stretches=(Stretch(max(0.0, whole - elapsed)),))
 
 
-def live_queue(cluster: Cluster, now: datetime, *, source: str) -> LiveQueue:
-    """Return the Workflows of a cluster.
+def live_queue(cluster: Cluster, now: datetime, *, source: str, namespace: str = "") -> LiveQueue:
+    """Return the Workflows of a cluster, or of one namespace there.
 
     Raises:
         UsageError: it does not answer, refuses, or nobody waits there.
     """
     remarks = Remarks()
+    if namespace:
+        remarks.note(
+            f"only {namespace} was read: what others of its pool use and wait for is not counted, so it may "
+            "start later than said here"
+        )
     found = LiveQueue(source, remarks=remarks, now=now)
     reader = RunReader(remarks=remarks, with_nodes=False, default_namespace="default")
     try:
-        items = cluster.list(WORKFLOWS).items
+        items = cluster.list(WORKFLOWS, namespace=namespace).items
+    except Forbidden as error:
+        advice = "" if namespace else "; with -n NAMESPACE the rights in that namespace are enough"
+        raise UsageError(
+            f"the Workflows of the cluster cannot be read: {with_role(error)}{advice}"
+        ) from error
     except ClusterError as error:
         raise UsageError(f"the Workflows of the cluster cannot be read: {error.message}") from error
     for item in items:
         for workflow, place in decoded(msgspec.json.encode(item), _place(item), remarks):
             run = reader.read(workflow, place)
             if run is not None:
-                found.add(run)
+                found.add(_with_slot(run, item, now))
     if found.count == found.running:
         raise UsageError(f"no Workflow waits in {source}: {found.running} run")
     return found
+
+
+def _with_slot(run: PastRun, item: JsonObject, now: datetime) -> PastRun:
+    """Return a run as started where it was released and Argo has not begun with it: it has its slot."""
+    admitted = well_known.TASKS in map_at(item, "metadata", "annotations")
+    held = map_at(item, "metadata", "labels").get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
+    if run.started != UNKNOWN or run.phase in _ENDED or held or not admitted:
+        return run
+    return msgspec.structs.replace(run, started=now.timestamp())
 
 
 def _place(item: JsonObject) -> str:

@@ -66,11 +66,11 @@ class People(msgspec.Struct, frozen=True):
     administrator: Path
     user: Path
 
-    def asks(self, who: Path, *words: str) -> Finished:
+    def asks(self, who: Path, *words: str | Path) -> Finished:
         """Return what a command of ours leaves for somebody."""
         return self.lockkeeper(*words, "--kubeconfig", who)
 
-    def told(self, who: Path, *words: str) -> str:
+    def told(self, who: Path, *words: str | Path) -> str:
         """Return what a command that succeeds prints."""
         finished = self.asks(who, *words)
         assert finished.code == 0, finished.err
@@ -158,6 +158,41 @@ def test_what_a_user_may_not_see_is_refused_in_one_line(people: People, words: t
     assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
     assert "cannot list resource" in finished.err or "cannot get resource" in finished.err
     assert "ClusterRole" in finished.err
+
+
+PRESENT: Final = """
+apiVersion: lockkeeper.dev/v1alpha1
+kind: WorkflowQuota
+metadata: {name: own, namespace: GOVERNED}
+spec: {limits: {workflows: ROOM}}
+""".replace("GOVERNED", GOVERNED)
+
+
+def test_what_a_change_does_to_those_that_wait_is_played_from_the_cluster(people: People) -> None:
+    """Those that run keep their slots; with more room everybody starts at once."""
+    present, proposed = (people.lockkeeper.temporary / f"room-{room}.yaml" for room in (1, 9))
+    for room, path in ((1, present), (9, proposed)):
+        path.write_text(PRESENT.replace("ROOM", str(room)), "utf-8")
+    words = ("simulate", "--now", "--policies", present, "--against", proposed, "-o", "json")
+    found = json.loads(people.told(people.administrator, *words))
+    assert found["history"]["live"]
+    assert found["history"]["running"] == 2
+    starts = {each["name"]: each["seconds"] for each in found["starts"] if each["namespace"] == GOVERNED}
+    assert starts == dict.fromkeys(("first", "second", "third"), 0.0)
+
+
+def test_a_user_plays_the_queue_of_one_namespace(people: People) -> None:
+    """Its rights are enough with -n; without it, the refusal says so and names the role."""
+    present = people.lockkeeper.temporary / "room.yaml"
+    present.write_text(PRESENT.replace("ROOM", "1"), "utf-8")
+    words = ("simulate", "--now", "--policies", present)
+    shown = people.told(people.user, *words, "-n", GOVERNED)
+    assert f"In namespace {GOVERNED} of the cluster 3 Workflows wait and 1 run" in shown
+    assert f"only {GOVERNED} was read" in shown
+    finished = people.asks(people.user, *words)
+    assert (finished.code, finished.out, finished.err.count("\n")) == (2, "", 1)
+    assert "ClusterRole" in finished.err
+    assert "with -n NAMESPACE the rights in that namespace are enough" in finished.err
 
 
 def test_a_user_moves_holds_and_cancels_what_waits(people: People) -> None:

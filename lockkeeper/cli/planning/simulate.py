@@ -19,7 +19,7 @@ from lockkeeper.options.command_options import (
     reach,
     wrong_files_are_usage_errors,
 )
-from lockkeeper.options.file_options import add_namespace, existing_policies
+from lockkeeper.options.file_options import existing_policies
 from lockkeeper.process.console import UsageError, for_whoever_reads, print_message, reason_of, utc_now
 from lockkeeper.simulation.comparison import compare
 from lockkeeper.simulation.outcome import SimulationOutcome
@@ -29,6 +29,7 @@ from lockkeeper.simulation.starts import waiting_starts
 from lockkeeper.simulation.tables import simulation_tables
 from lockkeeper.simulation.words import outcome_sentences
 from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
   lockkeeper simulate examples/history.json --policies examples/policies
@@ -76,7 +77,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--html", type=Path, metavar="FILE", help="write a report with charts as one HTML file"
     )
     add_output(parser, "json")
-    add_namespace(parser)
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default="",
+        help="namespace of Workflows and policies in files that name none (default default); with --now, the "
+        "only namespace that is read (default: all)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -106,11 +113,13 @@ def _history(arguments: argparse.Namespace, *snapshots: Snapshot | None) -> RunH
         raise UsageError("give a HISTORY, or --now for those that run and wait in the cluster now")
     if arguments.now:
         with closing(reach(arguments)) as cluster:
-            return live_queue(cluster, utc_now(), source="the cluster")
+            only: str = arguments.namespace
+            source = f"namespace {only} of the cluster" if only else "the cluster"
+            return live_queue(cluster, utc_now(), source=source, namespace=only)
     return open_history(
         arguments.history,
         with_nodes=any(each is not None and each.lock_policies for each in snapshots),
-        namespace=arguments.namespace,
+        namespace=arguments.namespace or DEFAULT_NAMESPACE,
     )
 
 
@@ -143,7 +152,7 @@ def policies_at(path: Path, arguments: argparse.Namespace) -> Snapshot:
         return load_once(
             existing_policies(path),
             arguments.argo_version,
-            namespace=arguments.namespace,
+            namespace=arguments.namespace or DEFAULT_NAMESPACE,
             allow_empty=False,
             note=print_message,
             beside=Beside(),

@@ -15,7 +15,9 @@ from lockkeeper.simulation.report_page import report_page
 from lockkeeper.simulation.tables import simulation_tables
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOWS, MergePatch
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import WorkflowQuota
 from tests.lockkeeper.histories.past_runs import of_kind, policies
@@ -124,6 +126,32 @@ def test_waits_count_from_the_creation_and_those_that_run_are_not_counted(queue:
     """One that has waited for 40 minutes and starts in ten waits for 50."""
     (group,) = outcome(queue, 2).result.namespaces
     assert (group.workflows, group.waits.longest / 60, group.waits.median / 60) == (3, 60, 55)
+
+
+def test_one_that_was_released_and_has_not_begun_has_its_slot(cluster: MemoryCluster, put: Put) -> None:
+    """Argo may take its time with it; others do not get its slot meanwhile."""
+    put("job-aaaaa", 200, phase="Succeeded", started=190, ended=160)
+    put("job-ccccc", 3)
+    put("job-ddddd", 2)
+    marked: JsonObject = {
+        "labels": {"workflows.argoproj.io/controller-instanceid": None},
+        "annotations": {well_known.TASKS: "1"},
+    }
+    released = MergePatch({"metadata": marked, "status": None})
+    cluster.patch(WORKFLOWS, "job-ccccc", released, namespace="team-a")
+    found = live_queue(cluster, NOON, source="the cluster")
+    assert (found.count, found.running) == (2, 1)
+    assert starts(outcome(found, 1)) == {"job-ddddd": 30}
+
+
+def test_one_namespace_alone_is_read_where_that_is_asked(cluster: MemoryCluster, put: Put) -> None:
+    """What is not counted then is told."""
+    put("job-ddddd", 2)
+    found = live_queue(cluster, NOON, source="namespace team-a", namespace="team-a")
+    assert found.count == 1
+    assert any("only team-a was read" in each for each in found.facts().remarks)
+    with pytest.raises(UsageError, match="no Workflow waits in namespace other: 0 run"):
+        live_queue(cluster, NOON, source="namespace other", namespace="other")
 
 
 def test_where_nobody_waits_there_is_nothing_to_play(cluster: MemoryCluster, put: Put) -> None:
