@@ -64,7 +64,7 @@ def _waits(group: GroupResult) -> str:
     )
     lost = _counted(
         (group.denied, "are denied"),
-        (group.gave_up, "give up (maxWait)"),
+        (group.gave_up, "give up (maxWait) or are superseded"),
         (group.never_started, "never start"),
     )
     return ", ".join([text, *lost])

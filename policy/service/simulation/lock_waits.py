@@ -73,6 +73,13 @@ class LockWaits:
         found = {waiter.uid: waiter for queue in self._queues.values() for waiter in queue}
         yield from found.values()
 
+    def withdraw(self, uid: str) -> bool:
+        """Let a run wait no longer, which ends before it has its locks; return whether it did wait."""
+        found = [waiter for waiter in self.waiting() if waiter.uid == uid]
+        for waiter in found:
+            self._leave(waiter)
+        return bool(found)
+
     def _leave(self, waiter: StepWaiter) -> None:
         for lock in waiter.wanted:
             queue = self._queues[lock]

@@ -58,6 +58,10 @@ class PlayObserver(Protocol):
         """A run has waited for longer than `maxWait`, and never runs."""
         ...
 
+    def superseded(self, played: ReplayedRun, at: float) -> None:
+        """A run that waited never runs, because a newer one of its key is there."""
+        ...
+
     def ended(self, played: ReplayedRun, at: float) -> None:
         """A run is over."""
         ...

@@ -115,6 +115,8 @@ class Player:
 
     def _next(self) -> float | None:
         """Return when something happens next; what only time may change counts while something waits."""
+        while self._ends and self._ends[0][2] not in self.played:
+            heappop(self._ends)
         ends = self._ends[0][0] if self._ends else None
         while self._wakes and self._due.get(self._wakes[0][1]) != self._wakes[0][0]:
             heappop(self._wakes)
@@ -134,7 +136,9 @@ class Player:
     def _happen(self) -> None:
         """Let everything happen that is due at the present time, but for creations and releases."""
         while self._ends and self._ends[0][0] <= self.now:
-            self._end_stretch(self.played[heappop(self._ends)[2]])
+            ended = self.played.get(heappop(self._ends)[2])
+            if ended is not None:  # Else a newer one of its key has ended it before.
+                self._end_stretch(ended)
         while self._wakes and self._wakes[0][0] <= self.now:
             due, root = heappop(self._wakes)
             if self._due.get(root) != due:
@@ -158,8 +162,11 @@ class Player:
         now = at(self.now)
         if state.move_limits(now):
             self._observer.used(root, state.used, "", self.now)
+        cancelled = self._supersede(state, now)
         for uid in state.release(now):
             self._start(self.played[uid], state, now)
+        for played in cancelled:
+            self._cancel(played)
         for waiter in state.planner.pending.overdue(now):
             self._give_up(self.played[waiter.uid], state, now)
         self._look_again(root)
@@ -272,6 +279,10 @@ class Player:
             self._want(played, self._locks_of(played))
             return
         self._free(played.locks.whole)
+        self._over(played)
+
+    def _over(self, played: ReplayedRun) -> None:
+        """Let a run that has freed its locks be over."""
         del self.played[played.run.uid]
         self._last_end = self.now
         if played.root is not None:
@@ -292,6 +303,25 @@ class Player:
         if until < NEVER and None not in self._due:
             self._due[None] = until.timestamp()
             heappush(self._wakes, (until.timestamp(), None))
+
+    def _supersede(self, state: LoneRoot, now: datetime) -> list[ReplayedRun]:
+        """End those that wait while newer ones of their key do; return those that run, and are to end."""
+        found = [(self.played[each.workflow.uid], each.cancel) for each in state.superseded()]
+        for played, cancel in found:
+            if cancel is None:
+                state.change(played.tracked, None, now)
+                del self.played[played.run.uid]
+                self._observer.superseded(played, self.now)
+        return [played for played, cancel in found if cancel is not None]
+
+    def _cancel(self, played: ReplayedRun) -> None:
+        """End a run before its time, with the locks that it has by then; here that takes no time."""
+        waits_for_locks = self._locks.withdraw(played.run.uid)
+        if played.run.stretches and not waits_for_locks:
+            self._free(self._locks_of(played))
+        if played.stretch >= 0:
+            self._free(played.locks.whole)
+        self._over(played)
 
     def _give_up(self, played: ReplayedRun, state: LoneRoot, now: datetime) -> None:
         state.change(played.tracked, None, now)

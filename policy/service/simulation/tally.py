@@ -86,20 +86,25 @@ class Tally:
 
     def gave_up(self, played: ReplayedRun, at: float) -> None:
         """Count one that waited for too long."""
+        self.superseded(played, at)
+        self._note_long(_starved(played, at - played.run.created, started=False))
+
+    def superseded(self, played: ReplayedRun, at: float) -> None:
+        """Count one that never runs as lost; it does not starve, for a newer one of its key runs instead."""
         self.fates.put(played.number, played.run.namespace, GAVE_UP)
         self._curves.waiting(played.run.namespace, -1, at)
         for group in self._groups(played.run, played.user, played):
             group.workflows += 1
             group.gave_up += 1
             group.wasted += at - played.run.created
-        self._note_long(_starved(played, at - played.run.created, started=False))
 
-    def ended(self, played: ReplayedRun, at: float) -> None:  # noqa: ARG002 - a protocol
-        """Count the length of one that is over."""
+    def ended(self, played: ReplayedRun, at: float) -> None:
+        """Count the length of one that is over; a newer one of its key may have made it shorter."""
         if played.run.runs_already:
             return
+        ran = min(played.run.seconds, at - played.released - played.lock_wait)
         for group in self._groups(played.run, played.user, played):
-            group.run_seconds += played.run.seconds
+            group.run_seconds += ran
             group.lock_waits.add(played.lock_wait)
 
     def got_lock(self, locks: Iterable[str], namespace: str, seconds: float) -> None:  # noqa: ARG002 - a protocol

@@ -159,11 +159,14 @@ def _part(used: Curve, limit: Curve) -> float:
 
 
 def _name(account: Account) -> str:
-    """Return the name of a quota as reports have it."""
-    if not account.namespace:
-        return f"pool {account.quota}"
-    if account.quota.endswith("/share"):
-        return f"share of {account.namespace} in pool {account.quota.removesuffix('/share')}"
-    if account.quota.endswith(".defaults"):
-        return f"default of pool {account.quota.removesuffix('.defaults')} for {account.namespace}"
-    return f"{account.namespace}/{account.quota}"
+    """Return the name of a quota as reports have it, or of a group of it."""
+    quota, namespace = account.owner, account.namespace
+    if not namespace:
+        name = f"pool {quota}"
+    elif quota.endswith("/share"):
+        name = f"share of {namespace} in pool {quota.removesuffix('/share')}"
+    elif quota.endswith(".defaults"):
+        name = f"default of pool {quota.removesuffix('.defaults')} for {namespace}"
+    else:
+        name = f"{namespace}/{quota}"
+    return f"{name} group {account.group}" if account.group else name

@@ -43,6 +43,9 @@ class Order:
     def gave_up(self, *_: Any) -> None:
         pass
 
+    def superseded(self, *_: Any) -> None:
+        pass
+
     def got_lock(self, *_: Any) -> None:
         pass
 
@@ -60,6 +63,11 @@ def quota(namespace: str, name: str = "main", **spec: Any) -> WorkflowQuota:
     """Return a quota."""
     found: WorkflowQuota = of_kind(WorkflowQuota, name, namespace, **spec)
     return found
+
+
+def own_groups(**group: Any) -> ClusterWorkflowQuota:
+    """Return a pool of both namespaces with a group for each user."""
+    return pool(limits={"workflows": 6}, groups=[{"name": "own", "key": "{{user}}", **group}])
 
 
 BORROWS: Final = {
@@ -93,6 +101,10 @@ SETS: Final[dict[str, tuple[Document, ...]]] = {
     "a short queue that gives up": (
         quota("team-a", limits={"workflows": 2}, queue={"maxLength": 4, "maxWait": "6m"}),
     ),
+    "one of each user": (own_groups(whenBusy="Queue", limits={"workflows": 2}),),
+    "the newest of each user": (own_groups(whenBusy="KeepNewest", limits={"workflows": 2}),),
+    "a newer one of a user cancels": (own_groups(whenBusy="CancelRunning"),),
+    "a newer one cancels who holds or wants a lock": (own_groups(whenBusy="CancelRunning"), LOCKS),
     "locks under a pool": (pool(limits={"workflows": 5}), LOCKS),
 }
 
@@ -145,13 +157,16 @@ def test_a_simulation_releases_in_the_order_of_the_embedded_mode(name: str, seed
     assert len(order.releases) + len(order.denials) > RUNS // 3
 
 
-def test_runs_end_when_they_do_in_the_embedded_mode() -> None:
-    """Waits for locks make runs longer by as much."""
-    snapshot, runs = policies(*SETS["locks under a pool"]), drawn(3)
+@pytest.mark.parametrize("name", ["locks under a pool", "a newer one cancels who holds or wants a lock"])
+def test_runs_end_when_they_do_in_the_embedded_mode(name: str) -> None:
+    """Waits for locks make runs longer by as much, and a newer one of their key makes them shorter."""
+    snapshot, runs = policies(*SETS[name]), drawn(3)
     play = VirtualPlay(snapshot=snapshot, begin=BEGIN)
     play.play(runs)
     ended = {f"{each.namespace}/{each.name}": each.ended for each in play.told()}
-    assert ended == order_of(snapshot, runs).ended_at
+    order = order_of(snapshot, runs)
+    assert {name: ended[name] for name in order.ended_at} == order.ended_at
+    assert len(ended) == RUNS
 
 
 def test_its_workflows_are_left_as_argo_leaves_them() -> None:

@@ -44,6 +44,19 @@ def test_one_that_needs_another_lock_too_is_passed_by() -> None:
     assert [each.uid for each in locks.waiting()] == ["stuck"]
 
 
+def test_one_that_is_withdrawn_waits_no_longer() -> None:
+    """In none of the queues that it was in; one that does not wait changes nothing."""
+    locks = LockWaits(limit_of=LIMITS.get)
+    locks.take(waiter("holds", "one"))
+    locks.take(waiter("gone", "one", "two"))
+    locks.take(waiter("next", "one"))
+    assert locks.withdraw("gone")
+    assert not locks.withdraw("gone")
+    assert not locks.withdraw("holds")
+    assert [each.uid for each in locks.waiting()] == ["next"]
+    assert [each.uid for each in locks.free(["one"])] == ["next"]
+
+
 def test_a_lock_of_unknown_limit_holds_nobody_up_and_is_told() -> None:
     """What cannot be known is not made up."""
     locks = LockWaits(limit_of=LIMITS.get)

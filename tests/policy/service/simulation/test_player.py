@@ -21,6 +21,7 @@ class Heard:
         self.released_at: dict[str, float] = {}
         self.ended_at: dict[str, float] = {}
         self.gave_up_at: dict[str, float] = {}
+        self.superseded_at: dict[str, float] = {}
         self.denials: dict[str, str] = {}
         self.lock_waits: list[float] = []
 
@@ -35,6 +36,9 @@ class Heard:
 
     def gave_up(self, played: ReplayedRun, at: float) -> None:
         self.gave_up_at[played.run.name] = at - BEGIN
+
+    def superseded(self, played: ReplayedRun, at: float) -> None:
+        self.superseded_at[played.run.name] = at - BEGIN
 
     def ended(self, played: ReplayedRun, at: float) -> None:
         self.ended_at[played.run.name] = at - BEGIN
@@ -102,6 +106,28 @@ def test_a_full_queue_refuses() -> None:
         *(past_run(name, at, 100) for at, name in enumerate("abc")),
     )
     assert heard.denials == {"c": "QueueFull"}
+
+
+def test_the_newest_of_a_key_supersedes_those_that_wait() -> None:
+    """What runs goes on, and those between never run."""
+    group = {"name": "own", "key": "{{user}}", "whenBusy": "KeepNewest"}
+    heard, _ = played(
+        policies(quota(groups=[group])),
+        past_run("a", 0, 100),
+        past_run("b", 10),
+        past_run("c", 20),
+        past_run("other", 30, user="eve"),
+    )
+    assert heard.released_at == {"a": 0, "other": 30, "c": 100}
+    assert heard.superseded_at == {"b": 20}
+
+
+def test_the_newest_of_a_key_ends_the_one_that_runs() -> None:
+    """It starts at once then, and what was superseded ends before its time."""
+    group = {"name": "own", "key": "{{user}}", "whenBusy": "CancelRunning"}
+    heard, _ = played(policies(quota(groups=[group])), past_run("a", 0, 100), past_run("b", 10, 50))
+    assert heard.released_at == {"a": 0, "b": 10}
+    assert heard.ended_at == {"a": 10, "b": 60}
 
 
 def test_one_that_waits_for_too_long_gives_up() -> None:
