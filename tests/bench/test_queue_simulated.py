@@ -1,7 +1,6 @@
 """Kueue's scenario played without a cluster: what comes of it, and what the page says of that."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -28,18 +27,21 @@ def test_all_of_it_starts_and_nearly_as_early_as_any_order_can_end(part: PlayedS
     assert max(last, lower_bound(found)) <= part.wall <= last + lower_bound(found) / 5
 
 
-def test_the_page_has_what_the_whole_comes_to(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> PlayedScenario:
+    """Play all of it: some seconds."""
+    return played(*write_scenario(tmp_path_factory.mktemp("whole"), arrivals(1.0)))
+
+
+def test_the_page_has_what_the_whole_comes_to(whole: PlayedScenario) -> None:
     """The play is the same each time, so the page is held to each of its figures."""
-    found = arrivals(1.0)
-    shown = table(found, played(*write_scenario(tmp_path, found)))
     page = (ROOT / "docs" / "planning.md").read_text()
     block = re.search(r"<!-- queue-simulated: .*?```text\n(.*?)\n```", page, re.DOTALL)
     assert block is not None
-    assert block[1] == shown
+    assert block[1] == table(arrivals(1.0), whole)
 
 
-def test_the_highest_priorities_wait_least_when_there_is_no_room(tmp_path: Path) -> None:
+def test_the_highest_priorities_wait_least_when_there_is_no_room(whole: PlayedScenario) -> None:
     """Large ones have the highest priority, and small ones the lowest."""
-    outcome = played(*write_scenario(tmp_path, arrivals(0.4)))
-    assert outcome.mean("large") < outcome.mean("medium") < outcome.mean("small")
-    assert outcome.p99("large") <= max(outcome.waits["large"])
+    assert whole.mean("large") < whole.mean("medium") < whole.mean("small")
+    assert whole.p99("large") <= max(whole.waits["large"])
