@@ -55,7 +55,7 @@ COMMANDS: Final = (
     ),
     _Command(
         "suggest",
-        "Find the smallest limits under which the Workflows of a history wait no longer than wanted.",
+        "Find the smallest limits, shares or windows under which Workflows wait no longer than wanted.",
         "planning.suggest",
     ),
     _Command(

@@ -5,6 +5,7 @@ do. Who waits is admitted again under these, as old as it is. What has completed
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import datetime
 from statistics import median
 
@@ -76,6 +77,35 @@ def live_queue(cluster: Cluster, now: datetime, *, source: str, namespace: str =
         )
     found = LiveQueue(source, remarks=remarks, now=now)
     reader = RunReader(remarks=remarks, with_nodes=False, default_namespace="default")
+    for run, item in _runs(cluster, namespace, reader, remarks):
+        found.add(_with_slot(run, item, now))
+    if found.count == found.running:
+        raise UsageError(f"no Workflow waits in {source}: {found.running} run")
+    return found
+
+
+def cluster_history(cluster: Cluster, *, source: str, with_nodes: bool, namespace: str = "") -> RunHistory:
+    """Return the Workflows of a cluster, or of one namespace there, as a history, with those that are over.
+
+    Raises:
+        UsageError: it does not answer, refuses, or there is none.
+    """
+    remarks = Remarks()
+    if namespace:
+        remarks.note(f"only {namespace} was read: what others of its pool use and wait for is not counted")
+    found = RunHistory(source, remarks=remarks)
+    reader = RunReader(remarks=remarks, with_nodes=with_nodes, default_namespace="default")
+    for run, _ in _runs(cluster, namespace, reader, remarks):
+        found.add(run)
+    if not found.count:
+        raise UsageError(f"there is no Workflow in {source} that can be played", *remarks.lines())
+    return found
+
+
+def _runs(
+    cluster: Cluster, namespace: str, reader: RunReader, remarks: Remarks
+) -> Iterator[tuple[PastRun, JsonObject]]:
+    """Yield the Workflows of a cluster that can be read, each with its object."""
     try:
         items = cluster.list(WORKFLOWS, namespace=namespace).items
     except Forbidden as error:
@@ -89,10 +119,7 @@ def live_queue(cluster: Cluster, now: datetime, *, source: str, namespace: str =
         for workflow, place in decoded(msgspec.json.encode(item), _place(item), remarks):
             run = reader.read(workflow, place)
             if run is not None:
-                found.add(_with_slot(run, item, now))
-    if found.count == found.running:
-        raise UsageError(f"no Workflow waits in {source}: {found.running} run")
-    return found
+                yield run, item
 
 
 def _with_slot(run: PastRun, item: JsonObject, now: datetime) -> PastRun:

@@ -58,7 +58,7 @@ def open_history(source: str, *, with_nodes: bool, namespace: str) -> RunHistory
 
 def _runs(source: str, reader: RunReader, remarks: Remarks) -> Iterator[PastRun]:
     """Yield the runs of a source."""
-    load = _load(source)
+    load = described_load(source)
     if load is not None:
         remarks.note("it is a described load, drawn at random by its seed: no history of what has run")
         yield from drawn_runs(load)
@@ -69,7 +69,7 @@ def _runs(source: str, reader: RunReader, remarks: Remarks) -> Iterator[PastRun]
             yield run
 
 
-def _load(source: str) -> Load | None:
+def described_load(source: str) -> Load | None:
     """Return the load that a file describes, None where it is no such file."""
     path = Path(source)
     if path.suffix not in _YAML or not path.is_file():

@@ -49,8 +49,8 @@ summary { cursor: pointer; padding: .3rem 0; } .soft { color: var(--soft); }
 """
 
 
-def report_page(outcome: SimulationOutcome) -> str:
-    """Return the whole file."""
+def report_page(outcome: SimulationOutcome, sections: Iterable[str] = ()) -> str:
+    """Return the whole file; `sections` of others come after the words."""
     result, before = outcome.result, outcome.before
     title = f"What {result.policies} would do"
     if before is not None:
@@ -58,6 +58,7 @@ def report_page(outcome: SimulationOutcome) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         _words(outcome.sentences),
+        *sections,
         *starts_details(outcome),
         *_key(result, before),
         *_wait_charts(result, before),

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         history.close()
     if arguments.html is not None:
-        _write(arguments.html, report_page(outcome))
+        write_report(arguments.html, report_page(outcome))
     with for_whoever_reads():
         if arguments.output == "json":
             print_values(outcome, "json")
@@ -172,7 +172,8 @@ def _progress(history: RunHistory) -> Callable[[int], None]:
     return tell
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(path: Path, text: str) -> None:
+    """Write a report, or say why it cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -4,7 +4,7 @@ All that can be prepared when policies change is prepared here, so that a review
 depends on a namespace is compiled at its first review and stored in `Compiled`; the snapshot never changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -56,6 +56,11 @@ Document = Policy | ConfigMap | NamespaceObject | TemplateObject
 _REFERRING: Final = (PartSource.TEMPLATE, PartSource.CRON)
 """Parts of keys that say what a Workflow refers to, which is to be recorded then."""
 _PolicyT = TypeVar("_PolicyT", bound=Policy)
+
+
+def no_manifests(_: str) -> Sequence[object]:
+    """Read nothing: where no resource template can create a Workflow that is looked at."""
+    return ()
 
 
 class NamespacePolicies(msgspec.Struct, frozen=True):
@@ -112,7 +117,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     identities: Identities = UPSTREAM
     argo_defaults: WorkflowDefaults = NO_DEFAULTS
     extent: Extent = WHOLE
-    read_manifest: ReadManifest = lambda _: ()
+    read_manifest: ReadManifest = no_manifests
 
     @property
     def has_policies(self) -> bool:
@@ -178,7 +183,7 @@ def take_snapshot(
     identities: Identities = UPSTREAM,
     before: Snapshot | None = None,
     extent: Extent = WHOLE,
-    read_manifest: ReadManifest = lambda _: (),
+    read_manifest: ReadManifest = no_manifests,
 ) -> Snapshot:
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
 

@@ -4,6 +4,7 @@ Lengths up to an hour are exact to the second, above that to ten seconds, and ab
 size is bounded, however many Workflows there are.
 """
 
+import math
 from collections import Counter
 from itertools import accumulate
 from typing import Final
@@ -46,22 +47,23 @@ class WaitCounts:
     def __len__(self) -> int:
         return self._counts.total()
 
-    def figures(self) -> WaitFigures:
-        """Return what is told of them."""
+    def figures(self, endless: int = 0) -> WaitFigures:
+        """Return what is told of them, and of so many besides that never start."""
         count = len(self)
-        if not count:
+        if not count + endless:
             return WaitFigures()
         lengths = sorted(self._counts)
         below = list(accumulate(self._counts[each] for each in lengths))
         return WaitFigures(
-            median=_share(lengths, below, _MEDIAN),
-            p95=_share(lengths, below, _TAIL),
-            longest=round(self.longest),
-            mean=round(self.total / count, 1),
+            median=_share(lengths, below, _MEDIAN, endless),
+            p95=_share(lengths, below, _TAIL, endless),
+            longest=math.inf if endless else round(self.longest),
+            mean=math.inf if endless else round(self.total / count, 1),
         )
 
 
-def _share(lengths: list[int], below: list[int], share: float) -> float:
+def _share(lengths: list[int], below: list[int], share: float, endless: int) -> float:
     """Return the length that this share of all do not exceed."""
-    rank = share * below[-1]
-    return next(length for length, count in zip(lengths, below, strict=True) if count >= rank)
+    rank = share * ((below[-1] if below else 0) + endless)
+    pairs = zip(lengths, below, strict=True)
+    return next((length for length, count in pairs if count >= rank), math.inf)

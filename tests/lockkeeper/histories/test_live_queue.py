@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lockkeeper.cli.planning.simulate import simulated
-from lockkeeper.histories.live_queue import LiveQueue, live_queue
+from lockkeeper.histories.live_queue import LiveQueue, cluster_history, live_queue
 from lockkeeper.process.console import UsageError
 from lockkeeper.simulation.outcome import SimulationOutcome
 from lockkeeper.simulation.report_page import report_page
@@ -173,3 +173,24 @@ def test_a_cluster_that_refuses_is_told() -> None:
     refusing = Refusing(clock=Now(), rng=Random(1))
     with pytest.raises(UsageError, match="Workflows of the cluster cannot be read: workflows is forbidden"):
         live_queue(refusing, NOON, source="the cluster")
+
+
+def test_a_cluster_is_a_history_of_those_that_are_over_and_those_that_wait(
+    cluster: MemoryCluster, put: Put
+) -> None:
+    """As `kubectl get wf -A -o json` would print them: times as they were, lengths of what has ended."""
+    put("over", 50, phase="Succeeded", started=40, ended=10)
+    put("waits", 5)
+    history = cluster_history(cluster, source="the cluster", with_nodes=False)
+    runs = list(history.runs())
+    assert [(each.name, each.waited, each.seconds) for each in runs] == [
+        ("over", 600.0, 1800.0),
+        ("waits", None, 1800.0),
+    ]
+    assert history.facts().workflows == 2
+
+
+def test_a_cluster_without_workflows_is_no_history(cluster: MemoryCluster) -> None:
+    """There is nothing to be played."""
+    with pytest.raises(UsageError, match="there is no Workflow in the cluster that can be played"):
+        cluster_history(cluster, source="the cluster", with_nodes=False)
