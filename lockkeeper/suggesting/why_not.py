@@ -56,6 +56,11 @@ def _of_policies(snapshot: Snapshot, namespaces: Sequence[str]) -> Iterator[str]
         name = f"{quota.kind} {quota.metadata.name}"
         if quota.spec.stop_policy is not StopPolicy.NONE:
             yield f"{name} releases nobody: its stopPolicy is {quota.spec.stop_policy.value}"
+        for group in quota.spec.groups:
+            yield (
+                f"{name} limits what runs of each key of its group {group.name}, which the search does not "
+                "change: what a key protects only you know"
+            )
         if not isinstance(quota, ClusterWorkflowQuota):
             continue
         defaults = quota.spec.namespace_defaults
