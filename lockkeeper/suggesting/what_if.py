@@ -128,6 +128,9 @@ class _WaitCounter:
         """Count one that waited for too long."""
         self.lose(played.run, at)
 
+    def superseded(self, played: ReplayedRun, at: float) -> None:
+        """Count nothing: a newer one of its key is there, and waits in its place."""
+
     def ended(self, played: ReplayedRun, at: float) -> None:
         """Count nothing."""
 
