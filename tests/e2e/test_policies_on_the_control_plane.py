@@ -12,17 +12,22 @@ from policy.core.policy_kinds.kinds import POLICY_KINDS
 from tests.e2e.building import ROOT
 from tests.e2e.kubectl import Kubectl
 from tests.policy.cluster.conftest import field
-from tests.policy.wrong_policies import LOCKS, QUOTA, REFUSED_BY_BOTH, RESOURCES, a_rule, policy
+from tests.policy.wrong_policies import LOCKS, POOL, QUOTA, REFUSED_BY_BOTH, RESOURCES, a_rule, policy
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLES = ROOT / "examples" / "policies"
+EXAMPLES = ROOT / "examples"
+FILES = sorted(
+    str(path.relative_to(EXAMPLES))
+    for folder in ("policies", "groups/policies")
+    for path in (EXAMPLES / folder).glob("*.yaml")
+)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
+@pytest.mark.parametrize("name", FILES)
 def test_every_example_is_accepted(kubectl: Kubectl, name: str) -> None:
     """Kubectl checks them strictly: a field that the CRD does not know would be an error."""
-    kubectl.said("apply", "-f", str(EXAMPLES / "namespaces.yaml"))
+    kubectl.said("apply", "-f", str(EXAMPLES / "policies" / "namespaces.yaml"))
     for _ in range(2):
         kubectl.said("apply", "-f", str(EXAMPLES / name))
     generations = kubectl.said("get", "-f", str(EXAMPLES / name), "-o", "jsonpath={..metadata.generation}")
@@ -60,6 +65,37 @@ def test_an_amount_is_a_number_or_the_word_unlimited(kube_cluster: KubeCluster, 
         RESOURCES[QUOTA], policy(QUOTA, {"limits": {"workflows": amount}}), dry_run=True
     )
     assert field(made, "spec", "limits", "workflows") == amount
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "{{workflow.labels.app.kubernetes.io/name}}/{{ workflow.parameters.branch_1 }}",
+        "{{workflow.annotations.a}} {{workflow.template}}x-{{workflow.cron}}",
+        "{{workflow.serviceAccountName}}",
+        "ci:{{workflow.generateName}}:{{user}}!",
+        "{{workflow.namespace}}/{{user}}",
+    ],
+)
+def test_a_group_with_every_part_is_stored_with_its_defaults(kube_cluster: KubeCluster, key: str) -> None:
+    """In a namespace and in a pool; our own checks find nothing in it, either."""
+    group: JsonObject = {"name": "one", "key": key}
+    specs: dict[str, JsonObject] = {
+        QUOTA: {"groups": [group]},
+        POOL: {"namespaceSelector": {}, "groups": [group]},
+    }
+    for kind, spec in specs.items():
+        made = kube_cluster.create(RESOURCES[kind], policy(kind, spec), dry_run=True)
+        assert field(made, "spec", "groups") == [
+            {
+                **group,
+                "limits": {"workflows": 1},
+                "whenBusy": "Queue",
+                "cancel": "Terminate",
+                "missing": "Ignore",
+            }
+        ]
+        assert not problems(msgspec.convert(made, POLICY_KINDS[kind]))
 
 
 def test_a_lock_may_be_named_by_a_parameter_with_a_slash(kube_cluster: KubeCluster) -> None:

@@ -45,6 +45,7 @@ ONLY_THE_WEBHOOK: Final = (
     "is too short: use",
     "is longer than 36500d",
     "is no name of a namespace",
+    "is no name of a label",
     "spec.namespaceDefaults.limits.tasks: is no bound where members may borrow",
     "spec.borrowing.shares.a.tasks: is no bound where members may borrow",
 )
