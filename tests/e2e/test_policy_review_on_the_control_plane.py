@@ -46,6 +46,8 @@ ONLY_THE_WEBHOOK: Final = (
     "is longer than 36500d",
     "is no name of a namespace",
     "is no name of a label",
+    "is the same for all Workflows that the quota selects",
+    "a label that the selector keeps out",
     "spec.namespaceDefaults.limits.tasks: is no bound where members may borrow",
     "spec.borrowing.shares.a.tasks: is no bound where members may borrow",
 )

@@ -91,6 +91,18 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
 """What CEL and the schema refuse, in the API server's words; our own checks refuse it as well."""
 
 ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
+    (
+        QUOTA,
+        {**a_group(), "selector": {"matchLabels": {"repo": "shop"}}},
+        "spec.groups[0].key",
+        "is the same for all Workflows that the quota selects",
+    ),
+    (
+        POOL,
+        a_pool(**a_group(), selector={"matchExpressions": [{"key": "repo", "operator": "DoesNotExist"}]}),
+        "spec.groups[0].key",
+        "a label that the selector keeps out",
+    ),
     (QUOTA, a_group(key="{{workflow.labels.-a}}"), "spec.groups[0].key", "'-a' is no name of a label"),
 )
 """What the API server lets pass, in our words."""

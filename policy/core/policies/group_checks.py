@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from policy.core.objects.label_selectors import LabelSelector, Operator
 from policy.core.policies.quota_part_checks import limits_problems
 from policy.core.policy_kinds.quota_parts import (
     RESOURCES,
@@ -15,7 +16,7 @@ from policy.core.policy_kinds.quota_parts import (
     WhenBusy,
     WorkflowQuotaSpec,
 )
-from policy.core.quota.group_keys import key_problems, parse_key
+from policy.core.quota.group_keys import KeyPart, key_problems, parse_key
 from policy.core.quota.key_parts import PartSource
 from policy.core.values.amounts import UNLIMITED_WORD
 from policy.core.values.problems import Problem, too_many
@@ -37,24 +38,47 @@ def group_problems(spec: WorkflowQuotaSpec, path: str, *, of_pool: bool) -> Iter
             yield Problem(f"{at}.name", message)
         elif first != index:
             yield Problem(f"{at}.name", f"{group.name!r} is the name of {where}[{first}] too")
-        yield from _key(group.key, f"{at}.key", of_pool=of_pool)
+        yield from _key(group.key, f"{at}.key", spec, of_pool=of_pool)
         yield from _limits(group.limits, f"{at}.limits")
         yield from _busy(group, at)
         if spec.on_exceed is OnExceed.WARN:
             yield from _beside_warn(group, at)
 
 
-def _key(key: str, path: str, *, of_pool: bool) -> Iterator[Problem]:
+def _key(key: str, path: str, spec: WorkflowQuotaSpec, *, of_pool: bool) -> Iterator[Problem]:
     found = key_problems(key)
     for message in found:
         yield Problem(path, message)
-    if found or of_pool:
+    if found:
         return
-    if all(part.source is PartSource.NAMESPACE for part in parse_key(key).parts):
-        message = (
-            "is the same for all Workflows of the namespace: give it another part, or use limits of the quota"
-        )
+    parts = parse_key(key).parts
+    for part in parts:
+        if part.source is PartSource.LABEL and _lacks(spec.selector, part.name):
+            message = (
+                f"has {{{{{part.tag}}}}}, a label that the selector keeps out, so that no Workflow has it"
+            )
+            yield Problem(path, f"{message}: use another part, or change the selector")
+    if all(_is_fixed(part, spec.selector, of_pool=of_pool) for part in parts):
+        of_what = "of the namespace" if spec.selector.selects_all else "that the quota selects"
+        message = f"is the same for all Workflows {of_what}: give it another part, or use limits of the quota"
         yield Problem(path, message)
+
+
+def _is_fixed(part: KeyPart, selector: LabelSelector, *, of_pool: bool) -> bool:
+    """Return whether a part has one value for all Workflows of a quota."""
+    if part.source is PartSource.LABEL:
+        return part.name in selector.match_labels or any(
+            each.key == part.name and each.operator is Operator.IN and len(set(each.values)) == 1
+            for each in selector.match_expressions
+        )
+    return part.source is PartSource.NAMESPACE and not of_pool
+
+
+def _lacks(selector: LabelSelector, label: str) -> bool:
+    """Return whether no Workflow that is selected has a label."""
+    return any(
+        each.key == label and each.operator is Operator.DOES_NOT_EXIST for each in selector.match_expressions
+    )
 
 
 def _limits(limits: QuotaLimits, path: str) -> Iterator[Problem]:

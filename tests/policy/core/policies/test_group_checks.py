@@ -17,9 +17,11 @@ def group(**parts: JsonValue) -> JsonObject:
     return {"name": "branch", "key": KEY, **parts}
 
 
-def of_groups(*groups: JsonValue, on_exceed: str = "Queue") -> list[Problem]:
+def of_groups(
+    *groups: JsonValue, on_exceed: str = "Queue", selector: JsonObject | None = None
+) -> list[Problem]:
     """Return what is wrong with a quota that has these groups."""
-    return problems(quota(groups=list(groups), onExceed=on_exceed))
+    return problems(quota(groups=list(groups), onExceed=on_exceed, selector=selector or {}))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,43 @@ def test_a_fault_is_told_with_its_field_and_a_fix(parts: JsonObject, path: str, 
 def test_the_namespace_alone_is_a_key_in_a_pool() -> None:
     """There it varies: one Workflow in each namespace."""
     assert problems(pool(groups=[group(key="{{workflow.namespace}}")])) == []
+
+
+def requires(operator: str, *values: str) -> JsonObject:
+    """Return a selector by the label `repo`."""
+    return {"matchExpressions": [{"key": "repo", "operator": operator, "values": list(values)}]}
+
+
+@pytest.mark.parametrize(
+    ("selector", "key", "fixed"),
+    [
+        ({"matchLabels": {"repo": "shop"}}, "{{workflow.labels.repo}}", True),
+        ({"matchLabels": {"repo": "shop"}}, "{{workflow.labels.repo}}/{{workflow.namespace}}", True),
+        (requires("In", "shop"), "{{workflow.labels.repo}}", True),
+        (requires("In", "shop", "cart"), "{{workflow.labels.repo}}", False),
+        (requires("NotIn", "shop"), "{{workflow.labels.repo}}", False),
+        (requires("Exists"), "{{workflow.labels.repo}}", False),
+        ({"matchLabels": {"repo": "shop"}}, "{{workflow.labels.repo}}/{{user}}", False),
+        ({"matchLabels": {"repo": "shop"}}, "{{workflow.annotations.repo}}", False),
+        ({"matchLabels": {"kind": "build"}}, "{{workflow.labels.repo}}", False),
+    ],
+)
+def test_a_key_that_the_selector_fixes_is_no_key(selector: JsonObject, key: str, fixed: bool) -> None:  # noqa: FBT001 - a row
+    """All that the quota selects would have the same."""
+    message = SAME.replace("of the namespace", "that the quota selects")
+    expected = [Problem("spec.groups[0].key", message)] if fixed else []
+    assert of_groups(group(key=key), selector=selector) == expected
+
+
+def test_a_label_that_the_selector_keeps_out_fills_no_key() -> None:
+    """Nobody would ever be in the group."""
+    assert of_groups(group(), selector=requires("DoesNotExist")) == [
+        Problem(
+            "spec.groups[0].key",
+            "has {{workflow.labels.repo}}, a label that the selector keeps out, so that no Workflow has it: "
+            "use another part, or change the selector",
+        )
+    ]
 
 
 def test_a_name_is_used_once() -> None:
