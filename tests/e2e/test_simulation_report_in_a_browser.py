@@ -30,6 +30,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def suggestion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the report of a suggestion for the example."""
+    file = tmp_path_factory.mktemp("suggestion") / "report.html"
+    words = ("--policies", str(EXAMPLES / "policies"), "--wait", "team-etl p95 1h", "--what-ifs", "60")
+    assert main(["suggest", str(EXAMPLES / "history.json"), *words, "--html", str(file)]) == 0
+    return file
+
+
+@pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     """Return a tab of a browser."""
     with opened_browser(tmp_path_factory.mktemp("chromium")) as browser:
@@ -56,5 +65,21 @@ def test_the_report_is_readable_at_every_width(tab: Tab, report: Path, width: in
     """Nothing is wider than the screen, but tables, which scroll; no text of a chart is tiny."""
     tab.resize(width)
     tab.open(report.as_uri())
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run(SMALL) == 0
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_report_of_a_suggestion_has_the_trade_off_and_is_as_readable(
+    tab: Tab, suggestion: Path, width: int
+) -> None:
+    """What shorter and longer waits need comes after the words, before what `simulate` tells."""
+    tab.resize(width)
+    tab.open(suggestion.as_uri())
+    assert tab.complaints == []
+    assert not [each for each in tab.requests if not each.startswith(("data:", "file:"))]
+    text = tab.text
+    assert text.index("Other limits do that") < text.index("Trade-off") < text.index("Not certain")
+    assert text.index("Not certain") < text.index("Waits and use")
     assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.run(SMALL) == 0
