@@ -98,6 +98,13 @@ def test_a_group_with_every_part_is_stored_with_its_defaults(kube_cluster: KubeC
         assert not problems(msgspec.convert(made, POLICY_KINDS[kind]))
 
 
+def test_the_namespace_alone_is_a_key_where_the_newest_counts(kube_cluster: KubeCluster) -> None:
+    """No limit could say it."""
+    group: JsonObject = {"name": "one", "key": "{{workflow.namespace}}", "whenBusy": "KeepNewest"}
+    made = kube_cluster.create(RESOURCES[QUOTA], policy(QUOTA, {"groups": [group]}), dry_run=True)
+    assert not problems(msgspec.convert(made, POLICY_KINDS[QUOTA]))
+
+
 def test_a_lock_may_be_named_by_a_parameter_with_a_slash(kube_cluster: KubeCluster) -> None:
     """Argo fills it in at run time, so what it will be is not known here."""
     key = "{{= inputs.parameters.size == 'a/b' ? 'large' : 'small'}}"

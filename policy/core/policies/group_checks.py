@@ -22,6 +22,8 @@ from policy.core.values.amounts import UNLIMITED_WORD
 from policy.core.values.problems import Problem, too_many
 
 MAX_GROUPS: Final = 16
+_AS_LIMITS: Final = (WhenBusy.QUEUE, WhenBusy.REFUSE)
+"""What limits do as well; only groups end what a newer Workflow supersedes, also where all have one key."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -38,27 +40,29 @@ def group_problems(spec: WorkflowQuotaSpec, path: str, *, of_pool: bool) -> Iter
             yield Problem(f"{at}.name", message)
         elif first != index:
             yield Problem(f"{at}.name", f"{group.name!r} is the name of {where}[{first}] too")
-        yield from _key(group.key, f"{at}.key", spec, of_pool=of_pool)
+        yield from _key(group, f"{at}.key", spec, of_pool=of_pool)
         yield from _limits(group.limits, f"{at}.limits")
         yield from _busy(group, at)
         if spec.on_exceed is OnExceed.WARN:
             yield from _beside_warn(group, at)
 
 
-def _key(key: str, path: str, spec: WorkflowQuotaSpec, *, of_pool: bool) -> Iterator[Problem]:
-    found = key_problems(key)
+def _key(group: GroupSpec, path: str, spec: WorkflowQuotaSpec, *, of_pool: bool) -> Iterator[Problem]:
+    found = key_problems(group.key)
     for message in found:
         yield Problem(path, message)
     if found:
         return
-    parts = parse_key(key).parts
+    parts = parse_key(group.key).parts
     for part in parts:
         if part.source is PartSource.LABEL and _lacks(spec.selector, part.name):
             message = (
                 f"has {{{{{part.tag}}}}}, a label that the selector keeps out, so that no Workflow has it"
             )
             yield Problem(path, f"{message}: use another part, or change the selector")
-    if all(_is_fixed(part, spec.selector, of_pool=of_pool) for part in parts):
+    if group.when_busy in _AS_LIMITS and all(
+        _is_fixed(part, spec.selector, of_pool=of_pool) for part in parts
+    ):
         of_what = "of the namespace" if spec.selector.selects_all else "that the quota selects"
         message = f"is the same for all Workflows {of_what}: give it another part, or use limits of the quota"
         yield Problem(path, message)

@@ -119,6 +119,16 @@ def test_a_key_that_the_selector_fixes_is_no_key(selector: JsonObject, key: str,
     assert of_groups(group(key=key), selector=selector) == expected
 
 
+@pytest.mark.parametrize("when_busy", ["KeepNewest", "CancelRunning"])
+def test_one_key_for_all_says_what_no_limit_can_say(when_busy: str) -> None:
+    """Of all that the quota selects only the newest is wanted."""
+    wanted = group(key="{{workflow.namespace}}", whenBusy=when_busy)
+    assert of_groups(wanted) == []
+    assert of_groups(group(key="{{workflow.namespace}}", whenBusy="Refuse")) == [
+        Problem("spec.groups[0].key", SAME)
+    ]
+
+
 def test_a_label_that_the_selector_keeps_out_fills_no_key() -> None:
     """Nobody would ever be in the group."""
     assert of_groups(group(), selector=requires("DoesNotExist")) == [
