@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from policy.core.decision.decision import Code, Reason
+from policy.core.decision.decision import Code, Reason, Review, Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.label_selectors import Labels
+from policy.core.objects.template_keys import ObjectKind, key_of
 from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import MissingPart, OnExceed
@@ -87,6 +88,39 @@ def moved_keys(
         if key.text in recorded and key_value(key, had) != key_value(key, has)
         for part in differing_parts(key, had, has)
     )
+
+
+def refused_runs(review: Review, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return warnings of a CronWorkflow whose runs would be refused, since they lack a part of a key."""
+    policies, cron = snapshot.policies(review.namespace), None if review.cron is None else review.cron.spec
+    if review.cron is None or cron is None or not policies.group_keys or review.side is not Side.MUTATE:
+        return ()
+    own = review.cron.metadata or EMPTY_METADATA
+    name = own.name or own.generate_name or ""
+    spec, metadata = cron.workflow_spec or EMPTY_SPEC, cron.workflow_metadata or EMPTY_METADATA
+    recorded = {well_known.STARTED_BY: f"{ObjectKind.CRON_WORKFLOW}/{name}"}
+    if spec.workflow_template_ref is not None and spec.workflow_template_ref.name:
+        recorded[well_known.REFERS_TO] = key_of(spec.workflow_template_ref, review.namespace).text
+    subject = KeySubject(
+        namespace=policies.namespace,
+        metadata=metadata,
+        spec=spec,
+        user=next(iter(snapshot.identities.argo_controllers), review.user),
+        template=snapshot.template(policies.namespace, spec.workflow_template_ref),
+        recorded=recorded,
+    )
+    labels = {**(metadata.labels or {}), well_known.CRON_WORKFLOW: name, **recorded}
+    return tuple(
+        f"lockkeeper: {_in_cron(each.field)}: {each.message}, or {each.policy} refuses every run"
+        for each in missing_faults(policies.quotas, subject, labels)
+    )
+
+
+def _in_cron(field: str) -> str:
+    """Return the field of a CronWorkflow that gives its runs a field."""
+    if field.startswith("metadata."):
+        return f"spec.workflowMetadata{field.removeprefix('metadata')}"
+    return f"spec.workflowSpec{field.removeprefix('spec')}"
 
 
 def subject_of(

@@ -5,15 +5,19 @@ from typing import Final
 
 import pytest
 
+from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Outcome
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.admission.task_cases import edited, stored
 from tests.policy.core.builders import (
+    NAMESPACE,
+    NOW,
     mutate,
     patched,
     quota,
+    review_of,
     snapshot,
     template_object,
     texts,
@@ -147,3 +151,46 @@ def test_without_groups_nothing_is_recorded_and_no_claim_stays() -> None:
     claimed = build()
     claimed["metadata"] = {"name": "a", "annotations": {well_known.GROUPS: "{}"}}
     assert keys_of(patched(claimed, mutate(claimed, policies).patch)) is None
+
+
+def cron(*, parameters: JsonValue = None, labels: JsonObject | None = None) -> JsonObject:
+    """Return a CronWorkflow whose runs have these arguments and labels."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": "nightly", "namespace": NAMESPACE},
+        "spec": {
+            "schedules": ["0 3 * * *"],
+            "workflowMetadata": {"labels": labels or {"repo": "shop"}},
+            "workflowSpec": {"arguments": {"parameters": parameters or []}},
+        },
+    }
+
+
+def warned_of(obj: JsonObject, policies: Snapshot) -> tuple[str, ...]:
+    """Return the warnings about a CronWorkflow."""
+    decision = apply_policies(review_of(obj), policies, NOW)
+    assert decision.allowed
+    return decision.warnings
+
+
+def test_who_writes_a_schedule_is_warned_of_runs_that_would_be_refused() -> None:
+    """The schedule is stored long before its first run, and Argo alone would see the refusal."""
+    (warning,) = warned_of(cron(), grouped(missing="Deny"))
+    assert warning == (
+        "lockkeeper: spec.workflowSpec.arguments.parameters[branch]: is absent or empty, and a part of the "
+        f"key {KEY} that each Workflow needs here: give it a value, or {SOURCE} refuses every run"
+    )
+    assert "spec.workflowMetadata.labels[repo]: " in "".join(
+        warned_of(cron(labels={"other": "x"}), grouped(missing="Deny"))
+    )
+
+
+def test_a_schedule_whose_runs_have_all_parts_is_no_matter_of_groups() -> None:
+    """Nor is one that no such group selects; its own name is a part that its runs have."""
+    main: JsonValue = [{"name": "branch", "value": "main"}]
+    assert warned_of(cron(parameters=main), grouped(missing="Deny")) == ()
+    assert warned_of(cron(), grouped()) == ()
+    assert warned_of(cron(), grouped(missing="Deny", key="{{workflow.cron}}/{{user}}")) == ()
+    other: JsonObject = {"matchLabels": {"kind": "build"}}
+    assert warned_of(cron(), grouped(missing="Deny", selector=other)) == ()
