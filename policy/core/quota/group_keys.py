@@ -9,7 +9,7 @@ cannot be seen, are written in this way, too.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2s
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from policy.core.objects.parameter_text import parameter_text
 from policy.core.objects.template_keys import ObjectKind, key_of
 from policy.core.objects.workflow import EMPTY_SPEC, Metadata, WorkflowMetadata, WorkflowSpec
 from policy.core.quota.key_parts import CLOSE, OPEN, PARTS, PartSource, field_of, part_problem, source_of
+from policy.core.values.memo import Memo
 
 LONGEST_KEY: Final = 500
 """Characters of a key in a policy."""
@@ -67,12 +68,20 @@ class GroupKey(msgspec.Struct, frozen=True):
         return any(part.source is source for part in self.parts)
 
 
+class KnownValue(msgspec.Struct, frozen=True):
+    """The value of a part: its first characters, and a digest of a longer one."""
+
+    text: str
+    digest: str = ""
+
+
 class KeySubject(msgspec.Struct, frozen=True):
     """The Workflow whose key is asked for.
 
     `template` is the spec of the template object that it refers to. `user` is the one that it counts for.
     `recorded` are the annotations in which admission records what it refers to; where they are None, its own
-    fields are believed.
+    fields are believed. `known` and `arguments` have what was found out for one key, for the others; so a
+    subject with other fields is created anew, and not by a replacement.
     """
 
     namespace: str
@@ -81,6 +90,8 @@ class KeySubject(msgspec.Struct, frozen=True):
     user: str
     template: WorkflowSpec | None = None
     recorded: dict[str, str] | None = None
+    known: Memo[str, KnownValue | None] = msgspec.field(default_factory=Memo)
+    arguments: Memo[str, dict[str, Any]] = msgspec.field(default_factory=Memo)
 
 
 def parse_key(text: str) -> GroupKey:
@@ -126,17 +137,17 @@ def key_value(key: GroupKey, subject: KeySubject) -> str | None:
     text = key.before
     for part in key.parts:
         value = _value(part, subject)
-        if not value:
+        if value is None:
             return None
-        text += _escaped(value, part.separator) + part.after
-    if len(text) <= LONGEST_VALUE and not _CUT.fullmatch(text):
+        text += _escaped(value.text, part.separator) + value.digest + part.after
+    if len(text) < LONGEST_VALUE or (len(text) == LONGEST_VALUE and not _CUT.fullmatch(text)):
         return text
-    return f"{text[:_KEPT]}~{blake2s(text.encode(), digest_size=_DIGEST).hexdigest()}"
+    return f"{text[:_KEPT]}~{_digest(text)}"
 
 
 def missing_parts(key: GroupKey, subject: KeySubject) -> tuple[KeyPart, ...]:
     """Return the parts that a Workflow lacks, each of them once."""
-    return tuple({part.tag: part for part in key.parts if not _value(part, subject)}.values())
+    return tuple({part.tag: part for part in key.parts if _value(part, subject) is None}.values())
 
 
 def differing_parts(key: GroupKey, one: KeySubject, other: KeySubject) -> tuple[KeyPart, ...]:
@@ -165,9 +176,23 @@ def _hex(character: str) -> str:
     return "".join(f"{_ESCAPE}{byte:02X}" for byte in character.encode())
 
 
-def _value(part: KeyPart, subject: KeySubject) -> str | None:
-    """Return the value of a part for a Workflow, None or "" where it is absent."""
-    return _READERS[part.source](part.name, subject)
+def _digest(text: str) -> str:
+    return blake2s(text.encode(), digest_size=_DIGEST).hexdigest()
+
+
+def _value(part: KeyPart, subject: KeySubject) -> KnownValue | None:
+    """Return the value of a part for a Workflow, None where it is absent or empty."""
+    return subject.known.get_or(part.tag, lambda: _read(part, subject))
+
+
+def _read(part: KeyPart, subject: KeySubject) -> KnownValue | None:
+    value = _READERS[part.source](part.name, subject)
+    if not value:
+        return None
+    if len(value) <= LONGEST_VALUE:
+        return KnownValue(value)
+    # A user may send megabytes. No value has these characters: `%` is always one of an escape.
+    return KnownValue(value[:LONGEST_VALUE], f"{_ESCAPE}x{_digest(value)}")
 
 
 def _specs(subject: KeySubject) -> tuple[WorkflowSpec, WorkflowSpec]:
@@ -202,12 +227,18 @@ def _parameter(name: str, subject: KeySubject) -> str | None:
 
     It is unknown before the run where it comes from elsewhere (`valueFrom`), or is made of other tags.
     """
+    given = subject.arguments.get_or("", lambda: _arguments(subject))
+    text = parameter_text(given.get(name))
+    return None if text is None or OPEN in text else text
+
+
+def _arguments(subject: KeySubject) -> dict[str, Any]:
+    """Return the values of all arguments by name."""
+    found: dict[str, Any] = {}
     for spec in _specs(subject):
         for each in (spec.arguments.parameters if spec.arguments else None) or ():
-            if each.name == name:
-                text = parameter_text(each.value if each.value is not None else each.default)
-                return None if text is None or OPEN in text else text
-    return None
+            found.setdefault(each.name or "", each.value if each.value is not None else each.default)
+    return found
 
 
 def _template(_name: str, subject: KeySubject) -> str:

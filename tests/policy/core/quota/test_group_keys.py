@@ -1,6 +1,5 @@
 """Keys of groups: what may be written, which text a Workflow gives, and that no two are mixed up."""
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -36,6 +35,11 @@ def subject(
         user=USER,
         template=None if template is None else spec_of(template),
     )
+
+
+def of_recorded(of: KeySubject, recorded: dict[str, str]) -> KeySubject:
+    """Return the same Workflow with what admission has recorded of it."""
+    return KeySubject(of.namespace, of.metadata, of.spec, of.user, of.template, recorded)
 
 
 def lacks(key: str, of: KeySubject) -> tuple[str, ...]:
@@ -156,9 +160,9 @@ def test_what_admission_recorded_counts_before_what_a_workflow_says_of_itself() 
     }
     believed = subject(says, ownerReferences=[FROM_CRON])
     assert key_value(key, believed) == "ClusterWorkflowTemplate/build-lk-1 nightly"
-    known = msgspec.structs.replace(believed, recorded=recorded)
+    known = of_recorded(believed, recorded)
     assert key_value(key, known) == "ClusterWorkflowTemplate/build nightly"
-    nothing = msgspec.structs.replace(believed, recorded={})
+    nothing = of_recorded(believed, {})
     assert lacks(key.text, nothing) == ("workflow.template", "workflow.cron")
 
 
@@ -250,6 +254,28 @@ def test_long_values_are_cut_and_stay_apart(long: str, more: str) -> None:
     assert len(first) <= LONGEST_VALUE
     assert (first == long) == (len(long) <= LONGEST_VALUE)
     assert (first == second) == (more == "")
+
+
+def test_long_values_of_one_part_are_not_mixed_up_with_the_next() -> None:
+    """Whatever separates them, and however much of a value is a digest."""
+    key = parse_key("{{workflow.annotations.a}}~{{workflow.annotations.b}}")
+    long = "a" * LONGEST_VALUE
+    texts = {
+        key_value(key, subject(annotations={"a": first, "b": second}))
+        for first, second in ((long, "x~y"), (long + "~x", "y"), (long + "x", "y"), (long + "~x~y", "y"))
+    }
+    assert len(texts) == 4
+
+
+def test_megabytes_of_values_and_arguments_are_looked_at_once() -> None:
+    """Many keys of many parts cost no more than the Workflow is long."""
+    names = [f"p{number}" for number in range(18)]
+    keys = [parse_key("/".join(f"{{{{workflow.parameters.{each}}}}}" for each in names))] * 16
+    many = subject(arguments(**dict.fromkeys([*names, *(f"o{number}" for number in range(2000))], "x" * 500)))
+    values = {key_value(each, many) for each in keys}
+    assert len(values) == 1
+    assert len(many.arguments) == 1
+    assert len(many.known) == len(names)
 
 
 def test_a_value_that_looks_as_if_it_was_cut_is_not_taken_for_one_that_was() -> None:
