@@ -1,11 +1,11 @@
 """How a past run is admitted: by the webhook's own decision, in the state of usage at its time.
 
-A quota that denies asks the ledger in a cluster; here the same shortfalls are worked out from what the
-planner counts. What was written into the object by Argo, by argo-server and by us is no part of what its
+A quota that denies asks the ledger, here as in a cluster: what the leader counted last, and what creates have
+reserved since. What was written into the object by Argo, by argo-server and by us is no part of what its
 creator wrote, but for the labels that name him.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import msgspec
 
 from policy.core.admission.decide import apply_policies
 from policy.core.decision import quota_messages
-from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.lock_model.taken_locks import TakenLocks, taken_locks
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, PatchOp, patched
@@ -21,9 +21,8 @@ from policy.core.objects.owners import UNRELATED, Related
 from policy.core.objects.workflow import EMPTY_SPEC, Workflow, WorkflowSpec
 from policy.core.policies.governing_quotas import label_keys
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.accounts import Account
+from policy.core.quota.ledger import Ledger, Reservation, reserve, too_many_creates, under_nodes
 from policy.core.quota.usage_view import UsageView
-from policy.core.values.amounts import Usage
 from policy.core.values.prepared import prepare
 from policy.service.simulation.past_run import PastRun
 from policy.service.tracking.live_metadata import LiveMetadata
@@ -53,7 +52,8 @@ _METADATA: Final = msgspec.json.Decoder(_MarkedMetadata)
 class PastAdmission(msgspec.Struct, frozen=True):
     """What became of a run at its creation: `reasons` where it was denied, else what is tracked of it.
 
-    It is not tracked where no quota counts it. `priority` is the one that Argo goes by.
+    It is not tracked where no quota counts it. `priority` is the one that Argo goes by. `reserved` is the
+    ledger with what its create has reserved there.
     """
 
     outcome: Outcome
@@ -61,6 +61,7 @@ class PastAdmission(msgspec.Struct, frozen=True):
     tracked: Tracked | None = None
     locks: TakenLocks = _NO_LOCKS
     priority: int = 0
+    reserved: Ledger | None = None
 
 
 class PastAdmissions:
@@ -78,9 +79,10 @@ class PastAdmissions:
         now: datetime,
         *,
         usage: Callable[[], UsageView],
+        ledger: Ledger | None = None,
         related: Related = UNRELATED,
     ) -> PastAdmission:
-        """Return what became of a run; `usage` is that of its root at this time."""
+        """Return what became of a run; `usage` and `ledger` are those of its root, as a webhook sees them."""
         try:
             workflow = _WORKFLOW.decode(run.manifest)
         except msgspec.MsgspecError as error:
@@ -95,7 +97,7 @@ class PastAdmissions:
             return PastAdmission(Outcome.UNGOVERNED, locks=locks, priority=priority)
         view = usage()
         decision = apply_policies(self._review(run, workflow, related), self._snapshot.with_usage(view), now)
-        decision = _with_ledger(decision, view.used)
+        decision, reserved = _with_ledger(decision, ledger, now)
         if not decision.allowed:
             return PastAdmission(decision.outcome, decision.reasons, priority=priority)
         locks = _NO_LOCKS
@@ -104,7 +106,9 @@ class PastAdmissions:
         tracked = self._tracked(run, decision) if policies.quotas else None
         if tracked is not None:
             priority = tracked.usage_marks.priority
-        return PastAdmission(decision.outcome, tracked=tracked, locks=locks, priority=priority)
+        return PastAdmission(
+            decision.outcome, tracked=tracked, locks=locks, priority=priority, reserved=reserved
+        )
 
     def _review(self, run: PastRun, workflow: Workflow, related: Related) -> Review:
         return Review(
@@ -151,13 +155,29 @@ def _locks_of(run: PastRun, patch: tuple[PatchOp, ...]) -> TakenLocks:
     return taken_locks(msgspec.convert(changed, _LockedSpec).spec or EMPTY_SPEC, run.namespace)
 
 
-def _with_ledger(decision: Decision, used: Mapping[Account, Usage]) -> Decision:
-    """Return the decision as it is with what the ledger says about a reservation."""
+def _with_ledger(decision: Decision, ledger: Ledger | None, now: datetime) -> tuple[Decision, Ledger | None]:
+    """Return the decision as it is with what the ledger says, and the ledger with the reservation."""
     wanted = decision.reservation
-    if not decision.allowed or wanted is None:
-        return decision
-    short = quota_messages.shortage(wanted, used)
-    return msgspec.structs.replace(decision, outcome=Outcome.DENIED, reasons=short) if short else decision
+    if not decision.allowed or wanted is None or ledger is None:
+        return decision, None
+    reservation = Reservation(
+        id=wanted.id,
+        namespace=wanted.namespace,
+        workflow=wanted.workflow,
+        accounts=wanted.accounts,
+        requested=wanted.requested,
+        at=now,
+        user=wanted.user,
+        groups=wanted.groups,
+    )
+    crowded = too_many_creates(ledger, reservation)
+    if crowded:
+        return denied(decision, (Reason(Code.TOO_MANY_CREATES, "", crowded),)), None
+    demands, share = under_nodes(ledger, wanted.demands, wanted.share, wanted.nodes)
+    reserved, short = reserve(ledger, reservation, demands, share)
+    if short:
+        return denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short)), None
+    return decision, reserved
 
 
 def at(seconds: float) -> datetime:

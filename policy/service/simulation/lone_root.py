@@ -2,11 +2,16 @@
 
 from datetime import datetime
 
+from policy.core.policies.snapshot import NamespacePolicies
 from policy.service.release.root_state import MOST_RELEASES, RootState
 
 
 class LoneRoot(RootState):
     """The leader's own state of a root; what its planner releases is released at once."""
+
+    def policies(self, namespace: str) -> NamespacePolicies:
+        """Return what governs a namespace here."""
+        return self._in_force.snapshot.policies(namespace)
 
     def move_limits(self, now: datetime) -> bool:
         """Put the limits of `now` in force; return whether these may be others than before."""

@@ -2,8 +2,8 @@
 
 The steps at one time, in their order: what ends then ends, limits that change then are in force, what is
 created then is admitted, and each root that any of it concerns releases what fits. So the result depends on
-the history and the policies alone. Roots are the leader's own (`RootState`); it keeps no ledger, since
-nobody else admits here.
+the history and the policies alone. Roots are the leader's own (`RootState`). As in a cluster, a webhook sees
+what was created or ended at the same time only when the leader has; what creates reserve it sees at once.
 """
 
 import math
@@ -26,6 +26,7 @@ from policy.service.simulation.lock_waits import LockWaits, StepWaiter
 from policy.service.simulation.lone_root import LoneRoot
 from policy.service.simulation.observer import PlayObserver, ReplayedRun
 from policy.service.simulation.past_run import PastRun
+from policy.service.simulation.webhook_sight import WebhookSight, sight_matters
 from policy.service.tracking.tracked import MarkedUsage, Tracked
 
 _SOON: Final = 1.0
@@ -48,6 +49,7 @@ class Player:
         self.now = self._last_end = begin
         self.played: dict[str, ReplayedRun] = {}
         self.roots = self._roots(namespaces, at(begin))
+        self._seen = {root: WebhookSight(state) for root, state in self.roots.items() if sight_matters(state)}
         self._dirty: dict[Root, None] = {}
         self._ends: list[tuple[float, int, str]] = []
         self._wakes: list[tuple[float, Root | None]] = []
@@ -157,6 +159,8 @@ class Player:
             for root in sorted(self._dirty):
                 del self._dirty[root]
                 self._release(root, self.roots[root])
+                if root in self._seen:
+                    self._seen[root] = WebhookSight(self.roots[root])
 
     def _release(self, root: Root, state: LoneRoot) -> None:
         now = at(self.now)
@@ -188,9 +192,15 @@ class Player:
         root = self._snapshot.policies(run.namespace).root
         state = self.roots.get(root)
         number, self._created = self._created, self._created + 1
+        sight = self._seen.get(root)
         arrival = self._arrivals.arrive(
-            run, at(self.now), usage=lambda: UsageView() if state is None else _view(state, run.namespace)
+            run,
+            at(self.now),
+            usage=lambda: _usage(state, sight, run.namespace),
+            ledger=None if sight is None else sight.ledger,
         )
+        if sight is not None and arrival.reserved is not None:
+            sight.ledger = arrival.reserved
         if arrival.reasons and not run.runs_already:
             self._observer.denied(run, number, arrival.reasons)
             return
@@ -329,8 +339,12 @@ class Player:
         self._observer.gave_up(played, self.now)
 
 
-def _view(state: LoneRoot, namespace: str) -> UsageView:
+def _usage(state: LoneRoot | None, sight: WebhookSight | None, namespace: str) -> UsageView:
     """Return the usage of a root, as a review of a namespace in it reads it."""
+    if state is None:
+        return UsageView()
+    if sight is not None:
+        return sight.usage
     pending = state.planner.pending
     return UsageView(
         used=state.planner.headroom.used,

@@ -101,6 +101,15 @@ SETS: Final[dict[str, tuple[Document, ...]]] = {
     "a short queue that gives up": (
         quota("team-a", limits={"workflows": 2}, queue={"maxLength": 4, "maxWait": "6m"}),
     ),
+    "quotas that only deny": (
+        quota("team-a", limits={"workflows": 2}, onExceed="Deny"),
+        quota("team-b", perUser={"workflows": 1}, onExceed="Deny"),
+    ),
+    "a pool that lends and denies": (pool(limits={"workflows": 4}, borrowing=BORROWS, onExceed="Deny"),),
+    "a short strict queue": (
+        quota("team-a", limits={"workflows": 1}, queue={"maxLength": 2, "strategy": "StrictFIFO"}),
+    ),
+    "a second of a user is refused": (own_groups(whenBusy="Refuse", limits={"workflows": 2}),),
     "one of each user": (own_groups(whenBusy="Queue", limits={"workflows": 2}),),
     "the newest of each user": (own_groups(whenBusy="KeepNewest", limits={"workflows": 2}),),
     "a newer one of a user cancels": (own_groups(whenBusy="CancelRunning"),),
@@ -108,18 +117,12 @@ SETS: Final[dict[str, tuple[Document, ...]]] = {
     "locks under a pool": (pool(limits={"workflows": 5}), LOCKS),
 }
 
-ONE_BY_ONE: Final = {"one that denies", "a short queue that gives up"}
-"""A webhook sees what was created in the same moment only after the leader has: reservations, and queues."""
 
-
-def drawn(seed: int, least: int = 0) -> list[PastRun]:
-    """Return runs of two namespaces, three users and two priorities, some of them created in one second.
-
-    With `least` there are so many seconds between them.
-    """
+def drawn(seed: int) -> list[PastRun]:
+    """Return runs of two namespaces, three users and two priorities, some of them created in one second."""
     random, at, runs = Random(seed), 0, []
     for number in range(RUNS):
-        at += max(least, random.choice((0, 0, 7, 19, 60)))
+        at += random.choice((0, 0, 7, 19, 60))
         runs.append(
             past_run(
                 f"w{number:03d}",
@@ -148,7 +151,7 @@ def order_of(snapshot: Snapshot, runs: list[PastRun]) -> Order:
 @pytest.mark.parametrize("name", SETS)
 def test_a_simulation_releases_in_the_order_of_the_embedded_mode(name: str, seed: int) -> None:
     """Release by release and denial by denial: what is told of a history is what the product would do."""
-    snapshot, runs = policies(*SETS[name]), drawn(seed, least=name in ONE_BY_ONE)
+    snapshot, runs = policies(*SETS[name]), drawn(seed)
     play = VirtualPlay(snapshot=snapshot, begin=BEGIN)
     play.play(runs)
     order = order_of(snapshot, runs)

@@ -88,15 +88,15 @@ def test_all_of_one_time_are_there_before_any_is_released() -> None:
 
 
 def test_a_quota_that_denies_refuses_by_the_usage_of_that_time() -> None:
-    """What would wait elsewhere is refused, and a later one finds room."""
+    """What would wait elsewhere is refused, and one that comes after the end finds room."""
     heard, _ = played(
         policies(quota(limits={"workflows": 1}, onExceed="Deny")),
         past_run("a", 0, 100),
         past_run("b", 50),
-        past_run("c", 100),
+        past_run("c", 101),
     )
     assert heard.denials == {"b": "ExceededQuota"}
-    assert heard.released_at == {"a": 0, "c": 100}
+    assert heard.released_at == {"a": 0, "c": 101}
 
 
 def test_a_full_queue_refuses() -> None:
