@@ -12,12 +12,15 @@ from statistics import median
 import msgspec
 
 from lockkeeper.histories.history import HistoryFacts, RunHistory
+from lockkeeper.histories.length_record import series_of_template
 from lockkeeper.histories.opening import decoded
 from lockkeeper.histories.recorded import RunReader
 from lockkeeper.histories.remarks import Remarks
 from lockkeeper.process.console import UsageError
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.cluster.stored_lengths import read_lengths
+from policy.core.cluster_view.run_lengths import RunLengths
 from policy.core.objects import well_known
 from policy.core.objects.json_parts import map_at, metadata_of
 from policy.core.objects.json_patch import JsonObject
@@ -30,8 +33,9 @@ _ENDED = frozenset({"Succeeded", "Failed", "Error"})
 class LiveQueue(RunHistory):
     """Who runs and waits in a cluster."""
 
-    def __init__(self, source: str, *, remarks: Remarks, now: datetime) -> None:
+    def __init__(self, source: str, *, remarks: Remarks, now: datetime, record: RunLengths) -> None:
         super().__init__(source, remarks=remarks)
+        self._record = record
         self._now = now.timestamp()
         self.running = 0
 
@@ -52,15 +56,29 @@ class LiveQueue(RunHistory):
         return msgspec.structs.replace(super().facts(), running=self.running, live=True)
 
     def _with_length(self, run: PastRun) -> PastRun:
-        lengths = sorted(self.lengths_of(run))
-        if not lengths:
-            self._tell("no run has ended here, so it is taken to run for 0s")
         elapsed = max(0.0, self._now - run.started) if run.runs_already else 0.0
-        longer = lengths[bisect_right(lengths, elapsed) :]
-        if lengths and not longer:
+        known, whole = self._expected(run, elapsed)
+        if not known:
+            self._tell("no run has ended here, so it is taken to run for 0s")
+        elif whole is None:
             self._tell("it runs for longer than any run before: taken to run for as long again")
-        whole = median(longer) if longer else 2 * elapsed
+        whole = 2 * elapsed if whole is None else whole
         return msgspec.structs.replace(run, stretches=(Stretch(max(0.0, whole - elapsed)),))
+
+    def _expected(self, run: PastRun, elapsed: float) -> tuple[bool, float | None]:
+        """Return whether lengths are known, and the middle of those that are longer than a run is by now.
+
+        Recorded ones go first, since they are of many weeks; then those that are still in the cluster.
+        """
+        series = series_of_template(run.namespace, run.name, run.template)
+        if self._record.knows(series):
+            return True, self._record.lengths(series).quantile(50, longer_than=int(elapsed))
+        lengths = sorted(self.lengths_of(run))
+        longer = lengths[bisect_right(lengths, elapsed) :]
+        if lengths:
+            return True, median(longer) if longer else None
+        recorded = self._record.lengths(series)  # Those of its namespace.
+        return recorded.total > 0, recorded.quantile(50, longer_than=int(elapsed))
 
 
 def live_queue(cluster: Cluster, now: datetime, *, source: str, namespace: str = "") -> LiveQueue:
@@ -75,12 +93,32 @@ def live_queue(cluster: Cluster, now: datetime, *, source: str, namespace: str =
             f"only {namespace} was read: what others of its pool use and wait for is not counted, so it may "
             "start later than said here"
         )
-    found = LiveQueue(source, remarks=remarks, now=now)
+    found = LiveQueue(source, remarks=remarks, now=now, record=_record(cluster, remarks))
     reader = RunReader(remarks=remarks, with_nodes=False, default_namespace="default")
     for run, item in _runs(cluster, namespace, reader, remarks):
         found.add(_with_slot(run, item, now))
     if found.count == found.running:
         raise UsageError(f"no Workflow waits in {source}: {found.running} run")
+    return found
+
+
+def _record(cluster: Cluster, remarks: Remarks) -> RunLengths:
+    """Return what the controller has recorded of the lengths of runs, nothing where it may not be read."""
+    try:
+        found = read_lengths(cluster)
+    except Forbidden as error:
+        remarks.note(
+            "how long runs took is told by those alone that are over and still there; the record of the "
+            f"controller cannot be read: {with_role(error)}"
+        )
+        return RunLengths()
+    except ClusterError as error:
+        raise UsageError(f"the record of run times cannot be read: {error.message}") from error
+    if runs := found.runs():
+        remarks.note(
+            f"how long runs take is told by the record of the controller, which counts for {runs} new ones, "
+            "and by those that are over and still there where it does not know their template"
+        )
     return found
 
 

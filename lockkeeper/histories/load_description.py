@@ -19,6 +19,7 @@ _HOURS_OF_DAY: Final = 24
 _Tail = Annotated[float, msgspec.Meta(ge=0.1)]
 _Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 _Weights = Annotated[dict[int, _Weight], msgspec.Meta(min_length=1)]
+_WeightedLengths = Annotated[dict[str, _Weight], msgspec.Meta(min_length=1)]
 _Rates = Annotated[dict[str, _Weight], msgspec.Meta(min_length=1)]
 
 
@@ -31,11 +32,12 @@ class _LoadPart(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
 
 class RunTime(_LoadPart, frozen=True):
-    """How long runs take, in one of four ways.
+    """How long runs take, in one of six ways.
 
     `fixed`: always as long. `mean` alone: memoryless (exponential). `median` with `spread`: log-normal, where
     two of three are between median / spread and median x spread. `shortest` with `tail`: a heavy tail
-    (Pareto); the lower the number, the heavier, and from 1 down there is no mean.
+    (Pareto); the lower the number, the heavier, and from 1 down there is no mean. `among`: lengths with their
+    weights; `5m-8m` is evenly between both. `recorded`: as runs of a template or of a name in `runLengths`.
     """
 
     fixed: str | None = None
@@ -45,6 +47,8 @@ class RunTime(_LoadPart, frozen=True):
     shortest: str | None = None
     tail: _Tail = 2.0
     longest: str | None = None
+    among: _WeightedLengths | None = None
+    recorded: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
 class ArrivalProcess(_LoadPart, frozen=True, kw_only=True):
@@ -68,13 +72,14 @@ class ArrivalProcess(_LoadPart, frozen=True, kw_only=True):
 
 
 class Load(_LoadPart, frozen=True, kw_only=True):
-    """A load: the same seed gives the same Workflows."""
+    """A load: the same seed gives the same Workflows. `run_lengths` is the path of a record of run times."""
 
     begin: datetime
     days: Annotated[float, msgspec.Meta(gt=0, le=3_660)]
     arrivals: Annotated[tuple[ArrivalProcess, ...], msgspec.Meta(min_length=1)]
     seed: int = 1
     time_zone: str = "UTC"
+    run_lengths: str | None = None
 
 
 prepare(Load)
@@ -128,16 +133,34 @@ def rates_of(process: ArrivalProcess) -> tuple[float, ...]:
     return tuple(rates)
 
 
+def length_range(text: str) -> tuple[float, float]:
+    """Return from where to where a length of `among` is, in seconds.
+
+    Raises:
+        ValueError: it is no duration, nor two of them with a - between.
+    """
+    shortest, _, longest = text.partition("-")
+    low = duration(shortest).total_seconds()
+    high = duration(longest).total_seconds() if longest else low
+    if high < low:
+        raise ValueError(f"runTime: {text!r} ends before it begins")
+    return low, high
+
+
 def _check_weights(process: ArrivalProcess) -> None:
-    for name, given in (("tasks", process.tasks), ("priority", process.priority)):
+    among = process.run_time.among
+    for name, given in (("tasks", process.tasks), ("priority", process.priority), ("runTime.among", among)):
         if isinstance(given, dict) and not any(given.values()):
             raise ValueError(f"{name}: no weight is above 0")
 
 
 def _check_times(length: RunTime) -> None:
-    ways = [each for each in (length.fixed, length.mean, length.median, length.shortest) if each is not None]
+    durations = [length.fixed, length.mean, length.median, length.shortest]
+    ways = [each for each in (*durations, length.among, length.recorded) if each is not None]
     if len(ways) != 1:
-        raise ValueError("runTime: write exactly one of fixed, mean, median and shortest")
-    for text in (*ways, length.longest):
+        raise ValueError("runTime: write exactly one of fixed, mean, median, shortest, among and recorded")
+    for text in (*durations, length.longest):
         if text is not None:
             duration(text)
+    for text in length.among or ():
+        length_range(text)

@@ -6,12 +6,12 @@ from heapq import merge
 from itertools import count
 from math import log
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from lockkeeper.histories.load_description import ArrivalProcess, Load, RunTime, rates_of
+from lockkeeper.histories.load_description import ArrivalProcess, Load, RunTime, length_range, rates_of
 from policy.core.values.durations import duration
 from policy.service.simulation.past_run import PastRun, Stretch
 
@@ -23,6 +23,7 @@ _NAMES: Final = len(_LETTERS) ** 5
 _STEP: Final = 8_675_309
 """Has no divisor in common with the number of names, so each number has a name of its own."""
 _LONGEST: Final = 366 * 86_400.0
+_Choice = TypeVar("_Choice", int, str)
 _API_VERSION: Final = "argoproj.io/v1alpha1"
 
 
@@ -67,7 +68,7 @@ class _Stream:
         process, random = self._process, self._random
         unique = number * len(self._load.arrivals) + self._number
         name = f"{process.name}-{_suffix(unique)}"
-        tasks, priority = _chosen(random, process.tasks), _chosen(random, process.priority)
+        tasks, priority = _number(random, process.tasks), _number(random, process.priority)
         spec: dict[str, object] = {
             "entrypoint": _TEMPLATE,
             "templates": [{"name": _TEMPLATE, "container": {"image": "load"}}],
@@ -105,10 +106,12 @@ def _suffix(number: int) -> str:
     return letters
 
 
-def _chosen(random: Random, given: int | dict[int, float] | None) -> int | None:
+def _number(random: Random, given: int | dict[int, float] | None) -> int | None:
     """Return a number, or one of several by their weights."""
-    if not isinstance(given, dict):
-        return given
+    return _chosen(random, given) if isinstance(given, dict) else given
+
+
+def _chosen(random: Random, given: dict[_Choice, float]) -> _Choice:
     return random.choices(list(given), list(given.values()))[0]
 
 
@@ -122,6 +125,8 @@ def _seconds(random: Random, length: RunTime) -> float:
         drawn = random.lognormvariate(
             log(max(1.0, duration(length.median).total_seconds())), log(length.spread)
         )
+    elif length.among is not None:
+        drawn = random.uniform(*length_range(_chosen(random, length.among)))
     else:
         drawn = duration(length.shortest or "1s").total_seconds() * random.paretovariate(length.tail)
     most = duration(length.longest).total_seconds() if length.longest is not None else _LONGEST

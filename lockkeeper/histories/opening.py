@@ -18,6 +18,7 @@ from lockkeeper.histories.archive_rows import (
 )
 from lockkeeper.histories.history import RunHistory
 from lockkeeper.histories.json_objects import TruncatedJson, json_objects
+from lockkeeper.histories.length_record import recorded_load
 from lockkeeper.histories.load_description import Load, LoadError, read_load
 from lockkeeper.histories.load_drawing import drawn_runs
 from lockkeeper.histories.recorded import NONE, RecordedWorkflow, RunReader
@@ -58,7 +59,7 @@ def open_history(source: str, *, with_nodes: bool, namespace: str) -> RunHistory
 
 def _runs(source: str, reader: RunReader, remarks: Remarks) -> Iterator[PastRun]:
     """Yield the runs of a source."""
-    load = described_load(source)
+    load = described_load(source, remarks.note)
     if load is not None:
         remarks.note("it is a described load, drawn at random by its seed: no history of what has run")
         yield from drawn_runs(load)
@@ -69,8 +70,8 @@ def _runs(source: str, reader: RunReader, remarks: Remarks) -> Iterator[PastRun]
             yield run
 
 
-def described_load(source: str) -> Load | None:
-    """Return the load that a file describes, None where it is no such file."""
+def described_load(source: str, note: Callable[[str], None] = lambda _: None) -> Load | None:
+    """Return the load that a file describes, None where it is no such file; `note` is told of its record."""
     path = Path(source)
     if path.suffix not in _YAML or not path.is_file():
         return None
@@ -81,7 +82,7 @@ def described_load(source: str) -> Load | None:
     if not isinstance(value, dict) or "arrivals" not in value:
         return None
     try:
-        return read_load(msgspec.json.encode(value))
+        return recorded_load(read_load(msgspec.json.encode(value)), path.parent, note)
     except LoadError as error:
         raise UsageError(f"{path} describes a load, but {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.histories.length_record import KIND, NO_HISTORY
 from lockkeeper.histories.node_stretches import stretches_of
 from lockkeeper.histories.remarks import Remarks
 from policy.core.cluster_view.run_lengths import without_random_end
@@ -106,6 +107,9 @@ class RunReader:
 
     def read(self, found: RecordedWorkflow, place: str) -> PastRun | None:
         """Return a run, None where it is left out."""
+        if found.kind == KIND:
+            self._remarks.add(NO_HISTORY, place)
+            return None
         if found.kind not in _KINDS:
             self._remarks.add(f"left out: an object of kind {found.kind}, which is no Workflow", place)
             return None

@@ -126,6 +126,11 @@ class RunLengths:
             found = self._lengths[series] = self._expected(series)
         return found
 
+    def knows(self, series: AllSeries) -> bool:
+        """Return whether enough is known of a Workflow itself, so that its namespace need not stand in."""
+        found = (self._sketches.get(each) for each in series)
+        return any(each is not None and each.total >= _FEWEST for each in found)
+
     def missed(self, root: str, buckets: Mapping[int, int], now: datetime) -> None:
         """Record by how much starts of a root missed what was expected: counts by bucket of `past_misses`."""
         series = Series("", _digest(f"misses/{root}"))

@@ -245,6 +245,15 @@ def test_a_load_comes_at_its_hours_at_its_rate() -> None:
         ({"arrivals": [{**LOAD["arrivals"][0], "perHour": {"8-25": 1}}]}, "arrivals.0.: perHour: '8-25'"),
         ({"arrivals": [{**LOAD["arrivals"][0], "runTime": {}}]}, "exactly one of fixed, mean, median"),
         ({"arrivals": [{**LOAD["arrivals"][0], "rate": 1}]}, "unknown field `rate`"),
+        (
+            {"arrivals": [{**LOAD["arrivals"][0], "runTime": {"among": {"1m": 0}}}]},
+            "runTime.among: no weight",
+        ),
+        (
+            {"arrivals": [{**LOAD["arrivals"][0], "runTime": {"among": {"9m-1m": 1}}}]},
+            "ends before it begins",
+        ),
+        ({"arrivals": [{**LOAD["arrivals"][0], "runTime": {"among": {"1m-": 1, "x": 1}}}]}, "'x' is no dur"),
     ],
 )
 def test_a_wrong_load_is_told_with_its_place(change: dict[str, Any], message: str) -> None:

@@ -16,6 +16,8 @@ from lockkeeper.simulation.tables import simulation_tables
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
+from policy.cluster.stored_lengths import write_lengths
+from policy.core.cluster_view.run_lengths import RunLengths, series_of
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
@@ -120,6 +122,45 @@ def test_a_proposal_lets_them_start_earlier_and_takes_no_slot_from_anybody(queue
     assert "ann   20m     10m (was 40m)" in simulation_tables(more)
     assert "<td>team-a/job-ggggg</td><td>ann</td><td>20m</td><td>10m</td><td>40m</td>" in report_page(more)
     assert starts(outcome(queue, 2, 1)) == {"job-ddddd": 25, "job-fffff": 55, "job-ggggg": 85}
+
+
+def test_the_record_of_the_controller_tells_how_long_runs_take(
+    cluster: MemoryCluster, put: Put, clock: Now
+) -> None:
+    """Where it knows a template it goes before the few that are still there, and that is told."""
+    record = RunLengths()
+    for _ in range(8):
+        record.add(series_of("team-a", "job-xxxxx"), timedelta(minutes=64), clock.time)
+    write_lengths(cluster, record.stored(clock.time))
+    put("job-aaaaa", 200, phase="Succeeded", started=190, ended=160)
+    put("job-bbbbb", 60, phase="Running", started=20)
+    put("job-ddddd", 40)
+    found = live_queue(cluster, NOON, source="the cluster")
+    left = starts(outcome(found, 1))["job-ddddd"]
+    assert left is not None
+    assert 40 <= left <= 52
+    assert any(
+        "record of the controller, which counts for 8 new ones" in each for each in found.facts().remarks
+    )
+
+
+def test_a_record_that_may_not_be_read_is_told_with_the_role(clock: Now) -> None:
+    """The queue is played all the same."""
+
+    class Reserved(MemoryCluster):
+        """A cluster whose records are for administrators."""
+
+        def get(self, *_: Any, **__: Any) -> Any:
+            raise Forbidden('User "ann" cannot get resource "runlengths" in API group "lockkeeper.dev"')
+
+    reserved = Reserved(clock=clock, rng=Random(1))
+    spec: JsonObject = {"entrypoint": "m", "templates": [{"name": "m", "container": {"image": "i"}}]}
+    held: JsonObject = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}
+    reserved.create(WORKFLOWS, {**held, "metadata": {"name": "w", "namespace": "team-a"}}, namespace="team-a")
+    remarks = live_queue(reserved, NOON, source="the cluster").facts().remarks
+    assert any(
+        "record of the controller cannot be read" in each and "lockkeeper-pools" in each for each in remarks
+    )
 
 
 def test_waits_count_from_the_creation_and_those_that_run_are_not_counted(queue: LiveQueue) -> None:
