@@ -23,7 +23,7 @@ from policy.service.tracking.live_metadata import LiveMetadata
 from policy.service.tracking.tracker import Tracker
 
 KNOWN: Final = 100_000
-MOST: Final = 460
+MOST: Final = 400
 MOST_WAITING: Final = 1_000
 """Bytes of one that runs, and of one that waits, which is in a queue as well."""
 

@@ -42,7 +42,7 @@ from policy.core.quota.accounts import Root as QuotaRoot
 from policy.core.quota.ledger import Ledger, Reservation
 from policy.core.values.amounts import Amount
 from policy.service.release.root_state import RootState
-from policy.service.tracking.tracked import Hold, MarkedUsage, Tracked, order_of
+from policy.service.tracking.tracked import Hold, MarkedUsage, Tracked, Traits, order_of
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10
@@ -115,14 +115,16 @@ class Root:
         return Tracked(
             uid=f"uid-{arrival}",
             namespace=f"pool-{self._number}-team-{rng.randrange(MEMBERS)}",
-            name=f"run-{arrival}",
+            known_as=f"run-{arrival}",
             order=order_of(START - timedelta(seconds=rng.randrange(7200)), arrival),
-            label_pairs=(),
-            usage_marks=MarkedUsage(
-                Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True
+            traits=Traits(
+                label_pairs=(),
+                usage_marks=MarkedUsage(
+                    Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True
+                ),
+                holds="1",
             ),
             user=rng.choice(USERS),
-            holds="1",
             hold=Hold("1"),
             reserved="",
         )

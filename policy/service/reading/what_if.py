@@ -123,7 +123,8 @@ class WorkflowWhatIf:
         return governing(self._snapshot.policies(self._workflow.namespace).quotas, self._workflow.labels)
 
     def _with_marks(self, marks: MarkedUsage) -> LiveRoot:
-        other = msgspec.structs.replace(self._workflow, usage_marks=marks)
+        traits = msgspec.structs.replace(self._workflow.traits, usage_marks=marks)
+        other = msgspec.structs.replace(self._workflow, traits=traits)
         return self._roots.build(self._root, self._snapshot, self._now, replaced={self._workflow.uid: other})
 
 

@@ -222,7 +222,9 @@ class Tracker:
         """Put a Workflow under the slot of a root with these labels; with None, on its own."""
         before = None if tracked.child is None else tracked.child.root_labels
         if before != root_labels:
-            self._store(msgspec.structs.replace(tracked, child=Child(tracked.parent, root_labels)))
+            child = Child(tracked.parent, root_labels)
+            traits = msgspec.structs.replace(tracked.traits, child=child)
+            self._store(msgspec.structs.replace(tracked, traits=traits))
 
     def _runs(self, uid: str) -> bool:
         found = self._live.get(uid)

@@ -86,7 +86,8 @@ def test_the_wait_is_told_by_pool_and_class_of_priority(clock: Clock, workflow: 
     metrics = ControllerMetrics(leading=lambda: True, clock=clock, pool_of=lambda _: "shared")
     metrics.released(workflow, SECOND)
     marks = msgspec.structs.replace(workflow.usage_marks, priority=-3)
-    metrics.released(msgspec.structs.replace(workflow, usage_marks=marks), SECOND)
+    traits = msgspec.structs.replace(workflow.traits, usage_marks=marks)
+    metrics.released(msgspec.structs.replace(workflow, traits=traits), SECOND)
     counted = "lockkeeper_release_wait_seconds_count"
     assert value(metrics, counted, pool="shared", priority="normal") == 1
     assert value(metrics, counted, pool="shared", priority="low") == 1
