@@ -83,6 +83,8 @@ class Order:
     rises with age.
     """
 
+    __slots__ = ("fair", "now", "priorities", "rules", "version")
+
     def __init__(self, *, fair: FairShare, now: datetime) -> None:
         self.fair = fair
         self.now = now

@@ -64,6 +64,18 @@ class PendingOfNamespace:
 class Pending:
     """The waiters of one root. A method that changes their order returns the groups that may move forward."""
 
+    __slots__ = (
+        "_changed_priorities",
+        "_deadlines",
+        "_namespaces",
+        "_numbers",
+        "_priorities",
+        "_timers",
+        "_waiters",
+        "order",
+        "strict",
+    )
+
     def __init__(self, order: Order) -> None:
         self.order = order
         self.strict: dict[str, None] = {}

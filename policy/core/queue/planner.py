@@ -44,6 +44,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 class Planner:
     """The queue of one root. After an event, `plan` returns the Workflows to release."""
 
+    __slots__ = ("fair", "headroom", "key_holders", "pending", "queue", "sampled_at")
+
     def __init__(
         self,
         *,

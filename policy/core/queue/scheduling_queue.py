@@ -28,6 +28,18 @@ _UNKNOWN: Key = ()
 class SchedulingQueue:
     """The groups of one root: which one may start next, and how a change moves them."""
 
+    __slots__ = (
+        "_active",
+        "_behind_head",
+        "_guarantees",
+        "_inadmissible",
+        "_never_fit",
+        "_strict",
+        "guard",
+        "headroom",
+        "pending",
+    )
+
     def __init__(
         self, *, pending: Pending, headroom: Headroom, max_overtakes: int, long_wait: timedelta
     ) -> None:

@@ -32,6 +32,8 @@ class FirstBlocked(msgspec.Struct):
 class StarvationGuard:
     """Which group is `protected` on which accounts of one root, and which may be soon."""
 
+    __slots__ = ("_first_blocked", "_long_wait", "_max_overtakes", "_order", "_seniority", "protected")
+
     def __init__(self, *, max_overtakes: int, long_wait: timedelta) -> None:
         self._max_overtakes = max_overtakes
         self._long_wait = long_wait

@@ -6,6 +6,7 @@ as before, so a queue of any length need not be read again for a number that was
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -13,11 +14,14 @@ from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.planner import Planner
-from policy.core.quota.accounts import Tenant
+from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.pools import CompiledPool
 from policy.core.quota.windows import ALWAYS, NEVER
 from policy.core.values.amounts import Limits
+
+_NONE: Final[frozenset[Account]] = frozenset()
+"""One for all roots: an empty set takes 216 bytes."""
 
 
 class LimitsInForce:
@@ -25,6 +29,8 @@ class LimitsInForce:
 
     `capacity` is what nodes allow the pool, None where it was not measured.
     """
+
+    __slots__ = ("capacity", "has_groups", "namespaces", "pool", "refusing", "snapshot", "until")
 
     def __init__(self, *, snapshot: Snapshot, namespaces: Sequence[str], capacity: Limits | None) -> None:
         self.snapshot = snapshot
@@ -35,7 +41,8 @@ class LimitsInForce:
         quotas = [each for namespace in namespaces for each in snapshot.policies(namespace).quotas]
         groups = [each for each in quotas if each.group is not None]
         self.has_groups = bool(groups)
-        self.refusing = frozenset(each.account for each in groups if each.on_exceed is OnExceed.DENY)
+        refusing = frozenset(each.account for each in groups if each.on_exceed is OnExceed.DENY)
+        self.refusing = refusing or _NONE
 
     @property
     def lender(self) -> CompiledPool | None:

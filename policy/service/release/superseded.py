@@ -32,6 +32,8 @@ class Superseded(msgspec.Struct, frozen=True):
 class SupersedingGroups:
     """Those that wait and those that run under each key of such groups, folded change by change."""
 
+    __slots__ = ("_changed", "_groups", "_members")
+
     def __init__(self, quotas: Iterable[CompiledQuota]) -> None:
         self._groups: Mapping[Account, CompiledQuota] = {
             each.account: each

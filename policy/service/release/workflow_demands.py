@@ -42,6 +42,8 @@ _FIRST: Final = 2**31
 class WorkflowDemands:
     """Loads and needs under the policies of now; `fault` returns why a held Workflow may not be released."""
 
+    __slots__ = ("_accounts", "_different", "_fault", "_in_force", "_needs")
+
     def __init__(self, *, in_force: LimitsInForce, fault: Fault) -> None:
         self._in_force = in_force
         self._fault = fault

@@ -228,9 +228,9 @@ class Player:
             raise AssertionError("what waits is tracked")
         load = state.load(held)
         marks = held.usage_marks
-        running = msgspec.structs.replace(
-            held, hold=None, usage_marks=MarkedUsage(load.usage.task_amount, marks.priority, marks.admitted)
-        )
+        counted = MarkedUsage(load.usage.task_amount, marks.priority, marks.admitted)
+        traits = msgspec.structs.replace(held.traits, usage_marks=counted)
+        running = msgspec.structs.replace(held, hold=None, traits=traits)
         played.tracked, played.usage = running, load.usage
         state.change(held, running, now)
         self._count(played, state, running)

@@ -84,8 +84,8 @@ class Child(msgspec.Struct, frozen=True, gc=False):
 class Traits(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """What many live Workflows have in common, so that it is stored once for all of them.
 
-    `label_pairs` are the labels that selectors may name, as they are without our hold. `refers_to` is kind and
-    name of the template or of the CronWorkflow that a Workflow is a run of, as far as its metadata tell.
+    `label_pairs` are the labels that selectors may name, as they are without our hold. `refers_to` is kind
+    and name of the template or of the CronWorkflow that a Workflow is a run of, as far as its metadata tell.
     """
 
     label_pairs: Pairs
