@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from tests.webhook.oracle import Json
-from tests.webhook.reviews import EVERYTHING, admission_review, lock_policy, workflow
+from tests.webhook.reviews import EVERYTHING, admission_review, lock_policy, quota, workflow
 
 Make: TypeAlias = Callable[[int], Json]
 """Makes the spec of a Workflow of about so many bytes."""
@@ -25,12 +25,23 @@ _SEMAPHORES: Final = [
     *({"configMap": "locks", "key": f"key-{number}", "limit": 1} for number in range(400)),
 ]
 
-DIRECT: Final = EVERYTHING + lock_policy(
-    match=_KINDS,
-    semaphores=_SEMAPHORES,
-    inject=[{"name": "all", "templates": {"names": ["work-*"]}, "lock": _DB}],
-    validate=_STRICT,
-).replace("name: locks", "name: strict", 1)
+_PARAMETERS: Final = [f"{{{{workflow.parameters.p{number}}}}}" for number in range(16)]
+_GROUPS: Final = [
+    {"name": f"g{number}", "key": "/".join(_PARAMETERS[number:] + _PARAMETERS[:number])}
+    for number in range(16)
+]
+
+GROUPED: Final = quota("Queue", name="grouped", groups=_GROUPS)
+DIRECT: Final = (
+    EVERYTHING
+    + GROUPED
+    + lock_policy(
+        match=_KINDS,
+        semaphores=_SEMAPHORES,
+        inject=[{"name": "all", "templates": {"names": ["work-*"]}, "lock": _DB}],
+        validate=_STRICT,
+    ).replace("name: locks", "name: strict", 1)
+)
 """Policies of every effect, with locks put in place."""
 STRUCTURAL: Final = lock_policy(
     match=_KINDS,
@@ -386,6 +397,13 @@ def parameters(size: int) -> Json:
     return templates("main", [main], arguments={"parameters": given})
 
 
+def group_values(size: int) -> Json:
+    """Arguments that are parts of keys: as long as may be, of what is written in another form, among many."""
+    long = [{"name": f"p{number}", "value": "%/\x00" * (size // 160)} for number in range(16)]
+    others = fill(size // 3, lambda n: {"name": f"o{n}", "value": n})
+    return templates("main", [leaf("main")], arguments={"parameters": [*others, *long]})
+
+
 def wrong_templates(size: int) -> Json:
     """A list of templates that are none."""
     return templates("main", fill(size, lambda _: 1))
@@ -494,6 +512,7 @@ SPECS: Final[dict[str, Make]] = {
         hooks,
         items,
         parameters,
+        group_values,
         wrong_templates,
         wrong_fields,
         lost_values,

@@ -84,6 +84,13 @@ def reserves(size: int) -> Json:
     return policy("WorkflowQuota", limits={"workflows": 2}, reserve=made)
 
 
+def groups(size: int) -> Json:
+    """Very many groups, with keys of as many wrong parts as fit, and one of a long name and a long key."""
+    wrong = {"key": "{{workflow.label.a}}" * 24, "limits": {"workflows": 0}}
+    long = {"name": "n" * (size // 4), "key": "{{user}}" * (size // 32)}
+    return policy("WorkflowQuota", groups=[long, *fill(size // 2, lambda n: {"name": f"g{n}", **wrong})])
+
+
 def unknown_fields(size: int) -> Json:
     """Fields that nobody knows."""
     return policy("WorkflowQuota", **{f"field{n}": n for n in range(size // 20)})
@@ -112,6 +119,7 @@ POLICIES: Final[dict[str, Callable[[int], Json]]] = {
         selectors,
         quota_windows,
         reserves,
+        groups,
         unknown_fields,
         wrong_entries,
         labels,

@@ -24,6 +24,7 @@ from policy.core.values.problems import Problem, too_many
 MAX_GROUPS: Final = 16
 _AS_LIMITS: Final = (WhenBusy.QUEUE, WhenBusy.REFUSE)
 """What limits do as well; only groups end what a newer Workflow supersedes, also where all have one key."""
+_LONGEST_NAME: Final = 63
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -36,8 +37,7 @@ def group_problems(spec: WorkflowQuotaSpec, path: str, *, of_pool: bool) -> Iter
         at = f"{where}[{index}]"
         first = seen.setdefault(group.name, index)
         if not _NAME.fullmatch(group.name):
-            message = f"{group.name!r} is no name: use at most 63 lower-case letters, digits and -"
-            yield Problem(f"{at}.name", message)
+            yield Problem(f"{at}.name", _no_name(group.name))
         elif first != index:
             yield Problem(f"{at}.name", f"{group.name!r} is the name of {where}[{first}] too")
         yield from _key(group, f"{at}.key", spec, of_pool=of_pool)
@@ -45,6 +45,13 @@ def group_problems(spec: WorkflowQuotaSpec, path: str, *, of_pool: bool) -> Iter
         yield from _busy(group, at)
         if spec.on_exceed is OnExceed.WARN:
             yield from _beside_warn(group, at)
+
+
+def _no_name(name: str) -> str:
+    fix = f"use at most {_LONGEST_NAME} lower-case letters, digits and - between them"
+    return (
+        f"{name!r} is no name: {fix}" if len(name) <= _LONGEST_NAME else f"has {len(name)} characters: {fix}"
+    )
 
 
 def _key(group: GroupSpec, path: str, spec: WorkflowQuotaSpec, *, of_pool: bool) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from policy.core.policies.policy_checks import problems
 from policy.core.values.problems import Problem
 from tests.policy.core.builders import pool, quota
 
-NO_NAME = "is no name: use at most 63 lower-case letters, digits and -"
+NO_NAME = "is no name: use at most 63 lower-case letters, digits and - between them"
 SAME = "is the same for all Workflows of the namespace: give it another part, or use limits of the quota"
 KEY = "{{workflow.labels.repo}}/{{workflow.parameters.branch}}"
 
@@ -54,6 +54,7 @@ def test_a_group_as_it_should_be_has_no_problem(right: JsonObject, on_exceed: st
     [
         ({"name": "My_Group"}, "name", f"'My_Group' {NO_NAME}"),
         ({"name": "a-"}, "name", f"'a-' {NO_NAME}"),
+        ({"name": "a" * 64}, "name", NO_NAME.replace("is no name", "has 64 characters")),
         (
             {"key": "{{workflow.lables.repo}}"},
             "key",
