@@ -12,6 +12,7 @@ import msgspec
 
 from lockkeeper.importing.all_drafts import all_drafts
 from lockkeeper.importing.drafts import Drafts, TaskSize
+from lockkeeper.importing.present_policies import beside_present
 from lockkeeper.importing.running_check import RunningCheck, check_running
 from lockkeeper.manifests.manifest import Manifest
 from policy.core.objects.argo_version import ArgoVersion
@@ -41,7 +42,8 @@ def checked_drafts(
     """Return policies for what these objects limit."""
 
     def made(default: int, source: str) -> CheckedDrafts:
-        found = all_drafts(manifests, TaskSize(requests, default, source), namespace)
+        drafts = all_drafts(manifests, TaskSize(requests, default, source), namespace)
+        found = beside_present(drafts, manifests, namespace=namespace, argo=argo)
         checked = check_running(found.drafts, manifests, namespace=namespace, argo=argo, now=now)
         return CheckedDrafts(found, checked)
 

@@ -10,10 +10,14 @@ from lockkeeper.importing.kueue_queues import KUEUE_GROUP
 from lockkeeper.manifests.manifest import Manifest, manifest_of
 from policy.cluster.errors import Forbidden, Invalid, NotFound, Unauthorized
 from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+    CLUSTER_WORKFLOW_QUOTAS,
     CLUSTER_WORKFLOW_TEMPLATES,
     CONFIG_MAPS,
     CRON_WORKFLOWS,
     NAMESPACES,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_QUOTAS,
     WORKFLOW_TEMPLATES,
     WORKFLOWS,
     Cluster,
@@ -24,6 +28,13 @@ from policy.sources.directory import DocumentOrigin
 from policy.sources.yaml_positions import ParsedDocument
 
 _RESOURCE_QUOTAS: Final = Resource("", "v1", "resourcequotas", "ResourceQuota")
+POLICIES: Final = (
+    WORKFLOW_QUOTAS,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+)
+"""Our own: what is there already is not printed again."""
 _VERSIONS: Final = ("v1beta2", "v1beta1", "v1alpha1")
 """Of Kueue, the newest first."""
 _QUEUES: Final = (("clusterqueues", "ClusterQueue", False), ("localqueues", "LocalQueue", True))
@@ -53,6 +64,7 @@ def read_cluster(cluster: Cluster) -> ClusterObjects:
         WORKFLOW_TEMPLATES,
         CLUSTER_WORKFLOW_TEMPLATES,
         CRON_WORKFLOWS,
+        *POLICIES,
     ):
         found += _listed(cluster, [resource], unread)
     for plural, kind, namespaced in (*_QUEUES, _COHORTS):

@@ -8,13 +8,12 @@ import msgspec
 from lockkeeper.importing.drafts import Draft
 from lockkeeper.lint.reading import lint_objects
 from lockkeeper.manifests.manifest import Manifest, manifest_of
-from lockkeeper.manifests.object_kinds import is_policy
 from lockkeeper.manifests.reading import Inputs
 from lockkeeper.reviewing.assumptions import Assumptions, labels_of_new, usage_of_new
 from lockkeeper.reviewing.object_review import review_manifest
 from policy.core.decision.decision import Side
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.objects.json_parts import part
+from policy.core.objects.json_parts import map_at, part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.governing_quotas import accounts_of, demands, governing
 from policy.core.policies.snapshot import Snapshot, take_snapshot
@@ -27,6 +26,7 @@ from webhook.http_errors import BadRequest
 from webhook.wire import admission_review, decode
 
 _WORKFLOW = "Workflow"
+_LAST = "9999-12-31T23:59:59Z"
 
 
 class Over(msgspec.Struct, frozen=True):
@@ -67,7 +67,8 @@ def check_running(
             over += _alone(obj, where, snapshot, now, names)
         except BadRequest as error:
             uncounted.append(f"{each.kind} {where}/{each.name}: {error}")
-    over = [*counted.over(), *_over_shares(drafts, counted.by_namespace), *over]
+    mine = (each for each in counted.over() if any(each.policy.startswith(name) for name in names))
+    over = [*mine, *_over_shares(drafts, counted.by_namespace), *over]
     return RunningCheck(len(running) - len(uncounted), tuple(over), tuple(uncounted))
 
 
@@ -154,11 +155,16 @@ def _as_new(manifest: Manifest) -> Manifest:
 def _snapshot(
     drafts: Sequence[Draft], manifests: Sequence[Manifest], namespace: str, argo: ArgoVersion
 ) -> Snapshot:
-    """Return the drafts in force, with Namespaces, ConfigMaps and templates, and no policy besides."""
+    """Return the drafts in force beside what is there: Namespaces, ConfigMaps, templates, older policies."""
     origin = DocumentOrigin("", "", ParsedDocument(None, {}))
-    ours = [manifest_of(each.policy, origin) for each in drafts]
-    beside = [each for each in manifests if each.kind != _WORKFLOW and not is_policy(each.value)]
+    ours = [manifest_of(_newest(each.policy), origin) for each in drafts]
+    beside = [each for each in manifests if each.kind != _WORKFLOW]
     objects = lint_objects(Inputs((*beside, *ours), (), 0, 0), namespace)
     return take_snapshot(
         objects.documents, version="import", argo=argo, extent=objects.extent, read_manifest=read_manifest
     )
+
+
+def _newest(policy: JsonObject) -> JsonObject:
+    """Return a policy as it is once it is applied: of two pools the older keeps a namespace."""
+    return {**policy, "metadata": {**map_at(policy, "metadata"), "creationTimestamp": _LAST}}
