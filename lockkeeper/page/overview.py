@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policy.core.cluster_view.quota_tree import QuotaTreeRow, quota_tree
+from policy.core.cluster_view.quota_tree import QuotaTreeRow, keys_in_words, quota_tree
 from policy.core.cluster_view.view import ClusterView, QuotaRow
 from policy.core.policies.status_figures import MemberFigures, ShownLimits
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
@@ -107,3 +107,6 @@ def _tags(row: QuotaRow) -> Iterator[str]:
     if row.on_exceed is not OnExceed.QUEUE:
         yield {OnExceed.DENY: "denies", OnExceed.WARN: "warns only"}[row.on_exceed]
     yield from (f"window {each}" for each in row.figures.open_windows)
+    for group in row.figures.groups:
+        waits = f", {group.waiting} queued" if group.waiting else ""
+        yield f"group {group.name}: {keys_in_words(group)}{waits}"

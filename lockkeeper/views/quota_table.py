@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from lockkeeper.views.terminal import Terminal, lines
-from policy.core.cluster_view.quota_tree import quota_tree
+from policy.core.cluster_view.quota_tree import keys_in_words, quota_tree
 from policy.core.cluster_view.view import ClusterView, QuotaRow
+from policy.core.policies.group_figures import GroupFigures
 from policy.core.policies.status_figures import MemberFigures, ShownLimits
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.values.amounts import AmountField
@@ -31,6 +32,9 @@ def _rows(view: ClusterView, terminal: Terminal) -> Iterator[tuple[str, ...]]:
             yield _member(label, each.figures, terminal)
         elif each.quota is not None:
             yield _row(label, each.quota, view.at, terminal)
+            indent = _MEMBER * (2 if each.in_pool else 1)
+            for group in each.quota.figures.groups:
+                yield _group(f"{indent}group {group.name}", group)
 
 
 def _row(label: str, row: QuotaRow, now: datetime, terminal: Terminal) -> tuple[str, ...]:
@@ -57,6 +61,11 @@ def _member(label: str, member: MemberFigures, terminal: Terminal) -> tuple[str,
         str(member.borrowed or "-"),
         "",
     )
+
+
+def _group(label: str, group: GroupFigures) -> tuple[str, ...]:
+    """Return a group of a quota: who waits for a key is counted in the queue of the quota too."""
+    return (label, "", "", str(group.waiting), "", keys_in_words(group))
 
 
 def _now(row: QuotaRow, now: datetime) -> str:

@@ -65,6 +65,7 @@ _POLICIES: Final[tuple[tuple[Resource, str, str, JsonObject], ...]] = (
             "perUser": {"workflows": 2},
             "queue": {"maxLength": 4},
             "windows": [_ALWAYS],
+            "groups": [{"name": "user", "key": "{{user}}", "limits": {"workflows": 5}}],
             "reserve": [{"abovePriority": 5, "tasks": 1}],
             "perWorkflow": {"defaultTasks": 2},
         },

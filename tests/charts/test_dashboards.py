@@ -42,6 +42,8 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
         *("lockkeeper_quota_users_at_limit", "lockkeeper_decisions_total", "lockkeeper_given_up_total"),
         *("lockkeeper_waited_seconds_total", "lockkeeper_releases_total", "lockkeeper_lock_holders"),
         *("lockkeeper_not_admitted_workflows", "lockkeeper_lock_deadlocked_workflows"),
+        *("lockkeeper_group_keys_in_use", "lockkeeper_group_keys_at_limit"),
+        *("lockkeeper_group_waiting_workflows", "lockkeeper_superseded_total"),
     ),
     "locks": (
         *("lockkeeper_lock_waiters", "lockkeeper_lock_holders", "lockkeeper_lock_limit"),

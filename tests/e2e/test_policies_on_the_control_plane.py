@@ -134,6 +134,7 @@ def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubect
         "borrowed": {"workflows": 1, "tasks": 0},
         "effectiveLimits": {"workflows": 9, "tasks": "Unlimited"},
         "openWindows": ["night"],
+        "groups": [{"name": "branch", "keysInUse": 3, "keysAtLimit": 1, "waiting": 2}],
         "observedGeneration": 1,
         "conditions": [ready],
     }

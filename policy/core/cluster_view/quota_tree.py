@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from policy.core.cluster_view.view import ClusterView, QuotaRow
+from policy.core.policies.group_figures import GroupFigures
 from policy.core.policies.status_figures import MemberFigures, QuotaFigures
 
 
@@ -39,6 +40,13 @@ def quota_tree(view: ClusterView) -> Iterator[QuotaTreeRow]:
     for each in view.quotas:
         if each.namespace and each.pool not in in_pools:
             yield _quota(each, in_pool=False)
+
+
+def keys_in_words(group: GroupFigures) -> str:
+    """Return how many keys of a group are in use: `3 keys in use, 1 at its limit`."""
+    used, full = group.keys_in_use, group.keys_at_limit
+    keys = f"{used} key{'' if used == 1 else 's'} in use"
+    return f"{keys}, {full} at {'its' if full == 1 else 'their'} limit" if full else keys
 
 
 def _quota(row: QuotaRow, *, in_pool: bool) -> QuotaTreeRow:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.policies.group_figures import GroupFigures, KeysInUse, reached
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -29,8 +30,8 @@ class QuotaGauge(msgspec.Struct, frozen=True):
 
     `highest` are the limits at their highest, None where they never change. `borrowed` is what a member of a
     pool uses beyond its share, None where nothing is borrowed. `windows` has of each window whether it is
-    open, and `at_limit` is how many users have used up `per_user`; of a group, how many keys. The name of a
-    group is that of its quota and its own, with a colon between them.
+    open, and `at_limit` is how many users have used up `per_user`. `group` has the figures of a group: `name`
+    is that of its quota then, and `per_user` the limits of one key.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class QuotaGauge(msgspec.Struct, frozen=True):
     at_limit: int = 0
     reserves: tuple[Reserve, ...] = ()
     windows: tuple[tuple[str, bool], ...] = ()
+    group: GroupFigures | None = None
 
 
 def quota_gauges(
@@ -54,11 +56,11 @@ def quota_gauges(
     namespaces: Iterable[str],
 ) -> Iterator[QuotaGauge]:
     """Yield every pool, and the quotas of these namespaces; `capacity` is what nodes allow a pool."""
-    full = _users_at_limit(snapshot, view)
+    full, keys = _users_at_limit(snapshot, view), KeysInUse(view)
     for pool in snapshot.pools:
         compiled = snapshot.compiled_pool(pool.metadata.name)
         yield _of_pool(compiled, view, now, capacity(compiled.name), full)
-        yield from (_of_quota(each, None, view, now, full) for each in compiled.groups)
+        yield from (_of_group(each, keys) for each in compiled.groups)
     for namespace in namespaces:
         policies = snapshot.policies(namespace)
         pool_of_member = snapshot.pool(namespace) if policies.pool else None
@@ -66,6 +68,10 @@ def quota_gauges(
         if lender is not None:
             yield _share(lender, namespace, view, now)
         for quota in policies.quotas:
+            if quota.group is not None:
+                if quota.account.namespace:
+                    yield _of_group(quota, keys)
+                continue
             # Where a pool lends, its defaults are the share, or count for nothing but a warning.
             if quota.account.namespace and not (quota.of_pool and lender is not None):
                 yield _of_quota(quota, lender, view, now, full)
@@ -125,6 +131,18 @@ def _of_quota(
     )
 
 
+def _of_group(quota: CompiledQuota, keys: KeysInUse) -> QuotaGauge:
+    return QuotaGauge(
+        kind=POOL if quota.of_pool else QUOTA,
+        namespace=quota.account.namespace,
+        name=quota.account.owner.removesuffix(".defaults") if quota.of_pool else quota.account.owner,
+        used=ZERO,
+        limits=_NO_LIMITS,
+        per_user=quota.per_user,
+        group=keys.of(quota),
+    )
+
+
 def _windows(quota: CompiledQuota, now: datetime) -> tuple[tuple[str, bool], ...]:
     names = dict.fromkeys(quota.elastic.window_names)
     if not names:
@@ -138,12 +156,12 @@ def _users_at_limit(snapshot: Snapshot, view: UsageView) -> Mapping[Account, int
     found: Counter[Account] = Counter()
     bounds: dict[Account, Limits] = {}
     for account, usage in view.used.items():
-        if not account.key:
+        if not account.key or account.group:
             continue
         whole = account.whole
         if whole not in bounds:
             bounds[whole] = _per_user(snapshot, whole)
-        found[whole] += _reached(bounds[whole], usage)
+        found[whole] += reached(bounds[whole], usage)
     return found
 
 
@@ -153,12 +171,5 @@ def _per_user(snapshot: Snapshot, account: Account) -> Limits:
     else:
         known = any(each.metadata.name == account.owner for each in snapshot.pools)
         pool = snapshot.compiled_pool(account.owner) if known else None
-        quotas = () if pool is None else (pool.quota, *pool.groups)
+        quotas = () if pool is None else (pool.quota,)
     return next((each.per_user for each in quotas if each.account == account), _NO_LIMITS)
-
-
-def _reached(limits: Limits, usage: Usage) -> bool:
-    workflows, tasks = limits.workflows.value, limits.tasks.value
-    return (workflows is not None and usage.workflows >= workflows) or (
-        tasks is not None and usage.tasks >= tasks
-    )

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from policy.core.policies.conflicts import PolicyName, name_of
+from policy.core.policies.group_figures import GroupFigures, KeysInUse
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -57,6 +58,7 @@ class QuotaFigures(msgspec.Struct, frozen=True, rename="camel"):
     effective_limits: ShownLimits = ShownLimits()
     open_windows: tuple[str, ...] = ()
     namespaces: tuple[MemberFigures, ...] = ()
+    groups: tuple[GroupFigures, ...] = ()
 
 
 prepare(QuotaFigures)
@@ -68,6 +70,7 @@ def figures(
     """Return the figures of every quota in force; `capacity` is what nodes allow a pool, by its name."""
     found: dict[PolicyName, QuotaFigures] = {}
     members: dict[str, list[str]] = {}
+    keys = KeysInUse(view)
     for namespace in {*snapshot.namespace_labels, *snapshot.quotas, *view.running, *view.queues}:
         policies = snapshot.policies(namespace)
         if policies.pool:
@@ -76,13 +79,20 @@ def figures(
         for policy in snapshot.quotas.get(namespace, ()):
             quota = by_name.get(policy.metadata.name)
             if quota is not None:
-                found[name_of(policy)] = _of_quota(quota, namespace, view, snapshot, now)
+                groups = policies.quotas if policies.group_keys else ()
+                found[name_of(policy)] = msgspec.structs.replace(
+                    _of_quota(quota, namespace, view, snapshot, now),
+                    groups=tuple(keys.of(each) for each in groups if each.group_of(quota)),
+                )
     for pool in snapshot.pools:
         names = sorted(members.get(pool.metadata.name, ()))
         if names:
             compiled = snapshot.pool(names[0])
             if compiled is not None:
-                found[name_of(pool)] = _of_pool(compiled, names, view, now, capacity(pool.metadata.name))
+                found[name_of(pool)] = msgspec.structs.replace(
+                    _of_pool(compiled, names, view, now, capacity(pool.metadata.name)),
+                    groups=tuple(keys.of(each) for each in compiled.groups),
+                )
     return found
 
 

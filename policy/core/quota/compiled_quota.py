@@ -98,6 +98,10 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     group: CompiledGroup | None = None
     key: str = ""
 
+    def group_of(self, quota: "CompiledQuota") -> bool:
+        """Return whether this is a group of that quota."""
+        return self.group is not None and self.account == quota.account.of_group(self.group.name)
+
     @property
     def scope(self) -> str:
         """What counts together under it: its name, with the key of a group."""

@@ -28,13 +28,14 @@ EMPTY_QUEUE: Final = NamespaceQueue()
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """Since when the oldest of each queue waits, and how many wait for each reason.
+    """Since when the oldest of each queue waits, how many wait for each reason, and of each group for a key.
 
     The leader works them out once in a while, so they may be older than the rest of a view.
     """
 
     oldest: Mapping[str, datetime] = {}
     reasons: Mapping[str, int] = {}
+    keys: Mapping[Account, int] = {}
 
 
 class UsageView(msgspec.Struct, frozen=True):

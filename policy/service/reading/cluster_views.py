@@ -8,8 +8,9 @@ from policy.core.cluster_view.view import ClusterView, QuotaRow, RunningRow, Wai
 from policy.core.policies.conflicts import PolicyName, name_of
 from policy.core.policies.status_figures import QuotaFigures, figures
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
+from policy.core.queue.waits import all_waits, waits_in
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.usage_view import NamespaceQueue, UsageView
+from policy.core.quota.usage_view import NamespaceQueue, UsageView, Waits
 from policy.core.quota.windows import NEVER
 from policy.core.values.amounts import Usage
 from policy.service.reading.live_roots import LiveRoots
@@ -61,7 +62,7 @@ def _figures(roots: LiveRoots, namespaces: Iterable[str]) -> Mapping[PolicyName,
     """Return the figures of quotas: counted here, or from the status of pools that were not read whole."""
     reading = roots.reading
     counted = figures(
-        _usage(roots.of_namespace(each) for each in namespaces),
+        _usage(_roots_of(roots, namespaces)),
         reading.snapshot,
         reading.at,
         lambda pool: roots.capacity(Root.of_pool(pool)),
@@ -74,8 +75,15 @@ def _figures(roots: LiveRoots, namespaces: Iterable[str]) -> Mapping[PolicyName,
     return {**counted, **partly}
 
 
+def _roots_of(roots: LiveRoots, namespaces: Iterable[str]) -> Iterator[LiveRoot]:
+    """Yield the roots of some namespaces, each once."""
+    found = (roots.of_namespace(each) for each in namespaces)
+    yield from {each.root: each for each in found}.values()
+
+
 def _usage(lives: Iterable[LiveRoot]) -> UsageView:
-    """Return the usage of some roots together."""
+    """Return the usage of some roots together, and where there are groups, who waits for their keys."""
+    waits: list[Waits] = []
     used: dict[Account, Usage] = {}
     queues: dict[str, NamespaceQueue] = {}
     running: dict[str, Usage] = {}
@@ -83,7 +91,9 @@ def _usage(lives: Iterable[LiveRoot]) -> UsageView:
         used.update(each.usage.used)
         queues.update(each.usage.queues)
         running.update(each.usage.running)
-    return UsageView(used, queues, running)
+        if any(account.group for account in each.planner.headroom.limits):
+            waits.append(waits_in(each.planner))
+    return UsageView(used, queues, running, waits=all_waits(waits))
 
 
 def _quota_row(

@@ -81,7 +81,12 @@ def status_to_write(
     status = verdict.status if isinstance(verdict.status, dict) else {}
     present, foreign = _conditions(status)
     wanted = [_since(each, present.get(each.type), now) for each in conditions_of(verdict, findings)]
-    changed = {key: value for key, value in (figures or {}).items() if status.get(key) != value}
+    # An empty list that is not there is none: else a quota without groups would be written for nothing.
+    changed = {
+        key: value
+        for key, value in (figures or {}).items()
+        if status.get(key) != value and (value != [] or key in status)
+    }
     observed = status.get("observedGeneration")
     if observed == verdict.generation and present == {each.type: each for each in wanted}:
         return StatusFields(changed, urgent=False) if changed else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from policy.core.policies.group_figures import GroupFigures
 from policy.core.policies.quota_gauges import QuotaGauge, quota_gauges
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.usage_view import UsageView
@@ -19,6 +20,7 @@ SHOWN_FOR: Final = timedelta(hours=1)
 """How long a namespace is shown after the last Workflow there."""
 _OF_NAMESPACE: Final = ("workflow_namespace",)
 _OF_QUOTA: Final = ("kind", "workflow_namespace", "quota", "resource")
+_OF_GROUP: Final = ("kind", "workflow_namespace", "quota", "group")
 _UNLIMITED: Final = Limits()
 _RESOURCES: Final = ("workflows", "tasks")
 
@@ -148,6 +150,10 @@ class _QuotaRows(NamedTuple):
     at_limit: GaugeRows
     reserve: GaugeRows
     window: GaugeRows
+    key_limit: GaugeRows
+    keys_in_use: GaugeRows
+    keys_at_limit: GaugeRows
+    waiting_for_key: GaugeRows
 
 
 def _of_quotas(quotas: Iterable[QuotaGauge]) -> Iterable[GaugeRows]:
@@ -177,9 +183,16 @@ def _of_quotas(quotas: Iterable[QuotaGauge]) -> Iterable[GaugeRows]:
             (*_OF_QUOTA[:-1], "window"),
             plain=False,
         ),
+        GaugeRows("lockkeeper_group_key_limit", "The limit of one key of a group.", (*_OF_GROUP, "resource")),
+        GaugeRows("lockkeeper_group_keys_in_use", "Keys of a group under which anything runs.", _OF_GROUP),
+        GaugeRows("lockkeeper_group_keys_at_limit", "Keys of a group that have nothing left.", _OF_GROUP),
+        GaugeRows("lockkeeper_group_waiting_workflows", "Workflows that wait for their key.", _OF_GROUP),
     )
     for quota in quotas:
-        _add(found, quota)
+        if quota.group is None:
+            _add(found, quota)
+        else:
+            _add_group(found, quota, quota.group)
     return found
 
 
@@ -205,7 +218,15 @@ def _add(found: _QuotaRows, quota: QuotaGauge) -> None:
         found.window.add((*key, window), float(is_open))
 
 
-def _add_limits(gauge: GaugeRows, key: tuple[str, str, str], limits: Limits) -> None:
+def _add_group(found: _QuotaRows, quota: QuotaGauge, group: GroupFigures) -> None:
+    key = (quota.kind, quota.namespace, quota.name, group.name)
+    _add_limits(found.key_limit, key, quota.per_user)
+    found.keys_in_use.add(key, group.keys_in_use)
+    found.keys_at_limit.add(key, group.keys_at_limit)
+    found.waiting_for_key.add(key, group.waiting)
+
+
+def _add_limits(gauge: GaugeRows, key: tuple[str, ...], limits: Limits) -> None:
     for resource, amount in zip(_RESOURCES, (limits.workflows, limits.tasks), strict=True):
         if amount.value is not None:
             gauge.rows.append(((*key, resource), amount.value))

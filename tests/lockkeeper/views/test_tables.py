@@ -10,6 +10,7 @@ from lockkeeper.views.queue_table import Sort, running_table, sorted_rows, waiti
 from lockkeeper.views.quota_table import quota_table
 from lockkeeper.views.terminal import Terminal
 from policy.core.cluster_view.view import ClusterView, QuotaRow, RunningRow, StartRange, WaitingRow
+from policy.core.policies.group_figures import GroupFigures
 from policy.core.policies.status_figures import Counted, MemberFigures, QuotaFigures, ShownLimits
 from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue.positions import WaitReason
@@ -90,6 +91,18 @@ def test_quotas_are_a_tree_of_pools_and_their_members() -> None:
     assert "on hold (Hold), denies" in text
     assert "warns only" in text
     assert text.endswith("note: pools: no right")
+
+
+def test_groups_stand_below_their_quota() -> None:
+    """With how many keys are in use and at their limit, and how many Workflows wait for one."""
+    groups = (GroupFigures("branch", 3, 1, 4), GroupFigures("one", 1), GroupFigures("none"))
+    row = msgspec.structs.replace(VIEW.quotas[1], figures=QuotaFigures(groups=groups), pool="")
+    text = quota_table(ClusterView(NOW, quotas=(row,)), PIPE)
+    assert [line.split() for line in text.splitlines()[2:]] == [
+        ["group", "branch", "4", "3", "keys", "in", "use,", "1", "at", "its", "limit"],
+        ["group", "one", "0", "1", "key", "in", "use"],
+        ["group", "none", "0", "0", "keys", "in", "use"],
+    ]
 
 
 def test_a_pipe_gets_no_bar_and_a_person_does() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from policy.core.objects.json_patch import JsonValue
+from policy.core.policies.group_figures import GroupFigures
 from policy.core.policies.quota_gauges import POOL, QUOTA, QuotaGauge, quota_gauges
 from policy.core.policies.snapshot import Document
 from policy.core.policies.status_figures import ShownLimits, figures
@@ -161,3 +162,26 @@ def test_the_status_of_a_quota_says_the_same(spec: dict[str, JsonValue]) -> None
         limit = workflows(gauge)
         assert figure.effective_limits == ShownLimits("Unlimited" if limit is None else limit)
         assert figure.running == gauge.used.workflows
+
+
+def test_a_group_has_a_gauge_of_its_own_with_the_name_of_its_quota() -> None:
+    """Also that which a pool gives each member; no key is named."""
+    groups: JsonValue = [{"name": "branch", "key": "{{workflow.labels.branch}}"}]
+    documents = (
+        shared(groups=groups, namespaceDefaults={"groups": groups}),
+        quota("own", selector={"matchLabels": {"a": "b"}}, limits={"workflows": 6}, groups=groups),
+    )
+    taken = {
+        Account("", "data:branch", "main"): Usage(1),
+        Account.defaults("data", "team-b").of_group("branch").of_key("main"): Usage(1),
+    }
+    view = UsageView(taken)
+    policies = snapshot(*MEMBERS, *documents)
+    found = quota_gauges(policies, view, NOW, lambda _: None, ("team-a", "team-b"))
+    shown = {(each.kind, each.namespace, each.name): each.group for each in found if each.group is not None}
+    assert shown == {
+        (POOL, "", "data"): GroupFigures("branch", 1, 1),
+        (POOL, "team-a", "data"): GroupFigures("branch"),
+        (POOL, "team-b", "data"): GroupFigures("branch", 1, 1),
+        (QUOTA, "team-a", "own"): GroupFigures("branch"),
+    }

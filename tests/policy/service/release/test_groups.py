@@ -260,3 +260,12 @@ def test_a_group_that_refuses_reserves_its_key_at_the_create(leader: Callable[[S
         "exceeded quota: ci/q group branch key main, requested: workflows=1, used: workflows=1, "
         "limited: workflows=1. main-1 has this key: try again when that has ended"
     )
+
+
+def test_the_view_has_who_waits_for_a_key(leader: Callable[[Snapshot], Leader]) -> None:
+    """For the status of the quota and for metrics, by the group; others that wait are not in it."""
+    busy = leader(grouped(workflows=2))
+    create(busy, "main-1", "main-2", "main-3", "fix-1", "fix-2", "other-1")
+    busy.work()
+    assert running(busy) == ["fix-1", "main-1"]
+    assert busy.view.waits.keys == {MAIN.whole: 3}

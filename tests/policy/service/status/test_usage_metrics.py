@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import GroupSpec, QuotaLimits, WorkflowQuotaSpec
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import NamespaceQueue, UsageView, Waits
 from policy.core.values.amounts import Usage
@@ -90,6 +92,24 @@ def test_the_leader_shows_what_runs_and_waits(shown: Shown) -> None:
     assert found["lockkeeper_quota_limit", "WorkflowQuota", "q", "tasks", "etl"] == 5
     assert ("lockkeeper_quota_limit", "WorkflowQuota", "q", "workflows", "etl") not in found, "unlimited"
     assert not any("ada" in each for each in found)
+
+
+def test_groups_are_shown_by_how_many_keys(clock: Clock) -> None:
+    """There may be any number of keys, so none is named; what else shows quotas does not have groups."""
+    group = GroupSpec(name="branch", key="{{workflow.labels.branch}}", limits=QuotaLimits(2))
+    ci = WorkflowQuota(PolicyMetadata("q", "ci"), WorkflowQuotaSpec(groups=(group,)))
+    account = Account("ci", "q:branch")
+    shown = Shown(snapshot_of(ci), clock)
+    used = {account.of_key("main"): Usage(2), account.of_key("fix"): Usage(1)}
+    shown.use(UsageView(used=used, waits=Waits(keys={account: 3})))
+    found = {key: value for key, value in shown.values().items() if "branch" in key or "q:branch" in key}
+    labels = ("branch", "WorkflowQuota", "q")
+    assert found == {
+        ("lockkeeper_group_key_limit", *labels, "workflows", "ci"): 2,
+        ("lockkeeper_group_keys_in_use", *labels, "ci"): 2,
+        ("lockkeeper_group_keys_at_limit", *labels, "ci"): 1,
+        ("lockkeeper_group_waiting_workflows", *labels, "ci"): 3,
+    }
 
 
 def test_who_does_not_lead_shows_nothing(shown: Shown) -> None:
