@@ -102,6 +102,8 @@ def _lowered(
         low, high = (low, present) if found is not None and meets(found) else (present, high)
     while high - low > 1:
         middle = (low + high) // 2
+        if low < present:  # What is enough is mostly little: of millions not the half is tried first.
+            middle = min(middle, max(low + 1, 2 * low))
         (found,) = yield ({**values, key: middle},)
         low, high = (low, middle) if found is not None and meets(found) else (middle, high)
     return {**values, key: high}
