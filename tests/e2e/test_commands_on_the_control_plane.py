@@ -195,6 +195,20 @@ def test_a_user_plays_the_queue_of_one_namespace(people: People) -> None:
     assert "with -n NAMESPACE the rights in that namespace are enough" in finished.err
 
 
+def test_limits_are_suggested_from_the_workflows_of_the_cluster(people: People) -> None:
+    """With the rights in all namespaces, or with -n in one; the refusal says so."""
+    present = people.lockkeeper.temporary / "room.yaml"
+    present.write_text(PRESENT.replace("ROOM", "1"), "utf-8")
+    words = ("suggest", "--cluster", "--policies", present, "--wait", f"{GOVERNED} p95 30d")
+    found = json.loads(people.told(people.administrator, *words, "-o", "json"))
+    assert (found["form"], found["met"]) == ("lockkeeper.dev/suggestion/v1", True)
+    shown = people.told(people.user, *words, "-n", GOVERNED)
+    assert f"only {GOVERNED} was read" in shown
+    finished = people.asks(people.user, *words)
+    assert (finished.code, finished.out) == (2, "")
+    assert "with -n NAMESPACE the rights in that namespace are enough" in finished.err
+
+
 def test_a_user_moves_holds_and_cancels_what_waits(people: People) -> None:
     """Each by one patch, with the right to patch Workflows alone; the last test of the file."""
     moved = people.told(people.user, "priority", "third", "20", "-n", GOVERNED, "--yes")
