@@ -16,7 +16,7 @@ from bench.processes import cpu_us
 from bench.queue_load import Outcome
 from bench.queue_scenario import CLASSES
 from bench.queue_site import Site
-from policy.cluster.kube.connection import ClosingSocket
+from policy.cluster.kube.server_pool import ClosingSocket
 from tests.e2e.control_plane import LOOPBACK, ControlPlane
 
 LOAD: Final = "load"

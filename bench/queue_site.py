@@ -25,8 +25,8 @@ import yaml
 
 from bench.processes import children, end_process
 from bench.queue_scenario import namespaces, pools
-from policy.cluster.kube.connection import ClosingSocket
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
+from policy.cluster.kube.server_pool import ClosingSocket
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.building import control_plane_binary

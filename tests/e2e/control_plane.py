@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from certs.authority import create_authority, issue_serving_pair
-from policy.cluster.kube.connection import ClosingSocket
+from policy.cluster.kube.server_pool import ClosingSocket
 from tests.e2e.processes import Process, Ready
 
 LOOPBACK: Final = "127.0.0.1"

@@ -8,7 +8,6 @@ receives bytes; the client's models are slow, and know nothing of our kinds.
 import logging
 import math
 import os
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPMethod
@@ -23,14 +22,13 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_CERT_FILENAME, load_incluster_config
 from kubernetes.config.kube_config import load_kube_config_from_dict
-from urllib3.connection import HTTPSConnection
-from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.answers import SUCCESSES, failure
 from policy.cluster.kube.failures import why_unanswered
 from policy.cluster.kube.kubeconfig import ClusterSettings, ClusterSettingsError, cluster_settings
 from policy.cluster.kube.requests import KubeRequest
+from policy.cluster.kube.server_pool import ServerPool
 from policy.core.objects import well_known
 
 _USER_AGENT: Final = well_known.FIELD_MANAGER
@@ -57,46 +55,10 @@ _WRITE_RETRY: Final = _READ_RETRY.new(read=0)
 """A write is sent again only where no connection was made; otherwise it may have happened already."""
 
 
-class ClosingSocket(ssl.SSLSocket):
-    """A TLS socket that closes itself when the other side resets it before the handshake.
-
-    `ssl` creates its socket from the plain one and then checks whether that is still connected. Where an API
-    server that ends has reset it by then, this raises, and no other code can close the incomplete socket: it
-    stays open until the garbage collector runs, which reports a leak.
-    """
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Receive some bytes: this is how `ssl` checks a socket that is no longer connected."""
-        try:
-            return super().recv(buflen, flags)
-        except ConnectionResetError:
-            self.close()
-            raise
-
-
-class _ClosingConnection(HTTPSConnection):
-    """A connection of urllib3 over a `ClosingSocket`."""
-
-    def connect(self) -> None:
-        """Connect in a context of its own, as urllib3 does: threads may not change a shared one."""
-        context = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
-        context.sslsocket_class = ClosingSocket
-        if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
-            context.load_default_certs()
-        self.ssl_context = context
-        super().connect()
-
-
-class _ClosingPool(urllib3.HTTPSConnectionPool):
-    """Connections to one server."""
-
-    ConnectionCls = _ClosingConnection
-
-
 def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
     """Let a pool connect over `ClosingSocket`; one through a SOCKS proxy keeps its own connections."""
     if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
-        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": ServerPool}
 
 
 def _server(manager: urllib3.PoolManager, address: str) -> tuple[_Opener, str]:
@@ -130,10 +92,10 @@ class KubeTransport:
     def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with self._as_unavailable():
-            response = self._send(request, silence=_READ_TIMEOUT, whole=True)
-        if response.status not in SUCCESSES:
-            raise failure(response.status, response.data)
-        return response.data
+            status, body = self._answered(request)
+        if status not in SUCCESSES:
+            raise failure(status, body)
+        return body
 
     @contextmanager
     def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
@@ -142,7 +104,7 @@ class KubeTransport:
         Raises Unavailable when it breaks or nothing arrives for `silence` seconds; otherwise as `send`.
         """
         with self._as_unavailable():
-            response = self._send(request, silence=silence, whole=False)
+            response = self._send(request, self._headers(request), silence=silence, whole=False)
         try:
             if response.status not in SUCCESSES:
                 with self._as_unavailable():
@@ -172,11 +134,50 @@ class KubeTransport:
             opener.close()
         self._pool.clear()
 
-    def _send(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
-        """Send a request with our credentials; return the answer, with its body where `whole`."""
+    def _answered(self, request: KubeRequest) -> tuple[int, bytes]:
+        """Send a request over a connection that is open, or else over a new one; return status and body.
+
+        A read whose connection broke is sent once more, by a connection that is known to work.
+        """
+        headers = self._headers(request)
+        retries = _READ_RETRY if request.method is HTTPMethod.GET else _WRITE_RETRY
+        opener, prefix = self._server
+        if isinstance(opener, ServerPool):
+            try:
+                answer = opener.exchange(
+                    request.method.value,
+                    prefix + request.target,
+                    headers,
+                    request.body,
+                    silence=_READ_TIMEOUT,
+                )
+            except urllib3.exceptions.HTTPError:
+                if request.method is not HTTPMethod.GET:
+                    raise
+                retries = _WRITE_RETRY  # That was the first of two attempts.
+            else:
+                if answer is not None:
+                    return answer.status, answer.body
+        response = self._send(request, headers, silence=_READ_TIMEOUT, whole=True, retries=retries)
+        return response.status, response.data
+
+    def _headers(self, request: KubeRequest) -> dict[str, str]:
+        """Return the headers of a request, with our credentials."""
         headers = {"Accept": request.accept, "User-Agent": _USER_AGENT, **self._current_credentials()}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
+        return headers
+
+    def _send(
+        self,
+        request: KubeRequest,
+        headers: Mapping[str, str],
+        *,
+        silence: float,
+        whole: bool,
+        retries: urllib3.Retry = _READ_RETRY,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request; return the answer, with its body where `whole`."""
         opener, prefix = self._server
         answer: urllib3.BaseHTTPResponse = opener.urlopen(
             request.method.value,
@@ -184,7 +185,7 @@ class KubeTransport:
             headers=headers,
             body=request.body,
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
-            retries=_READ_RETRY if request.method is HTTPMethod.GET else _WRITE_RETRY,
+            retries=retries,
             redirect=False,
             assert_same_host=False,
             preload_content=whole,

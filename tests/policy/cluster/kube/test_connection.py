@@ -19,8 +19,9 @@ from typing import Final
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.kube.connection import ClosingSocket, connection
+from policy.cluster.kube.connection import connection
 from policy.cluster.kube.requests import KubeRequest
+from policy.cluster.kube.server_pool import ClosingSocket
 
 VERSION: Final = KubeRequest(HTTPMethod.GET, "/version")
 RESETTING: Final = """
