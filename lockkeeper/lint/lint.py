@@ -15,6 +15,7 @@ from lockkeeper.lint.reading import LintObjects, LintSubject
 from lockkeeper.manifests.applied_templates import as_applied
 from lockkeeper.manifests.written_words import as_written
 from policy.core.admission.cron_schedules import schedule_problems
+from policy.core.admission.group_marks import refused_runs
 from policy.core.admission.waiting_parents import WaitingParent, may_wait, waiting_parents
 from policy.core.argo_types.decodability import report_of
 from policy.core.decision.decision import Code
@@ -94,6 +95,7 @@ def lint(
         for subject in files.subjects
         for finding in (
             *_schedules(subject, argo),
+            *_refused_runs(subject, governed),
             *_waiting(subject, owners.get(subject), governed, ungoverned),
             *_once(_of_owner(subject, owners.get(subject), governed, ungoverned), _types(subject)),
         )
@@ -154,6 +156,16 @@ def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[FileFinding]
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
             yield _finding(subject, Level.ERROR, FileCode.SCHEDULE, problem.path, problem.message)
+
+
+def _refused_runs(subject: LintSubject, snapshot: Snapshot) -> Iterator[FileFinding]:
+    """Yield the parts of keys of groups that the runs of a CronWorkflow lack, so that none is admitted.
+
+    Whoever submits a Workflow may give it labels and arguments then, so that nothing is certain of others.
+    """
+    if subject.cron is not None:
+        for each in refused_runs(subject.cron, subject.namespace, snapshot):
+            yield _finding(subject, Level.ERROR, each.code, each.field, each.message, policy=each.policy)
 
 
 def _waiting(

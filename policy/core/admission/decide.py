@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission.group_marks import missing_faults, refused_runs, subject_of, with_group_keys
+from policy.core.admission.group_marks import missing_faults, subject_of, warnings_of_runs, with_group_keys
 from policy.core.admission.quota_decision import (
     GovernedWorkflow,
     QuotaPart,
@@ -121,7 +121,7 @@ def _with_waiting(decision: Decision, review: Review, snapshot: Snapshot) -> Dec
         labels = ((cron.workflow_metadata if cron is not None else None) or EMPTY_METADATA).labels
     looks_at_locks = bool(decision.policies)
     more = _waiting(review, spec, labels or {}, snapshot, at=at, looks_at_locks=looks_at_locks)
-    more += refused_runs(review, snapshot)
+    more += warnings_of_runs(review, snapshot)
     return msgspec.structs.replace(decision, warnings=decision.warnings + more) if more else decision
 
 

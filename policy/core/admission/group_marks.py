@@ -12,7 +12,7 @@ from policy.core.decision.decision import Code, Reason, Review, Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.label_selectors import Labels
 from policy.core.objects.template_keys import ObjectKind, key_of
-from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
+from policy.core.objects.workflow import EMPTY_METADATA, EMPTY_SPEC, CronWorkflow, Metadata, Workflow
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
 from policy.core.policy_kinds.quota_parts import MissingPart, OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -90,30 +90,42 @@ def moved_keys(
     )
 
 
-def refused_runs(review: Review, snapshot: Snapshot) -> tuple[str, ...]:
-    """Return warnings of a CronWorkflow whose runs would be refused, since they lack a part of a key."""
-    policies, cron = snapshot.policies(review.namespace), None if review.cron is None else review.cron.spec
-    if review.cron is None or cron is None or not policies.group_keys or review.side is not Side.MUTATE:
+def refused_runs(cron: CronWorkflow, namespace: str, snapshot: Snapshot) -> tuple[Reason, ...]:
+    """Return why the runs of a CronWorkflow would be refused: the parts of keys that they lack."""
+    policies, made = snapshot.policies(namespace), cron.spec
+    if made is None or not policies.group_keys:
         return ()
-    own = review.cron.metadata or EMPTY_METADATA
-    name = own.name or own.generate_name or ""
-    spec, metadata = cron.workflow_spec or EMPTY_SPEC, cron.workflow_metadata or EMPTY_METADATA
+    own, spec = cron.metadata or EMPTY_METADATA, made.workflow_spec or EMPTY_SPEC
+    name, metadata = own.name or own.generate_name or "", made.workflow_metadata or EMPTY_METADATA
     recorded = {well_known.STARTED_BY: f"{ObjectKind.CRON_WORKFLOW}/{name}"}
-    if spec.workflow_template_ref is not None and spec.workflow_template_ref.name:
-        recorded[well_known.REFERS_TO] = key_of(spec.workflow_template_ref, review.namespace).text
+    template = snapshot.template(policies.namespace, spec.workflow_template_ref)
+    if spec.workflow_template_ref is not None:
+        if template is None:
+            return ()  # What it gives is not known here.
+        recorded[well_known.REFERS_TO] = key_of(spec.workflow_template_ref, namespace).text
     subject = KeySubject(
         namespace=policies.namespace,
         metadata=metadata,
         spec=spec,
-        user=next(iter(snapshot.identities.argo_controllers), review.user),
-        template=snapshot.template(policies.namespace, spec.workflow_template_ref),
+        user=next(iter(snapshot.identities.argo_controllers), name),
+        template=template,
         recorded=recorded,
     )
     labels = {**(metadata.labels or {}), well_known.CRON_WORKFLOW: name, **recorded}
     return tuple(
-        f"lockkeeper: {_in_cron(each.field)}: {each.message}, or {each.policy} refuses every run"
+        msgspec.structs.replace(
+            each, field=_in_cron(each.field), message=f"{each.message}, or every run is refused"
+        )
         for each in missing_faults(policies.quotas, subject, labels)
     )
+
+
+def warnings_of_runs(review: Review, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the same as warnings of the review of a CronWorkflow."""
+    if review.cron is None or review.side is not Side.MUTATE:
+        return ()
+    found = refused_runs(review.cron, review.namespace, snapshot)
+    return tuple(f"lockkeeper: {each.field}: {each.message} ({each.policy})" for each in found)
 
 
 def _in_cron(field: str) -> str:

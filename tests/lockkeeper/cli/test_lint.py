@@ -361,3 +361,28 @@ def test_every_format_carries_what_could_not_be_read(
     if output in ("github", "sarif", "junit"):
         assert main(["review", f"{folder}/a.yaml", "--policies", policies, "-o", output]) == 2
         assert "spec.limits.workflows" in capsys.readouterr().out
+
+
+def test_a_schedule_whose_runs_a_group_refuses_is_found_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Workflow may get what it lacks when it is submitted, so nothing is said of it."""
+    policy = """apiVersion: lockkeeper.dev/v1alpha1
+kind: WorkflowQuota
+metadata: {name: ci, namespace: default}
+spec: {groups: [{name: branch, key: "{{workflow.parameters.branch}}", missing: Deny}]}
+"""
+    inside = "{entrypoint: m, templates: [{name: m, container: {image: i}}]}"
+    cron = f"""{HEADER}kind: CronWorkflow
+metadata: {{name: nightly}}
+spec:
+  schedules: ["@daily"]
+  workflowSpec: {inside}
+"""
+    (tmp_path / "policy.yaml").write_text(policy)
+    (tmp_path / "cron.yaml").write_text(cron)
+    (tmp_path / "workflow.yaml").write_text(WAITS)
+    assert main(["lint", str(tmp_path)]) == 1
+    errors = [line for line in capsys.readouterr().out.splitlines() if ": error: " in line]
+    assert len(errors) == 1
+    assert f"{tmp_path}/cron.yaml:6: error: GroupKeyMissing: " in errors[0]

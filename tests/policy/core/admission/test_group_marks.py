@@ -179,11 +179,22 @@ def test_who_writes_a_schedule_is_warned_of_runs_that_would_be_refused() -> None
     (warning,) = warned_of(cron(), grouped(missing="Deny"))
     assert warning == (
         "lockkeeper: spec.workflowSpec.arguments.parameters[branch]: is absent or empty, and a part of the "
-        f"key {KEY} that each Workflow needs here: give it a value, or {SOURCE} refuses every run"
+        f"key {KEY} that each Workflow needs here: give it a value, or every run is refused ({SOURCE})"
     )
     assert "spec.workflowMetadata.labels[repo]: " in "".join(
         warned_of(cron(labels={"other": "x"}), grouped(missing="Deny"))
     )
+
+
+def test_of_a_schedule_whose_template_is_not_known_nothing_is_said() -> None:
+    """The template may give what the schedule leaves out; where it is known, it is looked at."""
+    policies, obj = grouped(missing="Deny"), cron()
+    obj["spec"] = {**obj["spec"], "workflowSpec": {"workflowTemplateRef": {"name": "build"}}}  # type: ignore[dict-item]
+    assert warned_of(obj, policies) == ()
+    main: JsonValue = [{"name": "branch", "value": "main"}]
+    gives = template_object("build", {"arguments": {"parameters": main}})
+    assert warned_of(obj, grouped(gives, missing="Deny")) == ()
+    assert len(warned_of(obj, grouped(template_object("build", {}), missing="Deny"))) == 1
 
 
 def test_a_schedule_whose_runs_have_all_parts_is_no_matter_of_groups() -> None:
