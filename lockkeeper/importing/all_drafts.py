@@ -7,6 +7,7 @@ import msgspec
 from lockkeeper.importing.argo_settings import ArgoSettings
 from lockkeeper.importing.drafts import Draft, Drafts, NotImported, Origin, TaskSize
 from lockkeeper.importing.kueue_queues import KueueQueues
+from lockkeeper.importing.present_policies import PresentPolicies
 from lockkeeper.importing.resource_quotas import quota_drafts
 from lockkeeper.importing.semaphore_limits import semaphore_drafts
 from lockkeeper.manifests.manifest import Manifest
@@ -19,7 +20,9 @@ _HARD: str = (
 )
 
 
-def all_drafts(manifests: Sequence[Manifest], size: TaskSize, namespace: str) -> Drafts:
+def all_drafts(
+    manifests: Sequence[Manifest], size: TaskSize, namespace: str, present: PresentPolicies
+) -> Drafts:
     """Return the policies that say what these objects limit, and what none of them says."""
     kueue = KueueQueues(manifests, size, namespace)
     argo = ArgoSettings(manifests)
@@ -31,7 +34,7 @@ def all_drafts(manifests: Sequence[Manifest], size: TaskSize, namespace: str) ->
         tuple(_with_workflows(each, argo, bounded) for each in kueue.drafts().drafts),
         kueue.drafts().left_out,
     )
-    found = pools.joined(quotas).joined(semaphore_drafts(manifests, namespace))
+    found = pools.joined(quotas).joined(semaphore_drafts(manifests, namespace, present))
     return _valid(found)
 
 

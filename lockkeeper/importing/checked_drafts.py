@@ -12,7 +12,7 @@ import msgspec
 
 from lockkeeper.importing.all_drafts import all_drafts
 from lockkeeper.importing.drafts import Drafts, TaskSize
-from lockkeeper.importing.present_policies import beside_present
+from lockkeeper.importing.present_policies import PresentPolicies, notes_beside, snapshot_of
 from lockkeeper.importing.running_check import RunningCheck, check_running
 from lockkeeper.manifests.manifest import Manifest
 from policy.core.objects.argo_version import ArgoVersion
@@ -24,10 +24,11 @@ _LOWERED: Final = "those that run: with more they would be over the limit"
 
 
 class CheckedDrafts(msgspec.Struct, frozen=True):
-    """Policies, and who that runs would be over a limit by them."""
+    """Policies, who that runs would be over a limit by them, and what is there `beside` them."""
 
     found: Drafts
     checked: RunningCheck
+    beside: tuple[str, ...] = ()
 
 
 def checked_drafts(
@@ -40,12 +41,14 @@ def checked_drafts(
     now: datetime,
 ) -> CheckedDrafts:
     """Return policies for what these objects limit."""
+    present = PresentPolicies(manifests, namespace)
 
     def made(default: int, source: str) -> CheckedDrafts:
-        drafts = all_drafts(manifests, TaskSize(requests, default, source), namespace)
-        found = beside_present(drafts, manifests, namespace=namespace, argo=argo)
-        checked = check_running(found.drafts, manifests, namespace=namespace, argo=argo, now=now)
-        return CheckedDrafts(found, checked)
+        drawn = all_drafts(manifests, TaskSize(requests, default, source), namespace, present)
+        found = present.without_doubles(drawn)
+        snapshot = snapshot_of(found, manifests, namespace, argo)
+        checked = check_running(found.drafts, manifests, namespace=namespace, snapshot=snapshot, now=now)
+        return CheckedDrafts(found, checked, notes_beside(present, found, snapshot))
 
     if default_tasks is not None:
         return made(default_tasks, _GIVEN)

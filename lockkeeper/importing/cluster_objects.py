@@ -28,13 +28,6 @@ from policy.sources.directory import DocumentOrigin
 from policy.sources.yaml_positions import ParsedDocument
 
 _RESOURCE_QUOTAS: Final = Resource("", "v1", "resourcequotas", "ResourceQuota")
-POLICIES: Final = (
-    WORKFLOW_QUOTAS,
-    CLUSTER_WORKFLOW_QUOTAS,
-    SYNCHRONIZATION_POLICIES,
-    CLUSTER_SYNCHRONIZATION_POLICIES,
-)
-"""Our own: what is there already is not printed again."""
 _VERSIONS: Final = ("v1beta2", "v1beta1", "v1alpha1")
 """Of Kueue, the newest first."""
 _QUEUES: Final = (("clusterqueues", "ClusterQueue", False), ("localqueues", "LocalQueue", True))
@@ -49,7 +42,7 @@ class ClusterObjects(msgspec.Struct, frozen=True):
 
 
 def read_cluster(cluster: Cluster) -> ClusterObjects:
-    """Return all objects that limit Workflows, and the Workflows.
+    """Return all objects that limit Workflows, our policies among them, and the Workflows.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -64,7 +57,10 @@ def read_cluster(cluster: Cluster) -> ClusterObjects:
         WORKFLOW_TEMPLATES,
         CLUSTER_WORKFLOW_TEMPLATES,
         CRON_WORKFLOWS,
-        *POLICIES,
+        WORKFLOW_QUOTAS,
+        CLUSTER_WORKFLOW_QUOTAS,
+        SYNCHRONIZATION_POLICIES,
+        CLUSTER_SYNCHRONIZATION_POLICIES,
     ):
         found += _listed(cluster, [resource], unread)
     for plural, kind, namespaced in (*_QUEUES, _COHORTS):

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from lockkeeper.importing.checked_drafts import CheckedDrafts
 from lockkeeper.importing.drafts import Draft, Drafts
 from lockkeeper.importing.running_check import RunningCheck
 from lockkeeper.process.console import printable
@@ -13,10 +14,11 @@ from policy.sources.yaml_positions import parse
 _WIDTH: Final = 118
 
 
-def printed(found: Drafts, checked: RunningCheck) -> str:
+def printed(made: CheckedDrafts) -> str:
     """Return all of it as one text that kubectl takes."""
+    found = made.found
     parts = ["\n".join(_document(each)) for each in found.drafts]
-    notes = [*_left_out(found), *_running(checked)]
+    notes = [*_left_out(found), *_beside(made), *_running(made.checked)]
     return "---\n".join(f"{each}\n" for each in [*parts, "\n".join(notes)] if each)
 
 
@@ -41,6 +43,13 @@ def _left_out(found: Drafts) -> Iterator[str]:
         yield from _comment(f"{each.source}: {each.message}.", "  ")
 
 
+def _beside(made: CheckedDrafts) -> Iterator[str]:
+    if made.beside:
+        yield from _comment("Beside policies of Lockkeeper that are there already:")
+    for each in made.beside:
+        yield from _comment(f"{each.rstrip('.')}.", "  ")
+
+
 def _running(checked: RunningCheck) -> Iterator[str]:
     for each in running_lines(checked):
         yield from _comment(each.strip(), "  " if each[0] == " " else "")
@@ -57,6 +66,9 @@ def running_lines(checked: RunningCheck) -> Sequence[str]:
         lines = [f"Checked against {counted}: none is over a limit by these policies."]
     else:
         lines = ["Checked against no running Workflow: there is none among the objects."]
+    if checked.already:
+        lines.append("Over limits of policies that are there already, whatever is imported:")
+        lines += [printable(f"  {each.policy}: {each.message}.") for each in checked.already]
     return [*lines, *uncounted]
 
 

@@ -6,27 +6,21 @@ from datetime import datetime
 import msgspec
 
 from lockkeeper.importing.drafts import Draft
-from lockkeeper.lint.reading import lint_objects
 from lockkeeper.manifests.manifest import Manifest, manifest_of
-from lockkeeper.manifests.reading import Inputs
 from lockkeeper.reviewing.assumptions import Assumptions, labels_of_new, usage_of_new
 from lockkeeper.reviewing.object_review import review_manifest
 from policy.core.decision.decision import Side
-from policy.core.objects.argo_version import ArgoVersion
-from policy.core.objects.json_parts import map_at, part
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.governing_quotas import accounts_of, demands, governing
-from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import Demand
 from policy.core.values.amounts import ZERO, Usage
-from policy.sources.directory import DocumentOrigin
-from policy.sources.yaml_positions import ParsedDocument, read_manifest
 from webhook.http_errors import BadRequest
 from webhook.wire import admission_review, decode
 
 _WORKFLOW = "Workflow"
-_LAST = "9999-12-31T23:59:59Z"
 
 
 class Over(msgspec.Struct, frozen=True):
@@ -37,11 +31,15 @@ class Over(msgspec.Struct, frozen=True):
 
 
 class RunningCheck(msgspec.Struct, frozen=True):
-    """How many Workflows run, what they would be over, and those that could not be counted."""
+    """How many Workflows run, what they would be over, and those that could not be counted.
+
+    `already` are limits of policies that are there, which are passed whatever is imported.
+    """
 
     running: int
     over: tuple[Over, ...]
     uncounted: tuple[str, ...] = ()
+    already: tuple[Over, ...] = ()
 
 
 def check_running(
@@ -49,12 +47,11 @@ def check_running(
     manifests: Sequence[Manifest],
     *,
     namespace: str,
-    argo: ArgoVersion,
+    snapshot: Snapshot,
     now: datetime,
 ) -> RunningCheck:
-    """Count those that run under the drafts, and review each of them as if it were new."""
+    """Count those that run under the drafts and what is there, and review each of them as if it were new."""
     running = [each for each in manifests if each.kind == _WORKFLOW and _runs(each.value)]
-    snapshot = _snapshot(drafts, manifests, namespace, argo)
     counted = _Counted(snapshot, now)
     over: list[Over] = []
     uncounted: list[str] = []
@@ -67,9 +64,19 @@ def check_running(
             over += _alone(obj, where, snapshot, now, names)
         except BadRequest as error:
             uncounted.append(f"{each.kind} {where}/{each.name}: {error}")
-    mine = (each for each in counted.over() if any(each.policy.startswith(name) for name in names))
-    over = [*mine, *_over_shares(drafts, counted.by_namespace), *over]
-    return RunningCheck(len(running) - len(uncounted), tuple(over), tuple(uncounted))
+    passed = list(counted.over())
+    over = [
+        *(each for each in passed if _is_of(each, names)),
+        *_over_shares(drafts, counted.by_namespace),
+        *over,
+    ]
+    already = tuple(each for each in passed if not _is_of(each, names))
+    return RunningCheck(len(running) - len(uncounted), tuple(over), tuple(uncounted), already)
+
+
+def _is_of(over: Over, names: set[str]) -> bool:
+    """Return whether a limit is one of the drafts, also as what a pool gives one of its namespaces."""
+    return any(over.policy == each or over.policy.startswith(f"{each} ") for each in names)
 
 
 class _Counted:
@@ -150,21 +157,3 @@ def _as_new(manifest: Manifest) -> Manifest:
     """Return a Workflow as it was created: without what Argo and the API server wrote."""
     value: JsonObject = {key: each for key, each in manifest.value.items() if key != "status"}
     return manifest_of(value, manifest.origin)
-
-
-def _snapshot(
-    drafts: Sequence[Draft], manifests: Sequence[Manifest], namespace: str, argo: ArgoVersion
-) -> Snapshot:
-    """Return the drafts in force beside what is there: Namespaces, ConfigMaps, templates, older policies."""
-    origin = DocumentOrigin("", "", ParsedDocument(None, {}))
-    ours = [manifest_of(_newest(each.policy), origin) for each in drafts]
-    beside = [each for each in manifests if each.kind != _WORKFLOW]
-    objects = lint_objects(Inputs((*beside, *ours), (), 0, 0), namespace)
-    return take_snapshot(
-        objects.documents, version="import", argo=argo, extent=objects.extent, read_manifest=read_manifest
-    )
-
-
-def _newest(policy: JsonObject) -> JsonObject:
-    """Return a policy as it is once it is applied: of two pools the older keeps a namespace."""
-    return {**policy, "metadata": {**map_at(policy, "metadata"), "creationTimestamp": _LAST}}

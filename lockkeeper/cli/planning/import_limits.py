@@ -32,9 +32,10 @@ It reads Argo's parallelism and namespaceParallelism, the label workflows.argopr
 Namespaces, ConfigMaps that Workflows and templates use as semaphores, ResourceQuotas, and ClusterQueues,
 LocalQueues and Cohorts of Kueue: from files, or without PATH from the cluster, with your rights. Each line of
 the policies says where it comes from, and what changes in meaning; what no policy can say is listed. The
-policies are checked against the Workflows that run. Nothing is changed. Exit codes: 0 policies that let all
-run on that run now, 1 somebody who runs is over a limit by them, 2 something cannot be read, or there is no
-limit."""
+policies are checked against the Workflows that run. What policies of Lockkeeper limit already is not printed
+again, and what counts where both limit a namespace is told. Nothing is changed. Exit codes: 0 policies that
+let all run on that run now, 1 somebody who runs is over a limit by them, 2 something cannot be read, or there
+is no limit."""
 
 
 @option_type
@@ -98,9 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(nothing_in("no limit", arguments.paths or ["the cluster"]))
     with for_whoever_reads():
         if arguments.output == "table":
-            print(printed(found, checked), end="")
+            print(printed(made), end="")
         else:
-            print_values({"policies": found.drafts, "leftOut": found.left_out, "check": checked}, "json")
+            values = {"policies": found.drafts, "leftOut": found.left_out, "check": checked}
+            print_values({**values, "beside": made.beside}, "json")
     if checked.over:
         print_message(f"{running_lines(checked)[0]} They are listed at the end of the output.")
     return 2 if not whole or checked.uncounted else 1 if checked.over else 0

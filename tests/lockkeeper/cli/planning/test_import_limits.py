@@ -34,7 +34,7 @@ def test_the_examples_become_policies_that_other_commands_take(
 def test_json_has_the_same_for_programs(lockkeeper: Lockkeeper) -> None:
     """The policies, their origins, what is left out, and the check."""
     found = json.loads(lockkeeper("import", LIMITS / "argo.yaml", "-o", "json").out)
-    assert found["check"] == {"running": 1, "over": [], "uncounted": []}
+    assert found["check"] == {"running": 1, "over": [], "uncounted": [], "already": []}
     assert {each["policy"]["kind"] for each in found["policies"]} == {
         "ClusterWorkflowQuota",
         "WorkflowQuota",
