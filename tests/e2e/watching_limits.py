@@ -1,4 +1,7 @@
-"""A witness of a quota: sees every change of the Workflows of a namespace, and how many run at each."""
+"""A witness of a quota: sees every change of the Workflows of a namespace, and how many run at each.
+
+Of a group it sees how many of each key run, by the label that is the key.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,8 +40,10 @@ class Seen(msgspec.Struct, frozen=True):
 class Witness:
     """Follows a namespace, over an API server that goes away too; what happens then is seen as one change."""
 
-    def __init__(self, *, cluster: KubeCluster, namespace: str) -> None:
+    def __init__(self, *, cluster: KubeCluster, namespace: str, by_label: str = "") -> None:
         self._cluster = cluster
+        self._by_label = by_label
+        self._keys: dict[str, str] = {}
         self._namespace = namespace
         self._lock = Lock()
         self._ended = False
@@ -51,7 +56,7 @@ class Witness:
 
     @property
     def most(self) -> int:
-        """The most Workflows that ran at once, after any change."""
+        """The most Workflows that ran at once after any change, of one value of the label if it is given."""
         with self._lock:
             return self._most
 
@@ -105,10 +110,12 @@ class Witness:
         with self._lock:
             for item in items:
                 self._note(msgspec.convert(item, Seen))
-            self._most = max(self._most, len(self._running))
+            of_key = Counter(self._keys[each] for each in self._running)
+            self._most = max(self._most, *of_key.values(), 0)
 
     def _note(self, seen: Seen) -> None:
         name = seen.metadata.name or ""
+        self._keys[name] = (seen.metadata.labels or {}).get(self._by_label, "")
         if name in self._held and not seen.held:
             self._released[name] += 1
         for there, group in (
@@ -120,9 +127,9 @@ class Witness:
 
 
 @contextmanager
-def witness(*, connect: Callable[[], KubeCluster], namespace: str) -> Iterator[Witness]:
+def witness(*, connect: Callable[[], KubeCluster], namespace: str, by_label: str = "") -> Iterator[Witness]:
     """Let somebody watch a namespace while the context lasts."""
-    witness = Witness(cluster=connect(), namespace=namespace)
+    witness = Witness(cluster=connect(), namespace=namespace, by_label=by_label)
     witness.start()
     try:
         yield witness
