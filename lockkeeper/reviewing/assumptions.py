@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.admission.group_marks import subject_of, with_group_keys
 from policy.core.admission.reference_marks import with_references
 from policy.core.admission.tasks_and_priority import tasks_of
 from policy.core.decision.decision import Review
@@ -60,7 +61,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     def with_usage(self, review: Review, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot in which as much is used as is assumed.
 
-        The Workflows that run have the labels, references, user and priority of the one under review.
+        The Workflows that run have the labels, references, keys, user and priority of the one under review.
         """
         workflow = review.workflow
         if workflow is None or not self.running:
@@ -97,12 +98,14 @@ def _by_namespace(given: Sequence[RunningWorkflows], own: str) -> Mapping[str, R
 
 
 def labels_of_new(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels:
-    """Return the labels of a Workflow that is new, with what it refers to where quotas select by that."""
+    """Return the labels of a Workflow that is new, with its references and keys where quotas count by them."""
     metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
     policies = snapshot.policies(review.namespace)
-    return hold.original_labels(
-        with_references(review, metadata, spec, before=None, policies=policies, snapshot=snapshot)
-    )
+    marked = with_references(review, metadata, spec, before=None, policies=policies, snapshot=snapshot)
+    if policies.group_keys:
+        subject = subject_of(workflow, review.user, hold.references_of(marked), policies, snapshot)
+        marked = with_group_keys(marked, subject, before=None, policies=policies)
+    return hold.original_labels(marked)
 
 
 def usage_of_new(

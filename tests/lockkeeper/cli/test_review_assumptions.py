@@ -63,6 +63,11 @@ def _review(
         ("{limits: {workflows: 3}, onExceed: Warn}", ("--running", "3"), "allowed"),
         ("{perUser: {workflows: 1}, limits: {workflows: 9}}", ("--running", "1"), "queued"),
         ("{limits: {workflows: 3}, stopPolicy: Hold}", (), "queued"),
+        ("{groups: [{name: each, key: '{{user}}'}]}", (), "allowed"),
+        ("{groups: [{name: each, key: '{{user}}'}]}", ("--running", "1"), "queued"),
+        ("{groups: [{name: each, key: '{{workflow.labels.x}}'}]}", ("--running", "1"), "allowed"),
+        ("{groups: [{name: each, key: '{{user}}', limits: {workflows: 2}}]}", ("--running", "1"), "allowed"),
+        ("{groups: [{name: each, key: '{{user}}', whenBusy: Refuse}]}", ("--running", "1"), "denied"),
     ],
 )
 def test_queued_is_only_who_would_wait_beside_what_runs(
