@@ -98,7 +98,7 @@ def _by_namespace(given: Sequence[RunningWorkflows], own: str) -> Mapping[str, R
 
 
 def labels_of_new(workflow: Workflow, review: Review, snapshot: Snapshot) -> Labels:
-    """Return the labels of a Workflow that is new, with its references and keys where quotas count by them."""
+    """Return the labels of a Workflow that is new, with its references and keys where quotas use these."""
     metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
     policies = snapshot.policies(review.namespace)
     marked = with_references(review, metadata, spec, before=None, policies=policies, snapshot=snapshot)
