@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,7 @@ from policy.service.reading.leader_seen import leader_notes
 from policy.service.reading.needed_roles import with_role
 from policy.service.reading.queued_story import story_of_queued
 
+_SUPERSEDED: Final = "Superseded: "
 EXAMPLES = """examples:
   lockkeeper why nightly-7xk2p -n team-etl
   lockkeeper why nightly-7xk2p -n team-etl -o json
@@ -71,9 +73,18 @@ def _story(cluster: Cluster, namespace: str, name: str, clock: Callable[[], date
         raise UsageError(_not_found(cluster, namespace, name)) from None
     if not seen.held:
         argo = read_argo_limit(cluster, namespace) if seen.waits_in_argo else None
-        return story_of_other(seen, clock(), locks=tuple(lock_sentences(cluster, seen, clock)), argo=argo)
+        locks = tuple(lock_sentences(cluster, seen, clock))
+        return _with_event(cluster, seen, story_of_other(seen, clock(), locks=locks, argo=argo))
     roots = read_roots(cluster, namespace, clock, starts=True)
     return story_of_queued(roots, seen.metadata.uid) or story_of_other(seen, roots.reading.at)
+
+
+def _with_event(cluster: Cluster, seen: SeenWorkflow, story: Story) -> Story:
+    """Return the story with who superseded it: Argo only says that it was stopped."""
+    event = last_event(cluster, story.namespace, story.name) if seen.spec.shutdown else ""
+    if not event.startswith(_SUPERSEDED):
+        return story
+    return msgspec.structs.replace(story, sentences=(*story.sentences, event.removeprefix(_SUPERSEDED)))
 
 
 def _not_found(cluster: Cluster, namespace: str, name: str) -> str:

@@ -301,6 +301,25 @@ def test_one_that_is_gone_is_told_by_its_last_event(show: Show, scene: Scene) ->
     )
 
 
+@pytest.mark.parametrize("reason", ["Superseded", "Released"])
+def test_one_that_was_asked_to_end_is_told_by_whom(show: Show, scene: Scene, reason: str) -> None:
+    """Argo says no more than that it was stopped; events of other reasons tell nothing of that."""
+    event: JsonObject = {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"name": "a1.1", "namespace": "a"},
+        "regarding": {"kind": "Workflow", "name": "a1", "namespace": "a"},
+        "reason": reason,
+        "note": "superseded by a9, which is newer",
+        "eventTime": "2026-11-23T12:00:00.000000Z",
+    }
+    scene.cluster.create(EVENTS, event, namespace="a")
+    scene.edit("a1", {"shutdown": "Stop"})
+    told = show(why, "a1", "-n", "a")
+    assert "a1 is being stopped (spec.shutdown Stop)" in told
+    assert ("superseded by a9, which is newer" in told) == (reason == "Superseded")
+
+
 class Bare(RightsIn):
     """A cluster where our kinds are not installed."""
 
