@@ -197,7 +197,7 @@ class Searching:
             return f"{', '.join(hurt)} would wait for longer"
         fields = {key.field[0] for key in limit_settings(self._snapshot, self._asked.namespaces)}
         if way.kind is WayKind.WINDOWS and "perUser" in fields:
-            return "no window has other limits of users (perUser)"
+            return "not even the highest are enough; a window has no limits of users (perUser)"
         return "not even the highest are enough"
 
     def others(self) -> tuple[OtherWaits, ...]:

@@ -54,7 +54,7 @@ def suggestion_words(found: Suggestion) -> Iterator[str]:
     if not found.way.finished:
         yield "It is met, but the search was not finished: less may do as well; give more --what-ifs."
     if found.met_at_present and not any(each.changed for each in found.way.settings):
-        yield "It is met at present" + (", and no limit could be lower." if found.way.finished else ".")
+        yield "It is met at present, and no lower limit is suggested."
     elif found.met_at_present:
         yield "It is met at present; these limits would be enough:"
     elif found.way.window is not None:

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from lockkeeper.histories.load_description import Load
-from lockkeeper.process.console import UsageError
+from lockkeeper.process.console import UsageError, reason_of
 from lockkeeper.suggesting.shared_history import RunFile, SharedRuns
 from lockkeeper.suggesting.strategies.wanted_waits import AllWaits
 from lockkeeper.suggesting.what_if import PolicyWhatIf, WhatIfPlayer
@@ -104,6 +104,13 @@ class WorkerProcesses:
                 process.start()
                 there.close()
                 self._workers[here] = process
+        except OSError as error:
+            started = len(self._workers)
+            self.close()
+            raise UsageError(
+                f"only {started} of {count} processes can be started: {reason_of(error)}; "
+                "try again with fewer --processes"
+            ) from error
         finally:
             if handles:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

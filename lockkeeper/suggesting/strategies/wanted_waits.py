@@ -90,7 +90,8 @@ def wanted_wait(text: str) -> WantedWait:
     match = _WAIT.fullmatch(text.strip())
     if match is None:
         raise ValueError(
-            f"{text!r} is no wait: write a namespace, median, p95 or longest, and a length: team-ml p95 10m"
+            f"{text!r} is no wait: write a namespace, median, p95 or longest, and a length, in quotes: "
+            '"team-ml p95 10m"'
         )
     return WantedWait(match[1], _MEASURES.get(match[2], match[2]), duration(match[3]).total_seconds())
 

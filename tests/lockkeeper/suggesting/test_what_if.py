@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from lockkeeper.histories.load_description import read_load
+from lockkeeper.histories.load_drawing import drawn_runs as drawn_by
 from lockkeeper.simulation.playing import play
 from lockkeeper.suggesting.shared_history import RunFile, SharedRuns, kept_runs
 from lockkeeper.suggesting.strategies.wanted_waits import AllWaits
@@ -104,3 +106,21 @@ def test_runs_with_locks_are_kept_whatever_their_namespace_is() -> None:
     runs = drawn_runs(Random(1).randrange(9), count=5, namespaces=("free",))
     locked = msgspec.structs.replace(runs[0], manifest=b'{"spec":{"synchronization":{}}}')
     assert list(kept_runs([locked, *runs[1:]], lambda _: False)) == [locked]
+
+
+def test_a_described_load_is_drawn_with_another_seed() -> None:
+    """Only of the namespaces that matter."""
+    arrivals = [
+        {"namespace": name, "user": "ann", "name": "r", "perHour": 3, "runTime": {"mean": "5m"}}
+        for name in ("team-a", "team-b")
+    ]
+    text = {"seed": 4, "begin": "2026-11-02T00:00:00Z", "days": 1, "arrivals": arrivals}
+    load = read_load(msgspec.json.encode(text))
+    mine = [run for run in drawn_by(load) if run.namespace == "team-a"]
+    file = RunFile(mine)
+    shared = SharedRuns(file.file.fileno(), ends=file.ends, namespaces=frozenset(file.namespaces), load=load)
+    drawn = list(shared.drawn(1))
+    other = msgspec.structs.replace(load, seed=5)
+    assert drawn == [run for run in drawn_by(other) if run.namespace == "team-a"] != mine
+    shared.close()
+    file.close()

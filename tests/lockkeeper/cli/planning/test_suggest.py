@@ -42,7 +42,7 @@ def test_a_limit_is_raised_as_far_as_the_wait_needs_it(lockkeeper: Lockkeeper) -
         "team-etl: p95 of the waits is 3h18m at present and 50m41s as suggested; wanted is 1h at most."
     )
     assert "WorkflowQuota team-etl/nightly perUser.workflows      1        2\n" in finished.out
-    assert "no window has other limits of users (perUser)" in finished.out
+    assert "not even the highest are enough; a window has no limits of users (perUser)" in finished.out
     assert "team-ml              21m             21m" in finished.out
     assert "waits x 0.5" in finished.out
     assert "histories that are drawn anew" in finished.out
