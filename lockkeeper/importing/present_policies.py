@@ -200,10 +200,13 @@ def _written(limits: QuotaLimits) -> str:
 
 
 def _differing(one: Policy, other: object) -> list[str]:
+    """Return the fields in which two policies of one kind differ, with the defaults that a cluster writes."""
     spec = getattr(other, "spec", None)
-    encoded = (msgspec.to_builtins(one.spec), msgspec.to_builtins(spec))
-    keys = sorted({*encoded[0], *encoded[1]})
-    return [f"spec.{each}" for each in keys if encoded[0].get(each) != encoded[1].get(each)]
+    return [
+        f"spec.{each.encode_name}"
+        for each in msgspec.structs.fields(one.spec)
+        if getattr(one.spec, each.name) != getattr(spec, each.name, None)
+    ]
 
 
 def _full_name(manifest: Manifest, namespace: str) -> str:

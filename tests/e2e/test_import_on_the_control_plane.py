@@ -115,7 +115,7 @@ def test_what_is_limited_becomes_policies_that_hold_for_all_who_run(tmp_path: Pa
         told = " ".join(again.out.replace("#", "").split())
         # The semaphore is told by itself.
         assert told.count("is there already and says the same") == len(applied) - 1
-        assert "SynchronizationPolicy ci/semaphores gives it the limit" in told
+        assert "SynchronizationPolicy reports/semaphores gives it the limit" in told
         # The label let four run in this namespace, and so does the quota: the fifth waits.
         obj = workflow("fifth")
         kubectl.said("create", "--namespace=reports", "-f", "-", text=json.dumps(obj))

@@ -5,10 +5,12 @@ import pytest
 from lockkeeper.importing.printed_policies import printed
 from lockkeeper.process.yaml_output import as_yaml
 from tests.lockkeeper.importing.limits import (
+    cluster_queue,
     config_map,
     imported,
     labelled,
     left_out,
+    local_queue,
     over,
     quota,
     running,
@@ -110,6 +112,14 @@ def test_a_quota_that_could_never_count_is_left_out(spec: str, *, printed_too: b
         assert any(each.startswith("ci is limited already by WorkflowQuota ci/own") for each in made.beside)
     else:
         assert "WorkflowQuota ci/own limits workflows" in left_out(made)[0]
+
+
+def test_defaults_inside_of_a_field_are_no_difference() -> None:
+    """The API server writes them into fields that are given."""
+    kueue = cluster_queue("gpu", 20) + local_queue("ml", "gpu")
+    stored = as_printed(kueue).replace("spec:\n", "spec:\n  fairShare: {halfLife: 1d}\n", 1)
+    assert specs(imported(kueue))
+    assert "is there already and says the same" in str(left_out(imported(kueue + stored)))
 
 
 def test_beside_a_pool_that_lends_a_lower_quota_is_a_share_and_leaves_nothing_out() -> None:
