@@ -34,7 +34,7 @@ def waits_of(lockkeeper: Lockkeeper, *policies: str | Path) -> dict[str, dict[st
 def test_a_limit_is_raised_as_far_as_the_wait_needs_it(lockkeeper: Lockkeeper) -> None:
     """Limits of users, too; then the trade-off, the other ways, and what is not certain."""
     finished = lockkeeper(
-        "suggest", HISTORY, "--policies", POLICIES, "--wait", "team-etl p95 1h", "--what-ifs", "90"
+        "suggest", HISTORY, "--policies", POLICIES, "--wait", "team-etl p95 1h", "--what-ifs", "60"
     )
     assert (finished.code, finished.err) == (0, "")
     first, *_ = finished.out.splitlines()
@@ -68,7 +68,7 @@ def test_the_policies_that_are_printed_are_taken_by_simulate_and_meet_the_waits(
     wanted = [word for each in waits for word in ("--wait", each)]
     ways = [word for each in by for word in ("--by", each)]
     found = lockkeeper(
-        "suggest", HISTORY, "--policies", present, *wanted, *ways, "--what-ifs", "90", "-o", "yaml"
+        "suggest", HISTORY, "--policies", present, *wanted, *ways, "--what-ifs", "60", "-o", "yaml"
     )
     assert (found.code, found.err) == (0, "")
     proposal = tmp_path / "proposal" / "all.yaml"
