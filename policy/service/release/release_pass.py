@@ -166,11 +166,11 @@ class ReleasePass:
             return 0
         self._requested_ends.end(tracker, stopping)
         self._fold(tracker, snapshot, now)
+        self._apply_time(now)
         states = (self._states[root] for root in sorted(self._dirty & self._states.keys()))
         found = (each for state in states for each in state.superseded())
         if self._superseding.end(found, tracker, stopping):
             self._fold(tracker, snapshot, now)
-        self._apply_time(now)
         self._cron_replace.delete_replaced(stopping)
         self._more = False
         try:

@@ -12,6 +12,7 @@ import msgspec
 
 from policy.core.policies.governing_quotas import accounts_of, keyed
 from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
@@ -114,8 +115,18 @@ class RootState:
         return self._superseding.superseded(
             self.planner.headroom.used,
             waits=lambda one: pending.get(one.uid) is not None,
-            blocked=lambda one: (waiter := pending.get(one.uid)) is None or waiter.stands_aside,
+            blocked=self._cannot_start,
         )
+
+    def _cannot_start(self, one: Tracked) -> bool:
+        """Return whether one does not start as it is, whoever ends: it is on hold, or can never fit."""
+        waiter = self.planner.pending.get(one.uid)
+        if waiter is None or waiter.stands_aside:
+            return True
+        stopped = self.planner.pending.rules(one.namespace).stop_policy is not StopPolicy.NONE
+        if stopped or any(quota.stops_its_own for quota in self.quotas_of(one)):
+            return True
+        return any(True for _ in self.planner.headroom.never_fitting(waiter.needs))
 
     def _note_keys(self, before: Tracked | None, after: Tracked | None) -> None:
         if before is not None:
@@ -130,6 +141,8 @@ class RootState:
     def put_limits(self, now: datetime, capacity: Limits | None) -> bool:
         """Put the limits of `now` in force; return whether these or time alone may have changed something."""
         moved = self._in_force.put(self.planner, now, capacity)
+        if moved:
+            self._superseding.look_again()
         due = None if moved else self.planner.pending.next_event()
         return moved or (due is not None and due <= now)
 

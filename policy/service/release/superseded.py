@@ -2,8 +2,8 @@
 
 Of those that wait under a key, the newest stays and the others end without ever having run. With
 CancelRunning so many of those that run are asked to end, the oldest first, that the newest has room once they
-have ended; it starts then and not before. One that is paused by its user, or cannot start as it is,
-supersedes nobody.
+have ended; it starts then and not before. One that is on hold, by its user or by a quota, or that can never
+start supersedes nobody.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,13 +62,17 @@ class SupersedingGroups:
             self._members.setdefault(account, {})[workflow.uid] = workflow
             self._changed[account] = None
 
+    def look_again(self) -> None:
+        """Look at every key again: under other limits one may start that could not before."""
+        self._changed.update(dict.fromkeys(self._members))
+
     def superseded(
         self,
         used: Mapping[Account, Usage],
         waits: Callable[[Tracked], bool],
         blocked: Callable[[Tracked], bool],
     ) -> list[Superseded]:
-        """Return those that are superseded, under keys where any came since a call that found none.
+        """Return those that are superseded, under keys that changed since a call that found none.
 
         `used` is what counts on each account. `waits` returns whether a Workflow waits and is not being
         released, and `blocked` whether one that waits cannot start as it is.

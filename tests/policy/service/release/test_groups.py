@@ -10,7 +10,8 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code
 from policy.core.decision.quota_messages import exceeded_reason
-from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.workflow_selectors import WorkflowSelector
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
 from policy.core.policy_kinds.quota_parts import (
@@ -19,6 +20,7 @@ from policy.core.policy_kinds.quota_parts import (
     QueueSpec,
     QueueStrategy,
     QuotaLimits,
+    StopPolicy,
     WhenBusy,
     WorkflowQuotaSpec,
 )
@@ -55,11 +57,18 @@ def grouped(
     cancel: CancelBy = CancelBy.TERMINATE,
     strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO,
     namespace: str = "ci",
+    tasks: int | None = None,
+    matches: dict[str, str] | None = None,
+    stop_policy: StopPolicy = StopPolicy.NONE,
 ) -> Snapshot:
     """Return a namespace where so many run at once, and so many of each branch."""
     group = GroupSpec(name="branch", key=KEY, limits=QuotaLimits(each), when_busy=when_busy, cancel=cancel)
     spec = WorkflowQuotaSpec(
-        limits=QuotaLimits(workflows), groups=(group,), queue=QueueSpec(strategy=strategy)
+        selector=WorkflowSelector(match_labels=matches or {}),
+        limits=QuotaLimits(workflows, tasks),
+        groups=(group,),
+        queue=QueueSpec(strategy=strategy),
+        stop_policy=stop_policy,
     )
     return snapshot_of(WorkflowQuota(PolicyMetadata("q", namespace), spec))
 
@@ -269,3 +278,41 @@ def test_the_view_has_who_waits_for_a_key(leader: Callable[[Snapshot], Leader]) 
     busy.work()
     assert running(busy) == ["fix-1", "main-1"]
     assert busy.view.waits.keys == {MAIN.whole: 3}
+
+
+def test_one_that_can_never_start_supersedes_nobody(leader: Callable[[Snapshot], Leader]) -> None:
+    """It needs more tasks than the quota ever gives: what runs would end for nothing, and what waits too."""
+    busy = leader(grouped(WhenBusy.CANCEL_RUNNING, tasks=5))
+    create(busy, "main-1")
+    busy.work()
+    wide = draft("main-9", tasks=6, labels={"branch": "main"})
+    submit(busy.cluster, busy.snapshot, wide, namespace="ci")
+    busy.work()
+    assert running(busy) == ["main-1"]
+    assert asked_to_end(busy, "main-1") is None
+
+
+@pytest.mark.parametrize("matches", [{}, {"branch": "main"}], ids=["the namespace", "a part of it"])
+def test_while_a_quota_is_on_hold_nobody_is_superseded(
+    leader: Callable[[Snapshot], Leader], matches: dict[str, str]
+) -> None:
+    """Nothing starts meanwhile, and what runs goes on to its end; afterwards the newest has its way."""
+    busy = leader(grouped(WhenBusy.CANCEL_RUNNING, matches=matches))
+    create(busy, "main-1")
+    busy.work()
+    busy.snapshot = grouped(WhenBusy.CANCEL_RUNNING, matches=matches, stop_policy=StopPolicy.HOLD)
+    busy.work()
+    create(busy, "main-2", "main-3")
+    busy.work()
+    assert asked_to_end(busy, "main-1") is None
+    assert is_held(of(busy, "main-2"))
+    busy.snapshot = grouped(WhenBusy.CANCEL_RUNNING, matches=matches)
+    busy.work()
+    assert asked_to_end(busy, "main-1") == "Terminate"
+    assert not is_held(of(busy, "main-2"))
+
+
+def asked_to_end(leader: Leader, name: str) -> JsonValue:
+    """Return how a Workflow was asked to end, None where it was not."""
+    spec = part(of(leader, name), "spec")
+    return spec.get("shutdown") if isinstance(spec, dict) else None
