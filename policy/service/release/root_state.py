@@ -12,7 +12,6 @@ import msgspec
 
 from policy.core.policies.governing_quotas import accounts_of, keyed
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
@@ -109,24 +108,7 @@ class RootState:
 
     def superseded(self) -> list[Superseded]:
         """Return the Workflows that newer ones of the same key supersede."""
-        pending = self.planner.pending
-        if not self._superseding:
-            return []
-        return self._superseding.superseded(
-            self.planner.headroom.used,
-            waits=lambda one: pending.get(one.uid) is not None,
-            blocked=self._cannot_start,
-        )
-
-    def _cannot_start(self, one: Tracked) -> bool:
-        """Return whether one does not start as it is, whoever ends: it is on hold, or can never fit."""
-        waiter = self.planner.pending.get(one.uid)
-        if waiter is None or waiter.stands_aside:
-            return True
-        stopped = self.planner.pending.rules(one.namespace).stop_policy is not StopPolicy.NONE
-        if stopped or any(quota.stops_its_own for quota in self.quotas_of(one)):
-            return True
-        return any(True for _ in self.planner.headroom.never_fitting(waiter.needs))
+        return self._superseding.superseded(self.planner, self.quotas_of) if self._superseding else []
 
     def _note_keys(self, before: Tracked | None, after: Tracked | None) -> None:
         if before is not None:

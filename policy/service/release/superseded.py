@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from policy.core.policy_kinds.quota_parts import CancelBy, OnExceed, WhenBusy
+from policy.core.policy_kinds.quota_parts import CancelBy, OnExceed, StopPolicy, WhenBusy
+from policy.core.queue.planner import Planner
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
-from policy.core.values.amounts import ZERO, Usage
+from policy.core.values.amounts import ZERO
 from policy.service.tracking.tracked import Tracked
 
 _SUPERSEDING = frozenset({WhenBusy.KEEP_NEWEST, WhenBusy.CANCEL_RUNNING})
@@ -67,34 +68,27 @@ class SupersedingGroups:
         self._changed.update(dict.fromkeys(self._members))
 
     def superseded(
-        self,
-        used: Mapping[Account, Usage],
-        waits: Callable[[Tracked], bool],
-        blocked: Callable[[Tracked], bool],
+        self, planner: Planner, quotas_of: Callable[[Tracked], Iterable[CompiledQuota]]
     ) -> list[Superseded]:
         """Return those that are superseded, under keys that changed since a call that found none.
 
-        `used` is what counts on each account. `waits` returns whether a Workflow waits and is not being
-        released, and `blocked` whether one that waits cannot start as it is.
+        The planner knows what counts on each account, and who waits and is not being released.
         """
         found: list[Superseded] = []
         for account in list(self._changed):
-            of_key = list(self._of_key(account, used.get(account, ZERO), waits, blocked))
+            of_key = list(self._of_key(account, planner, quotas_of))
             found += of_key
             if not of_key:
                 del self._changed[account]
         return found
 
     def _of_key(
-        self,
-        account: Account,
-        used: Usage,
-        waits: Callable[[Tracked], bool],
-        blocked: Callable[[Tracked], bool],
+        self, account: Account, planner: Planner, quotas_of: Callable[[Tracked], Iterable[CompiledQuota]]
     ) -> Iterator[Superseded]:
         quota, members = self._groups[account.whole], self._members.get(account, {})
-        waiting = [each for each in members.values() if waits(each)]
-        able = [each for each in waiting if not blocked(each)]
+        used = planner.headroom.used.get(account, ZERO)
+        waiting = [each for each in members.values() if planner.pending.get(each.uid) is not None]
+        able = [each for each in waiting if _may_start(each, planner, quotas_of(each))]
         if not able or quota.group is None:
             return
         newest = max(able, key=_age)
@@ -111,6 +105,17 @@ class SupersedingGroups:
 
     def _keys(self, accounts: Iterable[Account]) -> list[Account]:
         return [each for each in accounts if each.key and each.whole in self._groups]
+
+
+def _may_start(one: Tracked, planner: Planner, quotas: Iterable[CompiledQuota]) -> bool:
+    """Return whether one that waits starts as it is, once enough has ended: neither on hold nor too large."""
+    waiter, pending = planner.pending.get(one.uid), planner.pending
+    if waiter is None or waiter.stands_aside:
+        return False
+    stopped = pending.rules(one.namespace).stop_policy is not StopPolicy.NONE
+    if stopped or any(quota.stops_its_own for quota in quotas):
+        return False
+    return not any(True for _ in planner.headroom.never_fitting(waiter.needs))
 
 
 def _age(workflow: Tracked) -> tuple[int, str]:
