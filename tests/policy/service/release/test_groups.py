@@ -60,9 +60,11 @@ def grouped(
     tasks: int | None = None,
     matches: dict[str, str] | None = None,
     stop_policy: StopPolicy = StopPolicy.NONE,
+    name: str = "branch",
+    key: str = KEY,
 ) -> Snapshot:
     """Return a namespace where so many run at once, and so many of each branch."""
-    group = GroupSpec(name="branch", key=KEY, limits=QuotaLimits(each), when_busy=when_busy, cancel=cancel)
+    group = GroupSpec(name=name, key=key, limits=QuotaLimits(each), when_busy=when_busy, cancel=cancel)
     spec = WorkflowQuotaSpec(
         selector=WorkflowSelector(match_labels=matches or {}),
         limits=QuotaLimits(workflows, tasks),
@@ -316,3 +318,31 @@ def asked_to_end(leader: Leader, name: str) -> JsonValue:
     """Return how a Workflow was asked to end, None where it was not."""
     spec = part(of(leader, name), "spec")
     return spec.get("shutdown") if isinstance(spec, dict) else None
+
+
+def test_a_group_with_another_name_counts_the_same_and_one_with_another_key_nobody(
+    leader: Callable[[Snapshot], Leader],
+) -> None:
+    """Keys are recorded by their text: who was created under another one has none of the new."""
+    busy = leader(grouped())
+    create(busy, "main-1", "main-2")
+    busy.work()
+    busy.snapshot = grouped(name="renamed")
+    busy.work()
+    assert running(busy) == ["main-1"]
+    assert busy.view.used[Account("ci", "q:renamed", "main")] == Usage(1, 1)
+    busy.snapshot = grouped(name="renamed", key="{{workflow.labels.other}}")
+    busy.work()
+    assert running(busy) == ["main-1", "main-2"]
+
+
+def test_another_way_of_a_busy_key_holds_for_those_that_wait(leader: Callable[[Snapshot], Leader]) -> None:
+    """It acts when the policy changes, and not with the next Workflow."""
+    busy = leader(grouped())
+    create(busy, "main-1", "main-2", "main-3")
+    busy.work()
+    busy.snapshot = grouped(WhenBusy.CANCEL_RUNNING)
+    busy.work()
+    assert asked_to_end(busy, "main-1") == "Terminate"
+    assert not is_held(of(busy, "main-2"))
+    assert is_held(of(busy, "main-3"))
