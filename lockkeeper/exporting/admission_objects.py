@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
+from lockkeeper.exporting.label_conditions import label_condition
 from lockkeeper.exporting.lock_rules import lock_part
 from lockkeeper.exporting.quota_rules import quota_part
 from lockkeeper.exporting.static_rules import StaticPart, StaticRule, selector
@@ -45,16 +46,24 @@ def admission_objects(part: StaticPart, action: ValidationAction) -> Iterator[Js
     name = object_name(part)
     if not part.rules or len(name) > _LONGEST_NAME:
         return
-    rule: JsonObject = {
-        "apiGroups": ["argoproj.io"],
-        "apiVersions": ["v1alpha1"],
-        "resources": [*part.resources],
-        "operations": ["CREATE"],
-    }
-    constraints: JsonObject = {"namespaceSelector": selector(part.namespaces), "resourceRules": [rule]}
-    if chosen := selector(part.workflows):
-        constraints["objectSelector"] = chosen
+    created = [each for each in part.resources if each not in part.edited]
+    matched: list[JsonValue] = [
+        {
+            "apiGroups": ["argoproj.io"],
+            "apiVersions": ["v1alpha1"],
+            "resources": [*resources],
+            "operations": [*operations],
+        }
+        for resources, operations in ((created, ("CREATE",)), (part.edited, ("CREATE", "UPDATE")))
+        if resources
+    ]
+    constraints: JsonObject = {"namespaceSelector": selector(part.namespaces), "resourceRules": matched}
     spec: JsonObject = {"failurePolicy": "Fail", "matchConstraints": constraints}
+    if chosen := selector(part.workflows):
+        if part.edited:
+            spec["matchConditions"] = [{"name": "workflows", "expression": label_condition(part.workflows)}]
+        else:
+            constraints["objectSelector"] = chosen
     if part.variables:
         spec["variables"] = [{"name": key, "expression": value} for key, value in part.variables]
     validations: list[JsonValue] = [_validation(part, each) for each in part.rules]
@@ -89,4 +98,7 @@ def too_long(parts: Sequence[StaticPart]) -> Iterator[str]:
 
 def _validation(part: StaticPart, rule: StaticRule) -> JsonObject:
     said = f"{rule.code.value}: [{part.policy}] {rule.message}"
-    return {"expression": rule.expression, "message": said, "reason": "Forbidden"}
+    expression = rule.expression
+    if part.edited and rule.before:  # An edit may correct something else than what was wrong before it.
+        expression = f"({expression}) || (request.operation == 'UPDATE' && !({rule.before}))"
+    return {"expression": expression, "message": said, "reason": "Forbidden"}

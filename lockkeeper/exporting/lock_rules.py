@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid, governed_by, text
+import msgspec
+
+from lockkeeper.exporting.static_rules import EDITED, StaticPart, StaticRule, Unsaid, governed_by, text
 from policy.core.decision.decision import Code
 from policy.core.lock_model.key_rules import LONGEST_KEY, key_rule
 from policy.core.lock_model.semaphore_definitions import LockPolicy
@@ -38,36 +40,49 @@ def _one(parent: str, field: str) -> str:
     return f"({_has(parent, field)} ? [{parent}.{field}] : [])"
 
 
-_DEFAULTS: Final = "variables.spec.templateDefaults"
-_BLOCKS: Final = (
-    f"variables.templates.filter(t, {_has('t', 'synchronization')}).map(t, t.synchronization)",
-    _one("variables.spec", "synchronization"),
-    f"({_has('variables.spec', 'templateDefaults')} ? {_one(_DEFAULTS, 'synchronization')} : [])",
-)
 _INLINE: Final = f"{_has('c', 'inline')} && {_has('c.inline', 'synchronization')}"
-_SPEC: Final = f"object.kind == 'CronWorkflow' ? {_map('object.spec', 'workflowSpec')} : object.spec"
-VARIABLES: Final = (
-    ("spec", _SPEC),
-    ("templates", _list("variables.spec", "templates")),
-    ("blocks", " + ".join(_BLOCKS)),
-    (
-        "tasks",
-        f"variables.templates.filter(t, {_has('t', 'dag')} && {_has('t.dag', 'tasks')}).map(t, t.dag.tasks)",
-    ),
-    ("steps", f"variables.templates.filter(t, {_has('t', 'steps')}).map(t, t.steps)"),
-    ("calls", "[variables.tasks] + variables.steps"),
-    (
-        "inlines",
-        f"variables.calls.map(a, a.map(b, b.filter(c, {_INLINE}).map(c, c.inline.synchronization)))",
-    ),
-    ("all", "[[variables.blocks]] + variables.inlines"),
-)
+_NOW: Final = "variables."
+_BEFORE: Final = "variables.old_"
+"""What variables of the new object begin with, and those of the object as it was before an edit."""
+
+
+def _variables(obj: str, named: str) -> tuple[tuple[str, str], ...]:
+    """Return the variables of an object."""
+    spec, defaults, templates = f"{named}spec", f"{named}spec.templateDefaults", f"{named}templates"
+    blocks = (
+        f"{templates}.filter(t, {_has('t', 'synchronization')}).map(t, t.synchronization)",
+        _one(spec, "synchronization"),
+        f"({_has(spec, 'templateDefaults')} ? {_one(defaults, 'synchronization')} : [])",
+    )
+    found = (
+        ("spec", f"{obj}.kind == 'CronWorkflow' ? {_map(f'{obj}.spec', 'workflowSpec')} : {obj}.spec"),
+        ("templates", _list(spec, "templates")),
+        ("blocks", " + ".join(blocks)),
+        (
+            "tasks",
+            f"{templates}.filter(t, {_has('t', 'dag')} && {_has('t.dag', 'tasks')}).map(t, t.dag.tasks)",
+        ),
+        ("steps", f"{templates}.filter(t, {_has('t', 'steps')}).map(t, t.steps)"),
+        ("calls", f"[{named}tasks] + {named}steps"),
+        (
+            "inlines",
+            f"{named}calls.map(a, a.map(b, b.filter(c, {_INLINE}).map(c, c.inline.synchronization)))",
+        ),
+        ("all", f"[[{named}blocks]] + {named}inlines"),
+    )
+    return tuple((f"{named.removeprefix(_NOW)}{name}", expression) for name, expression in found)
+
+
+VARIABLES: Final = _variables("object", _NOW)
 """`all` is a list of lists of lists of the blocks of locks; CEL joins lists, and flattens none."""
 _RESOURCES: Final = {
     MatchedKind.WORKFLOW: "workflows",
     MatchedKind.WORKFLOW_TEMPLATE: "workflowtemplates",
     MatchedKind.CRON_WORKFLOW: "cronworkflows",
+    MatchedKind.CLUSTER_WORKFLOW_TEMPLATE: "clusterworkflowtemplates",
 }
+_REQUESTED: Final = '(has(request.namespace) ? request.namespace : "")'
+"""A template of the cluster has no namespace, and neither has its request."""
 _UNKNOWN: Final = '.contains("{{")'
 
 
@@ -75,7 +90,13 @@ def lock_part(policy: LockPolicy, argo: ArgoVersion) -> StaticPart:
     """Return what a lock policy says of the locks of a Workflow."""
     spec, name = policy.spec, name_of(policy)
     resources = tuple(plural for kind, plural in _RESOURCES.items() if kind in spec.match.kinds)
-    rules = tuple(_rules(spec.validate, argo)) if resources else ()
+    edited = tuple(each for each in resources if each != _RESOURCES[MatchedKind.WORKFLOW])
+    rules = tuple(
+        msgspec.structs.replace(now, before=before.expression)
+        for now, before in zip(
+            _rules(spec.validate, argo, _NOW), _rules(spec.validate, argo, _BEFORE), strict=True
+        )
+    )
     unsaid = tuple(Unsaid(str(name), *each) for each in _unsaid(spec))
     return StaticPart(
         policy=name,
@@ -84,21 +105,24 @@ def lock_part(policy: LockPolicy, argo: ArgoVersion) -> StaticPart:
         workflows=spec.match.workflows,
         rules=rules,
         unsaid=unsaid,
-        variables=VARIABLES,
+        variables=(*VARIABLES, *(_variables("oldObject", _BEFORE) if edited else ())),
+        edited=edited,
     )
 
 
-def _rules(validate: LockValidation, argo: ArgoVersion) -> Iterator[StaticRule]:
+def _rules(validate: LockValidation, argo: ArgoVersion, named: str) -> Iterator[StaticRule]:
+    """Yield the rules of an object whose variables have names that begin so."""
     if validate.cross_namespace is CrossNamespace.DENY:
-        own = '!has(r.namespace) || r.namespace in ["", request.namespace]'
+        own = f'!has(r.namespace) || r.namespace in ["", {_REQUESTED}]'
         yield StaticRule(
             Code.LOCK_NAMESPACE,
-            _each_lock(own, own),
+            _each_lock(named, own, own),
             "a lock of another namespace: use one of your own namespace",
         )
     yield StaticRule(
         Code.LOCK_NAME,
         _each_lock(
+            named,
             "(has(r.configMapKeyRef) != has(r.database))"
             f" && (!has(r.configMapKeyRef) || ({_name('r.configMapKeyRef', 'name')}"
             f" && {_name('r.configMapKeyRef', 'key')}))"
@@ -119,7 +143,7 @@ def _rules(validate: LockValidation, argo: ArgoVersion) -> Iterator[StaticRule]:
         )
         yield StaticRule(
             Code.LOCK_NAME,
-            _each_lock(keys, "true"),
+            _each_lock(named, keys, "true"),
             f"the key of a semaphore does not follow the naming rule {rule.text}; rename it",
         )
     if validate.singular is Singular.DENY and not argo.reads_singular:
@@ -127,13 +151,13 @@ def _rules(validate: LockValidation, argo: ArgoVersion) -> Iterator[StaticRule]:
         lists = f"({_has('b', 'semaphores')}) || ({_has('b', 'mutexes')})"
         yield StaticRule(
             Code.LOCK_FORM,
-            _each_block(f"{single} && ({lists})"),
+            _each_block(named, f"{single} && ({lists})"),
             f'Argo {argo} drops "semaphore" and "mutex" and would run this unlocked; write "semaphores" or '
             '"mutexes" with a list',
         )
     yield StaticRule(
         Code.LOCK_PLACE,
-        f"variables.calls.all(a, a.all(b, b.all(c, !({_has('c', 'synchronization')}))))",
+        f"{named}calls.all(a, a.all(b, b.all(c, !({_has('c', 'synchronization')}))))",
         "a DAG task or step cannot hold a lock: Argo drops it and runs unlocked. Move it to the template",
     )
 
@@ -144,12 +168,12 @@ def _name(parent: str, field: str) -> str:
     return f'has({name}) && {name} != "" && (!{name}.contains("/") || {name}{_UNKNOWN})'
 
 
-def _each_block(condition: str) -> str:
+def _each_block(named: str, condition: str) -> str:
     """Return that something holds for every block `b` of locks."""
-    return f"variables.all.all(x, x.all(y, y.all(b, {condition})))"
+    return f"{named}all.all(x, x.all(y, y.all(b, {condition})))"
 
 
-def _each_lock(semaphore: str, mutex: str) -> str:
+def _each_lock(named: str, semaphore: str, mutex: str) -> str:
     """Return that something holds for every semaphore and every mutex `r`, in both forms."""
     parts = [
         f"({_list('b', plural)} + {_one('b', singular)}).all(r, {condition})"
@@ -159,14 +183,14 @@ def _each_lock(semaphore: str, mutex: str) -> str:
         )
         if condition != "true"
     ]
-    return _each_block(" && ".join(parts))
+    return _each_block(named, " && ".join(parts))
 
 
 def _unsaid(spec: SynchronizationPolicySpec) -> Iterator[tuple[str, str]]:
     """Yield the fields that are not in the rules."""
     validate = spec.validate
-    if MatchedKind.CLUSTER_WORKFLOW_TEMPLATE in spec.match.kinds:
-        yield "spec.match.kinds", "templates of the cluster have no namespace, by which rules are chosen"
+    if MatchedKind.WORKFLOW in spec.match.kinds:
+        yield "spec.match.kinds", EDITED
     if spec.semaphores:
         yield "spec.semaphores", "an expression writes no ConfigMap"
     if spec.inject:

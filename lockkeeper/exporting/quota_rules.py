@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.exporting.static_rules import StaticPart, StaticRule, Unsaid, governed_by
+from lockkeeper.exporting.static_rules import EDITED, StaticPart, StaticRule, Unsaid, governed_by
 from policy.core.decision.decision import Code
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policies.conflicts import name_of
@@ -41,7 +41,8 @@ def quota_part(quota: WorkflowQuota | ClusterWorkflowQuota) -> StaticPart:
     # What selects by references is no label, and a rule for all Workflows would refuse others, too.
     refers = spec.selector.match_references is not None
     rules = () if refers else tuple(_rules(spec))
-    unsaid = tuple(Unsaid(str(name), *each) for each in _unsaid(spec))
+    edits = (("spec", EDITED),) if rules else ()
+    unsaid = tuple(Unsaid(str(name), *each) for each in (*edits, *_unsaid(spec)))
     chosen = LabelSelector(spec.selector.match_labels, spec.selector.match_expressions)
     return StaticPart(
         policy=name,

@@ -1,6 +1,7 @@
 """What of a policy is decided by a new Workflow alone: rules in CEL, and what is left out with its reason."""
 
 import json
+from typing import Final
 
 import msgspec
 
@@ -12,13 +13,21 @@ from policy.core.policies.conflicts import PolicyName
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicySpec, Policy
 from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec
 
+EDITED: Final = (
+    "edits of Workflows: what may change depends on whether it waits, runs or is over, and on who writes"
+)
+
 
 class StaticRule(msgspec.Struct, frozen=True):
-    """An expression that is true of every Workflow that may pass, and what is said of the others."""
+    """An expression that is true of every Workflow that may pass, and what is said of the others.
+
+    `before` is the same of the object as it was, where an edit may leave wrong what was wrong.
+    """
 
     code: Code
     expression: str
     message: str
+    before: str = ""
 
 
 class Unsaid(msgspec.Struct, frozen=True):
@@ -30,7 +39,10 @@ class Unsaid(msgspec.Struct, frozen=True):
 
 
 class StaticPart(msgspec.Struct, frozen=True):
-    """What is said of one policy about new objects of some `resources`; `variables` are used by the rules."""
+    """What is said of one policy about new objects of some `resources`, and about edits of those `edited`.
+
+    `variables` are used by the rules.
+    """
 
     policy: PolicyName
     resources: tuple[str, ...]
@@ -39,6 +51,7 @@ class StaticPart(msgspec.Struct, frozen=True):
     rules: tuple[StaticRule, ...]
     unsaid: tuple[Unsaid, ...]
     variables: tuple[tuple[str, str], ...] = ()
+    edited: tuple[str, ...] = ()
 
 
 def governed_by(policy: Policy) -> LabelSelector:

@@ -19,12 +19,20 @@ from lockkeeper.importing.drafts import listed
 from lockkeeper.manifests.manifest import manifest_of
 from lockkeeper.reviewing.assumptions import Assumptions
 from lockkeeper.reviewing.object_review import review_manifest
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube.kube_cluster import KubeCluster
-from policy.cluster.protocol import CRON_WORKFLOWS, NAMESPACES, WORKFLOW_TEMPLATES, WORKFLOWS, Resource
+from policy.cluster.protocol import (
+    CLUSTER_WORKFLOW_TEMPLATES,
+    CRON_WORKFLOWS,
+    NAMESPACES,
+    WORKFLOW_TEMPLATES,
+    WORKFLOWS,
+    JsonPatch,
+    Resource,
+)
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_parts import part
-from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.policies.snapshot import Snapshot
 from policy.sources.directory import DocumentOrigin
 from policy.sources.yaml_positions import ParsedDocument
@@ -74,7 +82,26 @@ spec:
     deadlocks: Ignore
     unknownReferences: Ignore
 """
-RESOURCES: Final = {each.kind: each for each in (WORKFLOWS, WORKFLOW_TEMPLATES, CRON_WORKFLOWS)}
+EVERYWHERE: Final = """
+---
+apiVersion: lockkeeper.dev/v1alpha1
+kind: ClusterSynchronizationPolicy
+metadata: {name: shared}
+spec:
+  namespaceSelector: {}
+  match: {kinds: [ClusterWorkflowTemplate]}
+  validate:
+    requireDefined: false
+    keyPattern: <resource-type>-<purpose>
+    crossNamespace: Deny
+    singular: Deny
+    allowParameterised: Allow
+    deadlocks: Ignore
+    unknownReferences: Ignore
+"""
+RESOURCES: Final = {
+    each.kind: each for each in (WORKFLOWS, WORKFLOW_TEMPLATES, CRON_WORKFLOWS, CLUSTER_WORKFLOW_TEMPLATES)
+}
 RULES: Final = frozenset(
     {
         "TasksAboveCap",
@@ -137,8 +164,9 @@ def in_all_places(block: JsonObject) -> Iterator[JsonObject]:
 
 
 def of_all_kinds(obj: JsonObject) -> Iterator[JsonObject]:
-    """Yield a Workflow, a template of it, and a CronWorkflow."""
+    """Yield a Workflow, a template of it, one of the cluster, and a CronWorkflow."""
     yield obj
+    yield {**obj, "kind": "ClusterWorkflowTemplate"}
     yield {**obj, "kind": "WorkflowTemplate"}
     yield {**obj, "kind": "CronWorkflow", "spec": {"schedules": ["0 1 * * *"], "workflowSpec": obj["spec"]}}
 
@@ -190,7 +218,8 @@ def refusal(cluster: KubeCluster, obj: JsonObject) -> str | None:
     """Return what the admission policies say to an object, "" for nothing; None where others refuse it."""
     try:
         resource = RESOURCES[str(obj["kind"])]
-        cluster.create(resource, deepcopy(obj), namespace=NAMESPACE, dry_run=True)
+        where = NAMESPACE if resource.namespaced else ""
+        cluster.create(resource, deepcopy(obj), namespace=where, dry_run=True)
     except ClusterError as error:
         return error.message if "ValidatingAdmissionPolicy" in error.message else None
     return ""
@@ -201,12 +230,28 @@ def is_refused_by(cluster: KubeCluster, name: str, obj: JsonObject) -> bool:
     return f".{name}'" in (refusal(cluster, obj) or "")
 
 
+def edit(cluster: KubeCluster, obj: JsonObject) -> str:
+    """Return what the admission policies say to the spec and the labels of an object that is there."""
+    resource = RESOURCES[str(obj["kind"])]
+    labels = part(obj, "metadata", "labels") or {}
+    operations = (
+        PatchOp(Op.ADD, "/metadata/labels", labels),
+        PatchOp(Op.REPLACE, "/spec", obj["spec"]),
+    )
+    where = NAMESPACE if resource.namespaced else ""
+    try:
+        cluster.patch(resource, "w", JsonPatch(operations), namespace=where)
+    except Forbidden as error:
+        return error.message
+    return ""
+
+
 @pytest.fixture(scope="module")
 def exported(kube_cluster: KubeCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
     """Apply what is exported, wait until it is in force, and give the policies."""
     folder = tmp_path_factory.mktemp("exported")
     file = folder / "policies.yaml"
-    file.write_text(POLICIES, "utf-8")
+    file.write_text(POLICIES + EVERYWHERE, "utf-8")
     finished = Lockkeeper(folder)("export", file)
     assert (finished.code, finished.err) == (0, "")
     kube_cluster.create(
@@ -224,6 +269,7 @@ def exported(kube_cluster: KubeCluster, tmp_path_factory: pytest.TempPathFactory
         ("caps", with_spec({"parallelism": 41})),
         ("none", {**workflow("w"), **selected}),
         ("strict", next(in_all_places({"mutexes": [{"name": ""}]}))),
+        ("shared", {**next(in_all_places({"mutexes": [{"name": ""}]})), "kind": "ClusterWorkflowTemplate"}),
     )
     for name, probe in probes:
         until(partial(is_refused_by, kube_cluster, name, probe), f"{name} is not there")
@@ -269,3 +315,65 @@ def test_argos_examples_are_refused_as_a_review_refuses_them(
     wrong = [each for obj in right if obj["kind"] == "Workflow" for each in made_wrong(obj)]
     found, refused, compared = differences(kube_cluster, exported, wrong)
     assert (found, refused > 300, compared > 300) == ([], True, True)
+
+
+EDITED: Final = ("WorkflowTemplate", "CronWorkflow", "ClusterWorkflowTemplate")
+
+
+@pytest.fixture
+def stored(kube_cluster: KubeCluster, exported: Snapshot) -> Iterator[dict[str, JsonObject]]:
+    """Store a right template of each kind and a CronWorkflow."""
+    assert exported.lock_policies
+    right = {str(each["kind"]): each for each in of_all_kinds(next(in_all_places(BLOCKS[0])))}
+    found = {kind: right[kind] for kind in EDITED}
+    for kind, obj in found.items():
+        where = NAMESPACE if RESOURCES[kind].namespaced else ""
+        kube_cluster.create(RESOURCES[kind], deepcopy(obj), namespace=where)
+    yield found
+    for kind in found:
+        where = NAMESPACE if RESOURCES[kind].namespaced else ""
+        kube_cluster.delete(RESOURCES[kind], "w", namespace=where)
+
+
+def test_edits_of_templates_and_crons_are_refused_as_a_review_refuses_their_create(
+    kube_cluster: KubeCluster, exported: Snapshot, stored: dict[str, JsonObject]
+) -> None:
+    """What was right before is made wrong in each way, or right in another one."""
+    found, refused = [], 0
+    for block in BLOCKS:
+        for placed in in_all_places(block):
+            for obj in (each for each in of_all_kinds(placed) if each["kind"] in stored):
+                said, expected = edit(kube_cluster, obj), reasons(obj, exported)
+                refused += bool(said)
+                if bool(said) != bool(expected):
+                    found.append(f"{json.dumps(obj)}: review {expected}, API server {said!r}")
+    assert found == []
+    assert refused > 100
+
+
+@pytest.mark.parametrize("kind", ["WorkflowTemplate", "CronWorkflow"])
+def test_an_edit_may_leave_wrong_what_was_wrong_and_correct_something_else(
+    kube_cluster: KubeCluster, stored: dict[str, JsonObject], kind: str
+) -> None:
+    """It was stored while its label let it be; another fault is refused."""
+    wrong, worse = (
+        {str(each["kind"]): each for each in of_all_kinds(placed)}[kind]
+        for placed in (
+            next(in_all_places({"mutexes": [{"name": ""}]})),
+            next(in_all_places({"mutexes": [{"name": "", "namespace": "other"}]})),
+        )
+    )
+    assert edit(kube_cluster, wrong) != ""
+    assert edit(kube_cluster, let_be(wrong)) == ""
+    assert edit(kube_cluster, wrong) == ""
+    assert "LockNamespace" in edit(kube_cluster, worse)
+    assert edit(kube_cluster, stored[kind]) == ""
+    assert "LockName" in edit(kube_cluster, wrong)
+
+
+def let_be(obj: JsonObject) -> JsonObject:
+    """Return an object with the label that the policy passes over, of a CronWorkflow for its Workflows."""
+    labels: JsonObject = {"free": "yes"}
+    if obj["kind"] == "CronWorkflow":
+        return with_spec({"workflowMetadata": {"labels": labels}}, obj)
+    return {**obj, "metadata": {"name": "w", "labels": labels}}

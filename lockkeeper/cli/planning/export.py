@@ -26,9 +26,9 @@ EXAMPLES = """examples:
   lockkeeper export policies/ -o json | jq .unsaid
 
 Each policy that says something of one Workflow alone becomes a ValidatingAdmissionPolicy and its binding; the
-API server checks it without a webhook (Kubernetes 1.30 and later). Fields that CEL cannot say are listed with
-the reason: they need Lockkeeper. Exit codes: 0 objects are printed, 1 nothing can be said in CEL, 2 a policy
-cannot be read."""
+API server checks it without a webhook (Kubernetes 1.30 and later), at creates and at edits of templates.
+Fields that CEL cannot say are listed with the reason: they need Lockkeeper. Exit codes: 0 objects are
+printed, 1 nothing can be said in CEL, 2 a policy cannot be read."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -74,7 +74,8 @@ def test_what_is_not_said_is_named() -> None:
         "spec.validate.deadlocks",
         "spec.validate.unknownReferences",
     ]
-    assert lock_part(policy(validate=NOTHING), DEFAULT_VERSION).unsaid == ()
+    said = policy(validate=NOTHING, match=PolicyMatch(kinds=(MatchedKind.WORKFLOW_TEMPLATE,)))
+    assert lock_part(said, DEFAULT_VERSION).unsaid == ()
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,16 @@ def test_what_is_not_said_is_named() -> None:
     [
         ((MatchedKind.WORKFLOW,), ("workflows",)),
         ((MatchedKind.CRON_WORKFLOW, MatchedKind.WORKFLOW_TEMPLATE), ("workflowtemplates", "cronworkflows")),
-        ((MatchedKind.CLUSTER_WORKFLOW_TEMPLATE,), ()),
+        ((MatchedKind.CLUSTER_WORKFLOW_TEMPLATE,), ("clusterworkflowtemplates",)),
     ],
 )
 def test_rules_are_for_the_kinds_that_the_policy_governs(
     kinds: tuple[MatchedKind, ...], resources: tuple[str, ...]
 ) -> None:
-    """Templates of the cluster are in no namespace, and have no rule."""
+    """Edits are looked at, too, but not those of Workflows."""
     part = lock_part(policy(match=PolicyMatch(kinds=kinds)), DEFAULT_VERSION)
-    assert (part.resources, bool(part.rules)) == (resources, bool(resources))
+    assert (part.resources, part.edited) == (
+        resources,
+        tuple(each for each in resources if each != "workflows"),
+    )
+    assert any(name == "old_all" for name, _ in part.variables) is bool(part.edited)

@@ -74,6 +74,7 @@ def test_every_other_field_is_named() -> None:
         groups=(GroupSpec("branch", "{{workflow.labels.repo}}"),),
     )
     assert unsaid(every) == [
+        "spec",
         "spec.limits",
         "spec.perWorkflow.defaultTasks",
         "spec.perWorkflow.maxTasks",
@@ -101,6 +102,7 @@ def test_fields_of_pools_are_named_too() -> None:
     pool = ClusterWorkflowQuota(PolicyMetadata("p"), spec)
     assert codes(pool) == ["TasksAboveCap"]
     assert unsaid(pool) == [
+        "spec",
         "spec.limits",
         "spec.namespaceDefaults",
         "spec.borrowing",
