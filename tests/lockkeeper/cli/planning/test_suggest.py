@@ -24,9 +24,23 @@ def quota(folder: Path, text: str, name: str = "q") -> Path:
     return folder
 
 
-def waits_of(lockkeeper: Lockkeeper, *policies: str | Path) -> dict[str, dict[str, float]]:
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the first two days of the history, of the data teams alone: it is played many times."""
+    items = json.loads(HISTORY.read_text())["items"]
+    kept = [
+        each
+        for each in items
+        if each["metadata"]["creationTimestamp"] < "2026-11-03T20" and each["metadata"]["namespace"] != "ci"
+    ]
+    path = tmp_path_factory.mktemp("history") / "short.json"
+    path.write_text(json.dumps({"items": kept}))
+    return path
+
+
+def waits_of(lockkeeper: Lockkeeper, history: Path, *policies: str | Path) -> dict[str, dict[str, float]]:
     """Return the waits that `simulate` tells by namespace."""
-    played = lockkeeper("simulate", HISTORY, *policies, "-o", "json")
+    played = lockkeeper("simulate", history, *policies, "-o", "json")
     assert (played.code, played.err) == (0, "")
     return {each["name"]: each["waits"] for each in json.loads(played.out)["result"]["namespaces"]}
 
@@ -49,7 +63,7 @@ def test_a_limit_is_raised_as_far_as_the_wait_needs_it(lockkeeper: Lockkeeper) -
 
 
 @pytest.mark.parametrize(
-    ("source", "waits", "by"),
+    "case",
     [
         ("policies", ["team-etl p95 1h", "team-ml p95 30m"], ["limits"]),
         ("proposal", ["team-etl p95 30m"], ["limits", "shares"]),
@@ -57,9 +71,10 @@ def test_a_limit_is_raised_as_far_as_the_wait_needs_it(lockkeeper: Lockkeeper) -
     ],
 )
 def test_the_policies_that_are_printed_are_taken_by_simulate_and_meet_the_waits(
-    lockkeeper: Lockkeeper, tmp_path: Path, source: str, waits: list[str], by: list[str]
+    lockkeeper: Lockkeeper, short: Path, tmp_path: Path, case: tuple[str, list[str], list[str]]
 ) -> None:
     """As YAML with all that is beside them, for `--against` and for kubectl."""
+    source, waits, by = case
     present = EXAMPLES / source
     if source == "one":
         present = tmp_path / "present"
@@ -68,14 +83,14 @@ def test_the_policies_that_are_printed_are_taken_by_simulate_and_meet_the_waits(
     wanted = [word for each in waits for word in ("--wait", each)]
     ways = [word for each in by for word in ("--by", each)]
     found = lockkeeper(
-        "suggest", HISTORY, "--policies", present, *wanted, *ways, "--what-ifs", "60", "-o", "yaml"
+        "suggest", short, "--policies", present, *wanted, *ways, "--what-ifs", "60", "-o", "yaml"
     )
     assert (found.code, found.err) == (0, "")
     proposal = tmp_path / "proposal" / "all.yaml"
     proposal.parent.mkdir()
     proposal.write_text(found.out)
-    played = waits_of(lockkeeper, "--policies", present, "--against", proposal)
-    before = waits_of(lockkeeper, "--policies", present)
+    played = waits_of(lockkeeper, short, "--policies", present, "--against", proposal)
+    before = waits_of(lockkeeper, short, "--policies", present)
     most = {"30m": 1800, "1h": 3600, "15m": 900}
     for each in waits:
         namespace, measure, length = each.split()
@@ -84,12 +99,12 @@ def test_the_policies_that_are_printed_are_taken_by_simulate_and_meet_the_waits(
 
 
 def test_a_lower_limit_would_not_do_and_the_suggested_one_does(
-    lockkeeper: Lockkeeper, tmp_path: Path
+    lockkeeper: Lockkeeper, short: Path, tmp_path: Path
 ) -> None:
     """The wait is met by twenty: fewer would do, and each value that was tried is listed with its wait."""
     folder = quota(tmp_path, "limits: {workflows: 20}")
     told = lockkeeper(
-        "suggest", HISTORY, "--policies", folder, "--wait", "team-etl longest 10m", "-o", "json",
+        "suggest", short, "--policies", folder, "--wait", "team-etl longest 10m", "-o", "json",
         "--what-ifs", "60",
     )  # fmt: skip
     found = json.loads(told.out)
@@ -102,13 +117,15 @@ def test_a_lower_limit_would_not_do_and_the_suggested_one_does(
     assert tried[value] is True
     assert tried[value - 1] is False
     folder = quota(tmp_path, f"limits: {{workflows: {value}}}")
-    assert waits_of(lockkeeper, "--policies", folder)["team-etl"]["longest"] == found["waits"][0] <= 600
+    assert (
+        waits_of(lockkeeper, short, "--policies", folder)["team-etl"]["longest"] == found["waits"][0] <= 600
+    )
 
 
-def test_what_no_limit_can_meet_is_said_with_why(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+def test_what_no_limit_can_meet_is_said_with_why(lockkeeper: Lockkeeper, short: Path, tmp_path: Path) -> None:
     """A quota that refuses what waits for nothing: exit code 1, and nothing to be applied."""
     folder = quota(tmp_path, "limits: {workflows: 5}, perWorkflow: {maxPriority: 0}")
-    arguments = ("suggest", HISTORY, "--policies", folder, "--wait", "team-etl longest 10m")
+    arguments = ("suggest", short, "--policies", folder, "--wait", "team-etl longest 10m")
     finished = lockkeeper(*arguments)
     assert finished.code == 1
     assert "endless for some" in finished.out
@@ -119,11 +136,11 @@ def test_what_no_limit_can_meet_is_said_with_why(lockkeeper: Lockkeeper, tmp_pat
     assert "are denied whatever the limits are" in as_yaml.err
 
 
-def test_the_report_has_the_trade_off(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+def test_the_report_has_the_trade_off(lockkeeper: Lockkeeper, short: Path, tmp_path: Path) -> None:
     """The report of simulate, of the present policies and of those suggested, with a chart of its own."""
     report = tmp_path / "report.html"
     finished = lockkeeper(
-        "suggest", HISTORY, "--policies", POLICIES, "--wait", "team-etl p95 1h", "--html", report,
+        "suggest", short, "--policies", POLICIES, "--wait", "team-etl p95 1h", "--html", report,
         "--what-ifs", "60",
     )  # fmt: skip
     assert finished.out.endswith(f"The report with charts is in {report}\n")
@@ -237,8 +254,8 @@ def test_a_worker_that_is_killed_is_told_and_nothing_is_suggested(lockkeeper: Lo
         assert running.wait() == 2
 
 
-def test_no_bar_is_shown_where_nobody_looks(lockkeeper: Lockkeeper) -> None:
+def test_no_bar_is_shown_where_nobody_looks(lockkeeper: Lockkeeper, short: Path) -> None:
     """Standard error is empty in a pipe, with several processes, too."""
     words = ("--wait", "team-etl p95 1h", "--what-ifs", "40", "--processes", "2")
-    finished = lockkeeper("suggest", HISTORY, "--policies", POLICIES, *words)
+    finished = lockkeeper("suggest", short, "--policies", POLICIES, *words)
     assert (finished.code, finished.err) == (0, "")
