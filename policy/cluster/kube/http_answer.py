@@ -1,26 +1,24 @@
 """An answer of HTTP/1.1 as it is read from a connection: its status, its body, and whether more may follow.
 
-The client's own reading makes an object of every header, as for mail. Of an answer of the API server only the
-length of the body matters here, and a leader reads thousands of answers a minute.
+urllib3's own reading makes an object of every header, as for mail. Of an answer of the API server only the
+body matters here, and a leader reads thousands of answers a minute; so they are parsed by llhttp (httptools).
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
+import httptools
 import msgspec
 from urllib3.exceptions import ProtocolError
 
-_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?")
-_LENGTH: Final = re.compile(rb"[0-9]{1,15}")
-_CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?")
 _LONGEST_HEAD: Final = 1 << 16
-_END: Final = b"\r\n"
 _INTERIM: Final = range(100, 200)
-_WITHOUT_BODY: Final = frozenset({204, 304})
 _BROKEN_OFF: Final = "the connection ended in the middle of the answer"
 _NO_ANSWER: Final = "the server closed the connection without an answer"
 _UNREADABLE: Final = "the answer is not HTTP/1.1"
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_WHOLE: Final = b"chunked"
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
 class WholeAnswer(msgspec.Struct, frozen=True):
@@ -31,122 +29,91 @@ class WholeAnswer(msgspec.Struct, frozen=True):
     reusable: bool
 
 
-class _Head(msgspec.Struct, frozen=True):
-    """What the head of an answer says of its body; a `length` of None is: until the connection ends."""
-
-    status: int
-    length: int | None
-    chunked: bool
-    kept: bool
-
-
 def read_answer(receive: Callable[[], bytes]) -> WholeAnswer:
     """Return the answer to a request; `receive` returns the next bytes, or none at the end.
 
     Raises ProtocolError where it breaks off, or is not as HTTP/1.1 has it.
     """
-    reading = _Reading(receive)
-    while (head := reading.head()).status in _INTERIM:
-        pass
-    if head.status in _WITHOUT_BODY:
-        body, kept = b"", head.kept
-    elif head.chunked:
-        body, kept = reading.chunks(), head.kept
-    elif head.length is not None:
-        body, kept = reading.exactly(head.length), head.kept
-    else:
-        body, kept = reading.to_the_end(), False
-    return WholeAnswer(head.status, body, kept and not reading.left)
+    reading, received = _Reading(), 0
+    while not reading.over:
+        piece = receive()
+        received += len(piece)
+        if not piece:
+            if not reading.to_the_end:
+                raise ProtocolError(_BROKEN_OFF if received else _NO_ANSWER)
+            break
+        reading.feed(piece)
+        if not reading.in_body and received > _LONGEST_HEAD:
+            raise ProtocolError(_UNREADABLE)
+    return reading.answer()
 
 
 class _Reading:
-    """Reads the parts of one answer; `left` is what was received and not yet read."""
+    """What the parser tells of one answer; answers of status 1xx before it are passed over."""
 
-    def __init__(self, receive: Callable[[], bytes]) -> None:
-        self.left = b""
-        self._receive = receive
+    def __init__(self) -> None:
+        self.over = False
+        self.in_body = False
+        self._framed = False
+        self._kept = False
+        self._followed = False
+        self._status = 0
+        self._parts: list[bytes] = []
+        self._parser = httptools.HttpResponseParser(self)
 
-    def head(self) -> _Head:
-        """Return what the next head says."""
-        while (end := self.left.find(_END + _END)) < 0:
-            if len(self.left) > _LONGEST_HEAD:
-                raise ProtocolError(_UNREADABLE)
-            self._more(_BROKEN_OFF if self.left else _NO_ANSWER)
-        lines = self.left[:end].split(_END)
-        self.left = self.left[end + 4 :]
-        return _read_head(lines)
+    @property
+    def to_the_end(self) -> bool:
+        """Whether the body is all that comes until the connection ends."""
+        return self.in_body and not self._framed
 
-    def exactly(self, length: int) -> bytes:
-        """Return so many bytes."""
-        if len(self.left) < length:
-            parts, missing = [self.left], length - len(self.left)
-            while missing > 0:
-                self._more(_BROKEN_OFF, keep=False)
-                parts.append(self.left)
-                missing -= len(self.left)
-            self.left = b"".join(parts)
-        found, self.left = self.left[:length], self.left[length:]
-        return found
+    def feed(self, piece: bytes) -> None:
+        """Parse what was received. Raises ProtocolError."""
+        try:
+            self._parser.feed_data(piece)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.over:  # What follows an answer is none of it.
+                self._followed = True
+                return
+            raise ProtocolError(_UNREADABLE) from error
 
-    def chunks(self) -> bytes:
-        """Return a body that is sent in chunks, each with its length before it."""
-        parts = []
-        while length := self._chunk_length():
-            parts.append(self.exactly(length))
-            if self.exactly(len(_END)) != _END:
-                raise ProtocolError(_UNREADABLE)
-        while self._line():  # Headers after the body.
-            pass
-        return b"".join(parts)
+    def answer(self) -> WholeAnswer:
+        """Return the answer, when it is over or the connection has ended."""
+        kept = self.over and self._kept and not self._followed
+        return WholeAnswer(self._status, b"".join(self._parts), kept)
 
-    def to_the_end(self) -> bytes:
-        """Return all that comes until the connection ends."""
-        parts = [self.left]
-        while part := self._receive():
-            parts.append(part)
-        self.left = b""
-        return b"".join(parts)
+    # What the parser calls.
 
-    def _chunk_length(self) -> int:
-        found = _CHUNK.fullmatch(self._line())
-        if found is None:
-            raise ProtocolError(_UNREADABLE)
-        return int(found[1], 16)
+    def on_message_begin(self) -> None:
+        """Another answer begins."""
+        self._followed = self.over
 
-    def _line(self) -> bytes:
-        while (end := self.left.find(_END)) < 0:
-            if len(self.left) > _LONGEST_HEAD:
-                raise ProtocolError(_UNREADABLE)
-            self._more(_BROKEN_OFF)
-        line, self.left = self.left[:end], self.left[end + 2 :]
-        return line
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header that says how long the body is; a body that is coded is not read."""
+        name = name.lower()
+        if self.over or name not in _FRAMING:
+            return
+        self._framed = True
+        if name == b"transfer-encoding" and value.strip().lower() != _WHOLE:
+            raise ValueError(value)
 
-    def _more(self, otherwise: str, *, keep: bool = True) -> None:
-        """Receive more, after what is left or in its place; `otherwise` is why there is none."""
-        received = self._receive()
-        if not received:
-            raise ProtocolError(otherwise)
-        self.left = self.left + received if keep else received
+    def on_headers_complete(self) -> None:
+        """Note what the head says; another version of HTTP is not understood."""
+        if self.over:
+            return
+        if self._parser.get_http_version() not in _VERSIONS:
+            raise ValueError(self._parser.get_http_version())
+        self._status, self.in_body = self._parser.get_status_code(), True
 
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if not self.over:
+            self._parts.append(body)
 
-def _read_head(lines: list[bytes]) -> _Head:
-    """Return what a head says. Raises ProtocolError where that is not clear."""
-    found = _STATUS.fullmatch(lines[0])
-    if found is None:
-        raise ProtocolError(_UNREADABLE)
-    lengths, codings, connection = set[bytes](), b"", b""
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
-        match name.lower():
-            case b"content-length":
-                lengths.add(value.strip())
-            case b"transfer-encoding":
-                codings = value.strip().lower()
-            case b"connection":
-                connection = value.strip().lower()
-    unclear = len(lengths) > 1 or any(not _LENGTH.fullmatch(each) for each in lengths)
-    if unclear or codings not in {b"", b"chunked"} or (codings and lengths):
-        raise ProtocolError(_UNREADABLE)
-    length = int(next(iter(lengths))) if lengths else None
-    kept = found[1] == b"1" and b"close" not in connection
-    return _Head(int(found[2]), length, bool(codings), kept)
+    def on_message_complete(self) -> None:
+        """End the answer, or wait for the one after an answer of status 1xx."""
+        if self.over:
+            return
+        if self._status in _INTERIM:
+            self.in_body = self._framed = False
+            return
+        self.over, self._kept = True, self._parser.should_keep_alive()
