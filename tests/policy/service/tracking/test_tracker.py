@@ -406,6 +406,25 @@ def test_a_reservation_is_read_back_as_it_was_written(reservation: str) -> None:
     assert marked({}, {well_known.RESERVATION: reservation}).reservation == reservation
 
 
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.booleans())
+def test_a_name_is_read_back_as_it_was_written(name: str, held: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    """Names of those that run are stored as bytes; what is written of a Workflow names it as its user did."""
+    labels: JsonObject = {well_known.INSTANCE_ID: well_known.HOLD_VALUE} if held else {}
+    assert track({"metadata": {"name": name, "labels": labels}}).name == name
+
+
+def test_what_many_have_in_common_is_stored_once() -> None:
+    """Of a hundred thousand Workflows most have the same marks and labels as another one."""
+    tracker = Tracker()
+    found: list[JsonObject] = [
+        {"metadata": {"uid": str(each), "labels": {"team": "red"}}} for each in range(2)
+    ]
+    tracker.keep_labels({"team"})
+    tracker.reset(Listing(tuple(found), "1"))
+    first, second = tracker
+    assert first.traits is second.traits
+
+
 def test_a_live_workflow_takes_little_memory() -> None:
     """A leader may know a hundred thousand; the bound is generous, `make bench-release` has the figure."""
     found = [
