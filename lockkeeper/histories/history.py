@@ -111,22 +111,24 @@ class RunHistory:
     def _with_length(self, run: PastRun) -> PastRun:
         """Return a run whose end the history does not tell with the length that it is taken to have."""
         if run.started != UNKNOWN and run.ended == UNKNOWN:
-            self._tell("it still ran when the history ends: taken to end then")
+            self._tell("it still ran when the history ends: taken to end then", run)
             seconds = self.end - run.started
         elif run.ended != UNKNOWN:
-            self._tell("it was over without having started: taken as a run of 0s")
+            self._tell("it was over without having started: taken as a run of 0s", run)
             seconds = 0.0
         else:
             self._tell(
-                "it had not started when the history ends: taken to be as long as half of its template's runs"
+                "it had not started when the history ends: taken to be as long as half of its template's "
+                "runs",
+                run,
             )
             lengths = self.lengths_of(run)
             seconds = median(lengths) if lengths else 0.0
         return msgspec.structs.replace(run, stretches=(Stretch(max(0.0, seconds)),))
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, run: PastRun) -> None:
         if not self._iterated:
-            self.remarks.add(text)
+            self.remarks.add(text, f"{run.namespace}/{run.name}")
 
     def _tell_gaps(self, gaps: list[tuple[float, float]]) -> None:
         for begun, ended in gaps[:_MOST_GAPS]:

@@ -59,9 +59,9 @@ class LiveQueue(RunHistory):
         elapsed = max(0.0, self._now - run.started) if run.runs_already else 0.0
         known, whole = self._expected(run, elapsed)
         if not known:
-            self._tell("no run has ended here, so it is taken to run for 0s")
+            self._tell("no run has ended here, so it is taken to run for 0s", run)
         elif whole is None:
-            self._tell("it runs for longer than any run before: taken to run for as long again")
+            self._tell("it runs for longer than any run before: taken to run for as long again", run)
         whole = 2 * elapsed if whole is None else whole
         return msgspec.structs.replace(run, stretches=(Stretch(max(0.0, whole - elapsed)),))
 

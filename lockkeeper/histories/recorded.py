@@ -147,7 +147,7 @@ class RunReader:
             uid=metadata.uid or f"{metadata.namespace}/{name}@{created}",
             user=(metadata.annotations or {}).get(well_known.USER, ""),
             template=_template_of(metadata, spec),
-            stretches=self._stretches(found, status, started, ended),
+            stretches=self._stretches(found, status, started, ended, place),
             manifest=_manifest(found, spec, status),
             started=started,
             ended=ended,
@@ -172,7 +172,7 @@ class RunReader:
         return seconds
 
     def _stretches(
-        self, found: RecordedWorkflow, status: _RecordedStatus, started: float, ended: float
+        self, found: RecordedWorkflow, status: _RecordedStatus, started: float, ended: float, place: str
     ) -> tuple[Stretch, ...]:
         """Return the parts of a run; () where it is not known how long it took."""
         if UNKNOWN in (started, ended):
@@ -183,11 +183,11 @@ class RunReader:
         try:
             nodes = _NODES.decode(status.nodes)
         except msgspec.MsgspecError:
-            self._remarks.add("its nodes cannot be read: locks of its templates are not counted")
+            self._remarks.add("its nodes cannot be read: locks of its templates are not counted", place)
             return whole
         found_parts = stretches_of(nodes or {}, started, ended)
         if not found_parts:  # They may be offloaded, compressed or deleted, or it ended before any ran.
-            self._remarks.add("its nodes are not told: locks of its templates are not counted")
+            self._remarks.add("its nodes are not told: locks of its templates are not counted", place)
         return found_parts or whole
 
 

@@ -149,14 +149,16 @@ def simulated(
 def policies_at(path: Path, arguments: argparse.Namespace) -> Snapshot:
     """Return the policies at a path."""
     with wrong_files_are_usage_errors():
-        return load_once(
+        found = load_once(
             existing_policies(path),
             arguments.argo_version,
             namespace=arguments.namespace or DEFAULT_NAMESPACE,
-            allow_empty=False,
             note=print_message,
             beside=Beside(),
         )
+    if not (found.quotas or found.pools or found.lock_policies):
+        raise UsageError(f"there is no policy in {path}: give a file or a folder with one")
+    return found
 
 
 def _progress(history: RunHistory) -> Callable[[int], None]:

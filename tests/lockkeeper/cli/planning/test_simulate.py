@@ -84,10 +84,11 @@ def test_what_was_left_out_is_told_with_count_and_place(lockkeeper: Lockkeeper, 
     unreadable = (
         "left out: it is no Workflow that can be read: Expected `object`, got `int` - at `$.metadata`"
     )
+    nodes = "its nodes are not told: locks of its templates are not counted"
     finished = lockkeeper("simulate", file, "--policies", POLICIES, "--html", report)
     assert finished.code == 0
     assert [each.strip() for each in finished.out.partition("To be known:\n")[2].splitlines()][:9] == [
-        "4 times: its nodes are not told: locks of its templates are not counted",
+        f"4 times: {nodes} ({file}: object 1, {file}: object 2, {file}: object 3, ...)",
         f"once: it finished before it started: taken as a run of 0s ({file}: object 3)",
         f"once: it started before it was created: taken as created when it started ({file}: object 3)",
         f"once: its phase Exploded is not one of Argo's: taken by its times alone ({file}: object 4)",
@@ -146,6 +147,17 @@ def test_wrong_policies_are_told_with_their_place(lockkeeper: Lockkeeper, tmp_pa
     assert (finished.code, finished.out) == (2, "")
     assert "q.yaml" in finished.err
     assert "workflows" in finished.err
+
+
+def test_policies_that_are_none_are_told_with_what_can_be_given(
+    lockkeeper: Lockkeeper, tmp_path: Path
+) -> None:
+    """No option is named that this command does not have."""
+    (tmp_path / "none.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n")
+    finished = lockkeeper("simulate", HISTORY, "--policies", tmp_path)
+    assert (finished.code, finished.out) == (2, "")
+    assert f"there is no policy in {tmp_path}: give a file or a folder with one" in finished.err
+    assert "--allow-empty" not in finished.err
 
 
 def test_a_report_that_cannot_be_written_is_told(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
