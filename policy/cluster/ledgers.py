@@ -6,13 +6,13 @@ these. All threads of a process write a root one after the other, so they confli
 
 from collections.abc import Callable, Container, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from threading import Event, Lock
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from policy.cluster.errors import AlreadyExists, Conflict, NotFound, TooManyCreates, Unavailable
+from policy.cluster.ledger_observing import UNOBSERVED, LedgerObserver, WriteResult
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject
@@ -31,41 +31,15 @@ from policy.core.quota.ledger import (
 from policy.core.values.amounts import Amount, Limits, Usage
 from policy.core.values.prepared import prepare
 
+_NOW: Final = timedelta(0)
 _COUNTED_SOON: Final = timedelta(milliseconds=100)
 """Between two reads whether the leader has counted a quota that is new."""
+_KNOWN_FOR: Final = timedelta(seconds=1)
+"""So long the leader takes a ledger that it read or wrote for as it is now, where it has nothing to write.
+
+One that was fenced off sees it by its next write in any case, and by this soon where it writes nothing."""
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
-
-
-class WriteResult(StrEnum):
-    """What became of an attempt to write a ledger; the value is that of the metric's label."""
-
-    OK = "ok"
-    CONFLICT = "conflict"
-    EXHAUSTED = "exhausted"
-
-
-class LedgerObserver(Protocol):
-    """What is told of writes and of lists; from several threads."""
-
-    def wrote(self, result: WriteResult, attempt: int) -> None:
-        """Take note of the n-th attempt of a change; EXHAUSTED comes after the last of too many."""
-
-    def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
-        """Take note of all ledgers; `size` returns that of one, in bytes of JSON."""
-
-
-class _Unobserved:
-    """Takes note of nothing."""
-
-    def wrote(self, result: WriteResult, attempt: int) -> None:
-        """Ignore an attempt."""
-
-    def listed(self, ledgers: Mapping[Root, Ledger], size: Callable[[Ledger], int]) -> None:
-        """Ignore a list."""
-
-
-_UNOBSERVED: Final = _Unobserved()
 
 
 class _NotCounted(Unavailable):
@@ -139,7 +113,7 @@ class Ledgers:
         led: bool = True,
         bounded: bool = True,
         leads: bool = False,
-        observer: LedgerObserver = _UNOBSERVED,
+        observer: LedgerObserver = UNOBSERVED,
     ) -> None:
         """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
 
@@ -153,7 +127,7 @@ class Ledgers:
         self._led = led
         self._bounded = bounded
         self._leads = leads
-        self._last: dict[Root, tuple[Ledger, str]] = {}
+        self._last: dict[Root, tuple[Ledger, str, datetime]] = {}
         self._waits = Event()
         self._locks: dict[Root, Lock] = {}
         self._locks_guard = Lock()
@@ -164,8 +138,12 @@ class Ledgers:
 
     def all(self) -> dict[Root, Ledger]:
         """Return every ledger that there is, by its root."""
-        found = [_decode(item)[0] for item in self._cluster.list(QUOTA_LEDGERS).items]
-        ledgers = {ledger.root: ledger for ledger in found}
+        ledgers = {}
+        for ledger, version in map(_decode, self._cluster.list(QUOTA_LEDGERS).items):
+            ledgers[ledger.root] = ledger
+            last = self._last.get(ledger.root)
+            if last is not None and last[1] != version:  # Another process has written.
+                self._last.pop(ledger.root, None)
         self._observer.listed(ledgers, _size)
         return ledgers
 
@@ -204,7 +182,7 @@ class Ledgers:
         """Write what `change` returns for the ledger, by compare-and-swap, and return it.
 
         `change` runs again on what it finds after a conflict, so it must be pure. An unchanged ledger is not
-        written, but it was read.
+        written, but it was read, by the one who leads in the last second.
 
         Raises:
             Unavailable: too many conflicts, or the deadline passed.
@@ -215,23 +193,26 @@ class Ledgers:
             for _ in range(MAX_ATTEMPTS):
                 if deadline is not None and self._clock() >= deadline:
                     break
-                current, version = last or self._read_version(root)
+                current, version, known_at = last or self._read_at(root)
                 wanted = change(current)
                 if wanted == current:
-                    if last is None or self._read_version(root)[1] == version:
-                        self._remember(current, version)
-                        return current
-                    last = None
-                    continue
+                    if last is not None and not _NOW <= self._clock() - known_at < _KNOWN_FOR:
+                        known_at = self._clock()
+                        if self._read_version(root)[1] != version:
+                            last = None
+                            continue
+                    self._remember(current, version, known_at)
+                    return current
                 last = None
                 attempt += 1
+                known_at = self._clock()
                 try:
                     version = self._write(wanted, version)
                 except (Conflict, AlreadyExists, NotFound):
                     self._observer.wrote(WriteResult.CONFLICT, attempt)
                     continue
                 self._observer.wrote(WriteResult.OK, attempt)
-                self._remember(wanted, version)
+                self._remember(wanted, version, known_at)
                 return wanted
         self._observer.wrote(WriteResult.EXHAUSTED, attempt)
         raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
@@ -318,10 +299,15 @@ class Ledgers:
         except NotFound:
             return Ledger(root), ""
 
-    def _remember(self, ledger: Ledger, version: str) -> None:
-        """Remember a ledger as it is now, unless webhooks write it as well: they reserve creates there."""
+    def _read_at(self, root: Root) -> tuple[Ledger, str, datetime]:
+        """Return a ledger, its version, and the time at which it was that at the latest."""
+        known_at = self._clock()
+        return *self._read_version(root), known_at
+
+    def _remember(self, ledger: Ledger, version: str, known_at: datetime) -> None:
+        """Remember a ledger as it was at a time, unless webhooks write it too: they reserve creates there."""
         if self._leads and not any(each.purpose is Purpose.CREATE for each in ledger.reservations.values()):
-            self._last[ledger.root] = (ledger, version)
+            self._last[ledger.root] = (ledger, version, known_at)
 
     def _write(self, ledger: Ledger, version: str) -> str:
         """Write a ledger over the one of a version, "" where there is none; return its new version."""

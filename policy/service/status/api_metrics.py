@@ -5,7 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from policy.cluster.ledgers import WriteResult
+from policy.cluster.ledger_observing import WriteResult
 from policy.core.queue.fair_share import SCALE
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger

@@ -494,15 +494,17 @@ def verbs_of(spy: Spy) -> list[str]:
 def test_a_leader_writes_over_what_it_wrote_last_without_reading_it(
     store: MemoryCluster, clock: Clock
 ) -> None:
-    """A release waits for one request less; a ledger that stays as it is is read, for it may be fenced."""
+    """A release waits for one request less; what stays as it is is read once a second: it may be fenced."""
     spy = Spy(store)
     leader = Ledgers(cluster=spy, clock=clock, leads=True)
     leader.update(ROOT, fence)
     assert verbs_of(spy) == ["get", "create"]
     assert leader.update(ROOT, fence).epoch == 2
     assert verbs_of(spy) == ["replace"]
-    assert leader.update(ROOT, lambda ledger: ledger).epoch == 2
-    assert verbs_of(spy) == ["get"]
+    for after, verbs in ((0.0, []), (0.9, []), (0.1, ["get"]), (0.9, []), (-1.0, ["get"])):
+        clock.advance(timedelta(seconds=after))
+        assert leader.update(ROOT, lambda ledger: ledger).epoch == 2
+        assert verbs_of(spy) == verbs
 
 
 def test_what_another_process_wrote_meanwhile_is_never_lost(
@@ -512,6 +514,7 @@ def test_what_another_process_wrote_meanwhile_is_never_lost(
     leader = Ledgers(cluster=store, clock=clock, leads=True)
     leader.update(ROOT, fence)
     ledgers.reserve(ask("create"))
+    clock.advance(timedelta(seconds=1))
     seen = leader.update(ROOT, lambda ledger: ledger)
     assert set(seen.reservations) == {"create"}
     leader.update(ROOT, lambda ledger: cancel(ledger, "create"))
@@ -533,8 +536,19 @@ def test_a_ledger_in_which_creates_are_reserved_is_read_before_each_write(
     assert verbs_of(spy) == ["get", "replace", "get", "replace"]
 
 
-def test_a_leader_that_was_fenced_off_sees_it_with_its_next_write(store: MemoryCluster, clock: Clock) -> None:
-    """The ledger of the newer leader has another version, whatever the older one remembers."""
+def test_what_another_process_wrote_is_seen_in_a_list_and_then_in_the_ledger(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """However short the time since the leader wrote it: who lists has to see the same ledger afterwards."""
+    leader = Ledgers(cluster=store, clock=clock, leads=True)
+    leader.update(ROOT, fence)
+    ledgers.reserve(ask("create"))
+    assert set(leader.all()[ROOT].reservations) == {"create"}
+    assert set(leader.update(ROOT, lambda ledger: ledger).reservations) == {"create"}
+
+
+def test_a_leader_that_was_fenced_off_sees_it_a_second_later(store: MemoryCluster, clock: Clock) -> None:
+    """Though it has nothing to write: the ledger of the newer leader has another version."""
     older, newer = (Ledgers(cluster=store, clock=clock, leads=True) for _ in range(2))
     older.update(ROOT, fence)
     newer.update(ROOT, fence)
@@ -544,8 +558,24 @@ def test_a_leader_that_was_fenced_off_sees_it_with_its_next_write(store: MemoryC
         epochs.append(ledger.epoch)
         return ledger
 
+    clock.advance(timedelta(seconds=1))
     older.update(ROOT, look)
     assert epochs[-1] == 2
+
+
+def test_a_leader_that_was_fenced_off_sees_it_with_its_next_write(store: MemoryCluster, clock: Clock) -> None:
+    """At once, whatever it remembers: what it writes conflicts."""
+    older, newer = (Ledgers(cluster=store, clock=clock, leads=True) for _ in range(2))
+    older.update(ROOT, fence)
+    newer.update(ROOT, fence)
+    epochs = []
+
+    def look(ledger: Ledger) -> Ledger:
+        epochs.append(ledger.epoch)
+        return fence(ledger)
+
+    older.update(ROOT, look)
+    assert epochs == [1, 2]
 
 
 def test_a_leader_does_not_remember_what_it_wrote_before_it_wrote_all(

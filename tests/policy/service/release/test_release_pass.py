@@ -569,7 +569,7 @@ def test_those_in_front_show_their_position_and_only_changes_are_written(leader:
     leader.work()  # It counts what was released, and has nothing else to write.
     spy.calls.clear()
     leader.work()
-    assert {call.verb for call in spy.calls} == {"get", "list"}
+    assert {call.verb for call in spy.calls} == {"list"}
 
 
 def test_only_the_first_of_a_queue_show_their_position(leader: Leader, clock: Clock) -> None:

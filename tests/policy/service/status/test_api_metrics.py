@@ -4,7 +4,8 @@ from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 
-from policy.cluster.ledgers import MAX_ATTEMPTS, WriteResult
+from policy.cluster.ledger_observing import WriteResult
+from policy.cluster.ledgers import MAX_ATTEMPTS
 from policy.core.queue.fair_share import SCALE
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.ledger import Ledger
