@@ -1,6 +1,8 @@
 """The worlds that are checked, and what each planted bug needs to do its harm."""
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -68,11 +70,24 @@ PLANTED: Final[dict[AnyBug, World]] = {
 
 def check(model: World) -> Explored:
     """Explore a world whole, or as far as its first bad state."""
-    if isinstance(model, Roots):  # The same each time, but each world has states of a type of its own.
+    with _nothing_collected():
+        if isinstance(model, Roots):  # The same each time, but each world has states of a type of its own.
+            return _explore(model)
+        if isinstance(model, Sets):
+            return _explore(model)
         return _explore(model)
-    if isinstance(model, Sets):
-        return _explore(model)
-    return _explore(model)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Leave out the search for cycles: states are tuples without any, and it takes a fifth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _World(Protocol[S]):

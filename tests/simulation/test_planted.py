@@ -1,10 +1,9 @@
 """Every planted bug is found: a simulation that finds nothing anywhere would prove nothing.
 
 SEEDS is how many seeds may be needed at most. The seeds that are known to find a bug are tried first; when
-the product or the simulation has changed so that they do no more, the test searches. Most bugs do their harm
-in the smallest world there is, where people only create and delete: there a run takes a fifth of the time, a
-bug shows within the first seeds, and a search for new ones stays short. NEEDS tells what else people have to
-do for the others.
+the product or the simulation has changed so that they do no more, the test searches. Each bug is sought in
+a small world, where people only create and delete, and do what NEEDS tells of it: there is less to play in
+a run, mostly one of the first seeds finds it, and so a search for another seed stays short.
 """
 
 from typing import Final
