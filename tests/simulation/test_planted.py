@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.features import WORKING
 from tests.simulation.planted import PLANTED
 from tests.simulation.referee import Rule
 from tests.simulation.scenario import Feature
@@ -42,8 +43,23 @@ KNOWN: Final = {
     "boundless-line": 2,
     "root-for-ever": 1,
 }
-NEEDS: Final[dict[str, frozenset[Feature]]] = {
+NOTHING: Final[frozenset[Feature]] = frozenset()
+NEEDS: Final = {
+    "no-epoch": NOTHING,
+    "list-before-fence": NOTHING,
+    "patch-before-reserve": NOTHING,
+    "cancel-release": NOTHING,
     "untested-patch": frozenset({Feature.RETRIES}),
+    "expire-without-list": NOTHING,
+    "expire-too-soon": NOTHING,
+    "never-expire": NOTHING,
+    "same-reservation-id": NOTHING,
+    "no-cancel": NOTHING,
+    "used-alone": NOTHING,
+    "blind-write": NOTHING,
+    "instance-lost": NOTHING,
+    "old-events": NOTHING,
+    "priority-ignored": NOTHING,
     "release-once": frozenset({Feature.LINES, Feature.RETRIES}),
     "uncounted-account": frozenset({Feature.POOLS_GO, Feature.EDITS}),
     "left-behind": frozenset({Feature.POOLS_GO, Feature.EDITS}),
@@ -57,8 +73,8 @@ NEEDS: Final[dict[str, frozenset[Feature]]] = {
 
 
 def world_of(planted: str) -> frozenset[Feature]:
-    """Return what people do in the world in which a bug is sought."""
-    return NEEDS.get(planted, frozenset())
+    """Return what people do where a bug is sought: everything, while NEEDS does not tell what it needs."""
+    return NEEDS.get(planted, WORKING)
 
 
 def found(planted: str) -> Outcome | None:
