@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.faithful import Faithful
 from tests.simulation.features import WORKING
 from tests.simulation.planted import PLANTED
 from tests.simulation.referee import Rule
@@ -93,6 +94,8 @@ def test_a_planted_bug_is_found(planted: str) -> None:
     assert outcome is not None, f"{planted} was not found within {SEEDS} seeds"
     assert outcome.rule in Rule.__members__
     assert outcome.finding
+    sound = simulate(outcome.seed, features=world_of(planted), parts=Faithful())
+    assert sound.rule == "", "the same run breaks a promise without the bug, too"
 
 
 def test_every_bug_has_a_seed_that_is_known_to_find_it() -> None:
