@@ -6,17 +6,22 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.accounts import Account
 from tests.policy.service.world import labels_of, part
+from tests.simulation.groups import Keys, recorded_keys
 from tests.simulation.policies import Bound, Subject
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """Where a create or a retry comes from; `policies` is the version that its validating side went by."""
+    """Where a create or a retry comes from; `policies` is the version that its validating side went by.
+
+    `above` is the uid of the Workflow whose Pod creates it, "" where none does.
+    """
 
     subject: Subject
     priority: int
     original: str
     policies: str = ""
     bypass: bool = False
+    above: str = ""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -33,6 +38,9 @@ class Facts(msgspec.Struct, frozen=True):
     reservation: str
     marked: bool
     root: str
+    keys: Keys
+    message: str
+    shutdown: str
 
 
 class Life:
@@ -43,7 +51,7 @@ class Life:
         self.namespace = facts.namespace
         self.name = facts.name
         self.created = facts.created
-        self.subject = submission.subject
+        self.subject = msgspec.structs.replace(submission.subject, keys=facts.keys)
         self.priority = submission.priority
         self.original = submission.original
         self.bypass = submission.bypass
@@ -54,10 +62,23 @@ class Life:
         self.reservation = facts.reservation
         self.marked = facts.marked
         self.root = facts.root
+        self.message = facts.message
+        self.shutdown = facts.shutdown
         self.exists = True
         self.granted: dict[Account, Bound] = {}
         self.releases: set[str] = set()
         self.runs = 0
+        self.shared: Keys = ()
+        """The keys by which its root runs, and it with it."""
+        self.outran = False
+        """Whether its root had ended when it started: while it was on its way nothing counted it."""
+
+    def put(self, facts: Facts) -> None:
+        """Take over what may change without its being admitted anew."""
+        self.held, self.done, self.instance = facts.held, facts.done, facts.instance
+        self.marked, self.root = facts.marked, facts.root
+        self.message, self.shutdown = facts.message, facts.shutdown
+        self.subject = msgspec.structs.replace(self.subject, keys=facts.keys)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -84,6 +105,7 @@ class Life:
         alike = (
             self.namespace == other.namespace
             and (self.subject.user, self.subject.klass) == (other.subject.user, other.subject.klass)
+            and self.subject.keys == other.subject.keys
             and self.subject.tasks <= other.subject.tasks
             and self.holds == other.holds == "1"
             and set(self.granted) >= set(other.granted)
@@ -113,4 +135,7 @@ def facts_of(obj: JsonObject) -> Facts:
         reservation=labels.get(well_known.RESERVATION, ""),
         root=labels.get(well_known.CHILD_OF, ""),
         marked=part(obj, "metadata", "annotations", well_known.USER) is not None,
+        keys=recorded_keys(obj),
+        message=str(part(obj, "status", "message") or ""),
+        shutdown=str(part(obj, "spec", "shutdown") or ""),
     )

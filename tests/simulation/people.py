@@ -12,6 +12,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.service.world import draft, is_held, labels_of, name_of, part
 from tests.simulation.apiserver import ApiServer, Dropped, Refused, Request
 from tests.simulation.client import Client
+from tests.simulation.groups import LABEL, keys_of, keys_when_retried
 from tests.simulation.lives import Life, Submission
 from tests.simulation.network import Network
 from tests.simulation.policies import Subject
@@ -20,6 +21,8 @@ from tests.simulation.scheduler import MILLISECOND, SECOND
 
 ATTEMPTS: Final = 8
 """How often somebody tries again who was refused or got no answer."""
+LONGEST_EXIT: Final = 2 * SECOND
+"""How long an exit handler takes at most."""
 PATIENCE: Final = 40 * SECOND
 """How long somebody waits for a Workflow to end before he leaves it alone."""
 
@@ -47,6 +50,7 @@ class Author:
                 at=row.at + twin.after,
                 tasks=twin.tasks,
                 spoilt=twin.spoilt,
+                branch=twin.branch,
                 bypass=False,
                 children=(),
             )
@@ -66,6 +70,9 @@ class Author:
             return
         if row.resubmitted:
             self._resubmit(stored)
+        if row.relabelled_after is not None:
+            scheduler.pause(row.relabelled_after)
+            self._relabel(name_of(stored))
         if row.stopped_after is not None:
             scheduler.pause(row.stopped_after)
             self._stop(name_of(stored))
@@ -106,10 +113,12 @@ class Author:
 
     def _resubmit(self, stored: JsonObject) -> None:
         """Create a copy that carries our labels and annotations, as `argo resubmit` does."""
+        self._row = msgspec.structs.replace(self._row, branch=self._row.other_branch)
         copied = manifest(self._row)
-        labels = {
-            k: v for k, v in labels_of(stored).items() if k not in (well_known.COMPLETED, well_known.PHASE)
-        }
+        gone = (well_known.COMPLETED, well_known.PHASE, LABEL)
+        labels = {k: v for k, v in labels_of(stored).items() if k not in gone}
+        if self._row.branch:
+            labels[LABEL] = self._row.branch
         metadata: JsonObject = {"name": f"{self._row.name}-again", "labels": {**labels}}
         annotations = part(stored, "metadata", "annotations")
         if isinstance(annotations, dict):
@@ -119,8 +128,10 @@ class Author:
 
     def _submission(self, *, bypass: bool = False) -> Submission:
         row = self._row
-        subject = Subject(row.namespace, row.user, row.klass, row.tasks)
-        return Submission(subject, row.priority, row.original, bypass=bypass)
+        keys = keys_of(row.branch, row.parameter)
+        subject = Subject(row.namespace, row.user, row.klass, row.tasks, keys)
+        above = "" if self._above is None else self._above.uid
+        return Submission(subject, row.priority, row.original, bypass=bypass, above=above)
 
     def _delete(self, name: str) -> None:
         try:
@@ -129,12 +140,30 @@ class Author:
             return
 
     def _stop(self, name: str) -> None:
-        """Stop a Workflow, as `argo stop` does; Argo itself takes no notice of it here."""
+        """Stop a Workflow, as `argo stop` does."""
         patch = MergePatch({"spec": {"shutdown": "Stop"}})
         try:
             self._client.patch(WORKFLOWS, name, patch, namespace=self._row.namespace)
         except ClusterError:
             return
+
+    def _relabel(self, name: str) -> None:
+        """Give a Workflow another label, which would be another key."""
+        try:
+            before = self._client.get(WORKFLOWS, name, namespace=self._row.namespace)
+            labels: dict[str, JsonValue] = {**labels_of(before), LABEL: self._row.other_branch or "moved"}
+            kept = before["metadata"]
+            metadata: JsonObject = {**kept, "labels": labels} if isinstance(kept, dict) else {}
+            after = {**before, "metadata": metadata}
+            self._api.carry_out(self._update(f"{self._row.name}-relabel", before, after))
+        except (Refused, Dropped, ClusterError):
+            return
+
+    def _update(self, label: str, before: JsonObject, after: JsonObject) -> Request:
+        row, submission = self._row, self._submission()
+        subject = msgspec.structs.replace(submission.subject, keys=keys_when_retried(after))
+        submission = msgspec.structs.replace(submission, subject=subject)
+        return Request(label, after, row.namespace, row.user, submission, before=before)
 
     def _ended(self, name: str) -> bool:
         """Wait for the Workflow to end; False where it is gone, or takes too long."""
@@ -156,15 +185,7 @@ class Author:
         """Reactivate a finished Workflow by an update, as `argo retry` does."""
         try:
             before = self._client.get(WORKFLOWS, name, namespace=self._row.namespace)
-            request = Request(
-                f"{self._row.name}-retry",
-                reactivated(before),
-                self._row.namespace,
-                self._row.user,
-                self._submission(),
-                before=before,
-            )
-            self._api.carry_out(request)
+            self._api.carry_out(self._update(f"{self._row.name}-retry", before, reactivated(before)))
         except (Refused, Dropped, ClusterError):
             return
 
@@ -180,6 +201,11 @@ class Argo:
         """Take up a Workflow that has started, and end it after so long."""
         scheduler = self._network.scheduler
         scheduler.spawn(f"argo {life}", partial(self._run, life), process=None, after=duration)
+
+    def stop(self, life: Life) -> None:
+        """End a Workflow that somebody asks to stop, when its exit handler has run."""
+        roll = self._network.choices.roll(f"{life} stops in hold {life.holds}")
+        self.start(life, round(roll[0] * LONGEST_EXIT))
 
     def _run(self, life: Life) -> None:
         scheduler = self._network.scheduler
@@ -198,11 +224,16 @@ class Argo:
 def manifest(row: Row, above: Life | None = None) -> JsonObject:
     """Return the Workflow of a row as its author writes it, or a Pod of the one above."""
     labels = {"class": row.klass}
+    if row.branch:
+        labels[LABEL] = row.branch
     if row.original:
         labels[well_known.INSTANCE_ID] = row.original
     obj = draft(row.name, tasks=row.tasks, priority=row.priority, labels=labels)
     if row.generated:
         obj["metadata"] = {"generateName": f"{row.name}-", "labels": {**labels}}
+    spec = obj["spec"]
+    if row.parameter and isinstance(spec, dict):
+        spec["arguments"] = {"parameters": [{"name": LABEL, "value": row.parameter}]}
     metadata = obj["metadata"]
     if above is not None and isinstance(metadata, dict):
         owner: JsonObject = {
@@ -220,12 +251,13 @@ def completed(obj: JsonObject) -> JsonObject:
     """Return a Workflow as Argo leaves it at its end."""
     metadata = obj["metadata"]
     kept = metadata if isinstance(metadata, dict) else {}
+    phase = "Failed" if part(obj, "spec", "shutdown") else "Succeeded"
     labels: dict[str, JsonValue] = {
         **labels_of(obj),
         well_known.COMPLETED: "true",
-        well_known.PHASE: "Succeeded",
+        well_known.PHASE: phase,
     }
-    return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Succeeded"}}
+    return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": phase}}
 
 
 def reactivated(obj: JsonObject) -> JsonObject:
@@ -234,4 +266,7 @@ def reactivated(obj: JsonObject) -> JsonObject:
     kept = metadata if isinstance(metadata, dict) else {}
     labels: dict[str, JsonValue] = {**labels_of(obj), well_known.PHASE: "Running"}
     labels.pop(well_known.COMPLETED, None)
-    return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Running"}}
+    spec = obj["spec"]
+    asked = {key: value for key, value in spec.items() if key != "shutdown"} if isinstance(spec, dict) else {}
+    again: JsonObject = {**kept, "labels": labels}
+    return {**obj, "metadata": again, "spec": asked, "status": {"phase": "Running"}}

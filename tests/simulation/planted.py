@@ -12,6 +12,12 @@ from tests.simulation.bugs_of_accounts import (
     RootForEver,
     UncountedAccount,
 )
+from tests.simulation.bugs_of_groups import (
+    EndsTooEarly,
+    KeyLeftBehind,
+    KeyRecomputed,
+    KeyUnreserved,
+)
 from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
@@ -51,4 +57,8 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "drops-together": DropsTogether,
     "boundless-line": BoundlessRoot,
     "root-for-ever": RootForEver,
+    "key-unreserved": KeyUnreserved,
+    "key-left-behind": KeyLeftBehind,
+    "key-recomputed": KeyRecomputed,
+    "ends-too-early": EndsTooEarly,
 }

@@ -11,9 +11,10 @@ import msgspec
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.workflow_selectors import EVERY_WORKFLOW, WorkflowSelector
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
-from policy.core.policy_kinds.quota_parts import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed, WorkflowQuotaSpec
 from policy.core.quota.accounts import Account
 from tests.policy.service.world import member, pool, quota
+from tests.simulation.groups import Group, Keys, specs
 
 POOL: Final = "shared"
 NAMESPACES: Final = ("etl", "ml")
@@ -23,7 +24,8 @@ class Quota(msgspec.Struct, frozen=True):
     """One quota: of a namespace, or of all of them together where `namespace` is "" (a pool).
 
     `klass` restricts it to Workflows with the label `class`; limits of None are unlimited. Members of a pool
-    with `borrows` may go so far beyond their own quotas as others leave room.
+    with `borrows` may go so far beyond their own quotas as others leave room. `defaults` are the groups that
+    a pool gives each of its members.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Quota(msgspec.Struct, frozen=True):
     per_user: int | None = None
     klass: str = ""
     borrows: int | None = None
+    groups: tuple[Group, ...] = ()
+    defaults: tuple[Group, ...] = ()
 
     @property
     def is_share(self) -> bool:
@@ -43,7 +47,7 @@ class Quota(msgspec.Struct, frozen=True):
     def document(self) -> Document:
         """Return the policy object."""
         if not self.namespace:
-            return pool(
+            made = pool(
                 self.name,
                 workflows=self.workflows,
                 tasks=self.tasks,
@@ -51,8 +55,11 @@ class Quota(msgspec.Struct, frozen=True):
                 members=WorkflowSelector({"pool": POOL}),
                 borrows=self.borrows,
             )
+            defaults = WorkflowQuotaSpec(groups=specs(self.defaults)) if self.defaults else None
+            spec = msgspec.structs.replace(made.spec, groups=specs(self.groups), namespace_defaults=defaults)
+            return msgspec.structs.replace(made, spec=spec)
         selector = WorkflowSelector({"class": self.klass}) if self.klass else EVERY_WORKFLOW
-        return quota(
+        own = quota(
             self.namespace,
             self.name,
             workflows=self.workflows,
@@ -61,6 +68,33 @@ class Quota(msgspec.Struct, frozen=True):
             on_exceed=self.effect,
             selector=selector,
         )
+        return msgspec.structs.replace(own, spec=msgspec.structs.replace(own.spec, groups=specs(self.groups)))
+
+    def scopes(self, namespace: str) -> Iterable["Scope"]:
+        """Return its groups that count in a namespace, those that only warn left out."""
+        if self.effect is not OnExceed.WARN:
+            for each in self.groups:
+                yield Scope(self.namespace, self.name, self.klass, each)
+        for each in self.defaults:
+            yield Scope(namespace, f"{self.name}.defaults", "", each)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """A group of the quota of this name, which counts in a namespace, or in all ("")."""
+
+    namespace: str
+    quota: str
+    klass: str
+    group: Group
+
+    def account(self, key: str = "") -> Account:
+        """Return the account of a key, or of all keys together."""
+        return Account(self.namespace, f"{self.quota}:{self.group.name}", key)
+
+    def key(self, subject: "Subject") -> str:
+        """Return the key by which it counts a Workflow, "" where it does not."""
+        selected = self.namespace in ("", subject.namespace) and self.klass in ("", subject.klass)
+        return dict(subject.keys).get(self.group.key, "") if selected else ""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -70,6 +104,7 @@ class Subject(msgspec.Struct, frozen=True):
     user: str
     klass: str
     tasks: int
+    keys: Keys = ()
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -79,6 +114,11 @@ class Bound(msgspec.Struct, frozen=True):
     effect: OnExceed
     workflows: int | None
     tasks: int | None
+
+    @property
+    def of_user(self) -> bool:
+        """Whether it bounds one user."""
+        return bool(self.account.key) and ":" not in self.account.quota
 
     def admits(self, workflows: int, tasks: int) -> bool:
         """Tell whether so much may run."""
@@ -122,6 +162,16 @@ class Version(msgspec.Struct, frozen=True):
             most = min(shares) + (lender.borrows or 0) if shares else None
             effect = OnExceed.DENY if one_denies else lender.effect
             yield Bound(Account(subject.namespace, f"{lender.name}/share"), effect, most, None)
+        for scope in self.scopes(subject.namespace):
+            if key := scope.key(subject):
+                group = scope.group
+                yield Bound(scope.account(), group.effect, None, None)
+                yield Bound(scope.account(key), group.effect, group.workflows, group.tasks)
+
+    def scopes(self, namespace: str) -> Iterable[Scope]:
+        """Return the groups that count in a namespace."""
+        for each in self.quotas:
+            yield from each.scopes(namespace)
 
 
 def version(number: int, quotas: Iterable[Quota]) -> Version:

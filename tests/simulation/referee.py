@@ -21,6 +21,7 @@ from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.ledger import Purpose, Reservation
 from policy.service.tracking.tracked import Tracked
+from tests.simulation.key_referee import KeyReferee
 from tests.simulation.lives import Life, Submission, facts_of
 from tests.simulation.network import Sender
 from tests.simulation.policies import Book, Bound, Subject, Version
@@ -43,6 +44,9 @@ class Rule(StrEnum):
     INSTANCE = "a released Workflow has its original instance id"
     ORDER = "priority, then age, where nothing else decides"
     REFUSED = "a refused create gives its slot back at once"
+    KEY = "never more of one key than its limit"
+    KEPT = "a key stays as it was recorded"
+    SUPERSEDED = "who is superseded never ran, and a newer one has its key"
     DRAINED = "in the end, all that can run has run"
     RETURNED = "in the end, every slot is back within its stated time"
     ALIVE = "no thread ends by an error"
@@ -51,9 +55,17 @@ class Rule(StrEnum):
 class Referee:
     """The witness of all writes."""
 
-    def __init__(self, *, scheduler: Scheduler, book: Book, on_start: Callable[[Life], None]) -> None:
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        book: Book,
+        on_start: Callable[[Life], None],
+        on_stop: Callable[[Life], None],
+    ) -> None:
         self._scheduler = scheduler
         self._on_start = on_start
+        self._on_stop = on_stop
         self._book = book
         self._ledgers: dict[str, LedgerStatus] = {}
         self._grants: dict[str, dict[Account, Bound]] = {}
@@ -61,6 +73,7 @@ class Referee:
         self.asked: dict[str, Submission] = {}
         """Creates on their way, by the uid of their mutating review."""
         self.lives: dict[str, Life] = {}
+        self._keys = KeyReferee(lives=self.lives, book=book)
         self.releases = 0
         self.admissions = 0
 
@@ -84,6 +97,8 @@ class Referee:
             self._ledger(msgspec.convert(obj, LedgerObject), sender)
         elif resource == WORKFLOWS:
             self._workflow(obj)
+            for rule, text in self._keys.broken():
+                self.fail(Rule[rule], text)
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """Return a reservation that stands in a ledger."""
@@ -118,15 +133,22 @@ class Referee:
                 raise AssertionError("every create is submitted")
             life = self.lives[facts.uid] = Life(facts, submission)
             self._enters(life, submission)
+            self._keyed(life, submission)
             return
-        was_held, was_done = life.held, life.done
-        life.held, life.done = facts.held, facts.done
-        life.instance, life.marked, life.root = facts.instance, facts.marked, facts.root
+        was_held, was_done, was_asked = life.held, life.done, life.shutdown
+        for text in self._keys.changed(life, facts):
+            self.fail(Rule.KEPT, text)
+        life.put(facts)
+        if life.shutdown and not was_asked:
+            self._on_stop(life)
+        if life.done and not was_done and (text := self._keys.superseded(life, was_held=was_held)):
+            self.fail(Rule.SUPERSEDED, text)
         if was_done and not life.done:
             life.granted = {}
             life.holds, life.reservation = facts.holds, facts.reservation
             if submission is not None:
                 self._enters(life, submission, retried=True)
+                self._keyed(life, submission)
         elif was_held and not life.held and not life.done:
             self._released(life)
 
@@ -143,7 +165,7 @@ class Referee:
         if found is not None and (found.namespace, named) != (life.namespace, life.name):
             found = None  # The label is a copy.
         if life.held:
-            if not life.marked and any(each.account.key for each in bounds):
+            if not life.marked and any(each.of_user for each in bounds):
                 self.fail(Rule.PAST_QUOTA, f"{life} waits, and nobody knows for which user")
             return  # Whatever was reserved for it comes back; its release asks every quota anew.
         if retried and not bounds:
@@ -157,9 +179,14 @@ class Referee:
                 self.fail(Rule.RESERVED, f"{life} is created without reservation {life.reservation!r}")
         self._starts(life)
 
+    def _keyed(self, life: Life, submission: Submission) -> None:
+        for text in self._keys.unrecorded(life, submission, self._book.of(submission.policies)):
+            self.fail(Rule.KEPT, text)
+
     def _exempt(self, life: Life, submission: Submission) -> None:
         """Judge a Workflow that is let in under the slot of another."""
         self._has_root(life)
+        self._keys.starts(life, self.reservation(life.reservation))
         if not submission.subject.user.startswith(SERVICE_ACCOUNT):
             self.fail(Rule.LINE, f"{life} is a child, and {submission.subject.user} is no Pod")
         self._starts(life)
@@ -197,6 +224,7 @@ class Referee:
         if life.instance != life.original:
             self.fail(Rule.INSTANCE, f"{life} had {life.original!r} and has {life.instance!r}")
         life.granted |= self._grants.get(reservation_id, {})
+        self._keys.starts(life, self.reservation(reservation_id))
         self._starts(life)
 
     def _starts(self, life: Life) -> None:
@@ -245,9 +273,18 @@ class Referee:
         if life is not None and life.root and not added.accounts:
             bounds = {}  # There was room for it under its root when the leader decided.
             self._has_root(life)
+        # What those above it count for, a child may be exempt from.
+        above = [each for it in self._above(life, submission) for each in version.bounds(it.subject)]
+        shared = {each.account for each in above} - {*added.accounts}
+        users = {each.account.whole for each in above if each.of_user}
+        bounds = {
+            each: bound
+            for each, bound in bounds.items()
+            if each not in shared and not (bound.of_user and each.whole in users)
+        }
         for account, bound in bounds.items():
             # Who took the mark of its user away was judged when it came in, by the policies of that moment.
-            known = not account.key or life is None or life.marked
+            known = not bound.of_user or life is None or life.marked
             due = known and (bound.effect is OnExceed.DENY or not creates)
             if due and account not in added.accounts:
                 self.fail(Rule.PAST_QUOTA, f"{added.workflow} gets a slot, and {account} was not asked")
@@ -264,6 +301,13 @@ class Referee:
             if not bound.admits(len(members), tasks):
                 text = f"{len(members)} Workflows with {tasks} tasks in {account}"
                 self.fail(Rule.LIMIT, f"{sender.process} makes it {text}: {', '.join(sorted(members))}")
+
+    def _above(self, life: Life | None, submission: Submission | None) -> list[Life]:
+        """Return the Workflows under whose slot another may run, or may be to run once it is created."""
+        parent = self.lives.get(submission.above) if submission is not None else None
+        uids = [each.root for each in (life, parent) if each is not None]
+        found = [self.lives[each] for each in uids if each in self.lives]
+        return found if parent is None else [*found, parent]
 
     def _in_force(self, subject: Subject) -> set[Account]:
         """Return the accounts whose quota exists; of one that is gone not everybody has heard yet."""
@@ -292,7 +336,7 @@ class Referee:
             if life is None or tracked.held or life.held or not life.live or tracked.root_labels is not None:
                 continue
             # Nobody has told us for which user it runs that bypassed us, or while no quota governed it.
-            unknown = account.key and not life.marked
+            unknown = bound.of_user and not life.marked
             if not unknown and any(each.account == account for each in version.bounds(life.subject)):
                 members[str(life)] = life.subject.tasks
         return members

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from policy.core.policy_kinds.quota_parts import OnExceed
+from policy.core.policy_kinds.quota_parts import CancelBy, OnExceed, WhenBusy
 from tests.simulation.choices import Choices
+from tests.simulation.groups import KEYS, Group
 from tests.simulation.policies import NAMESPACES, POOL, Quota
 from tests.simulation.scheduler import MILLISECOND, SECOND
 
@@ -33,9 +34,12 @@ class Feature(StrEnum):
     TWINS = "several creates of one name at nearly the same time"
     LINES = "Workflows that create others, which create others"
     STOPS = "stops of Workflows, which wait or run by then"
+    GROUPS = "groups of quotas, which count by keys"
     POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
 
 
+BRANCHES: Final = ("main", "main", "dev", "")
+PARAMETERS: Final = ("x", "x", "y", "")
 EDITS: Final = 4
 MOVES: Final = frozenset(
     {
@@ -69,6 +73,7 @@ class Twin(msgspec.Struct, frozen=True):
     after: int
     tasks: int
     spoilt: bool
+    branch: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -92,6 +97,11 @@ class Row(msgspec.Struct, frozen=True):
     mutator_away: bool
     stopped_after: int | None = None
     twins: tuple[Twin, ...] = ()
+    branch: str = ""
+    parameter: str = ""
+    other_branch: str = ""
+    """The label of its resubmit, and of an edit of itself."""
+    relabelled_after: int | None = None
     children: tuple["Row", ...] = ()
     """What a Pod of it creates when it runs; `at` is after that."""
 
@@ -119,6 +129,8 @@ def draw(choices: Choices, features: frozenset[Feature], *, long: bool) -> Scena
     if style == "mixed" and Feature.MIXED_EFFECTS not in features:
         style = "queue"
     quotas = _quotas(choices, style, features)
+    if Feature.GROUPS in features and choices.chance("groups", 0.45):
+        quotas = _grouped(choices, quotas)
     most, within = choices.pick("crowd", CROWDS)
     lines = Feature.LINES in features and choices.chance("lines", 0.35)
     return Scenario(
@@ -171,6 +183,46 @@ def _quota(choices: Choices, question: str, name: str, namespace: str, style: st
     )
 
 
+def _grouped(choices: Choices, quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:
+    """Return quotas with groups; a pool may give groups to its members, too."""
+    found = []
+    for each in quotas:
+        question = f"groups of {each.namespace or POOL} {each.name}"
+        groups = _groups(choices, question, ("g", "h"), 0.7)
+        defaults = () if each.namespace else _groups(choices, f"{question} by default", ("d",), 0.5)
+        found.append(msgspec.structs.replace(each, groups=groups, defaults=defaults))
+    return tuple(found)
+
+
+def _groups(choices: Choices, question: str, names: tuple[str, ...], first: float) -> tuple[Group, ...]:
+    """Return the groups of a quota, mostly one: of more there is the first with this probability."""
+    found = []
+    for name, probability in zip(names, (first, 0.25), strict=False):
+        if choices.chance(f"{question} {name}", probability):
+            tasks = choices.pick(f"{question} {name} tasks", (None, None, 3, 4))
+            found.append(
+                Group(
+                    name=name,
+                    key=choices.pick(f"{question} {name} key", KEYS),
+                    when_busy=choices.pick(f"{question} {name} busy", (*WhenBusy, WhenBusy.CANCEL_RUNNING)),
+                    workflows=choices.pick(f"{question} {name} workflows", (1, 1, 2, 3)),
+                    tasks=tasks,
+                    cancel=choices.pick(f"{question} {name} cancel", tuple(CancelBy)),
+                )
+            )
+    return tuple(found)
+
+
+def _other_groups(choices: Choices, question: str, old: Quota) -> tuple[Group, ...]:
+    """Return the groups of a quota after an edit: mostly the same, with another limit, or others."""
+    drawn = _groups(choices, f"{question} anew", ("g", "h"), 0.7)
+    limited = tuple(
+        msgspec.structs.replace(each, workflows=choices.pick(f"{question} {each.name}", (1, 2, 0)))
+        for each in old.groups
+    )
+    return choices.pick(f"{question} groups", (old.groups, old.groups, old.groups, limited, drawn))
+
+
 def _edits(choices: Choices, quotas: tuple[Quota, ...], features: frozenset[Feature]) -> tuple[Edit, ...]:
     if Feature.EDITS not in features or not choices.chance("edits", 0.4):
         return ()
@@ -190,11 +242,19 @@ def _edits(choices: Choices, quotas: tuple[Quota, ...], features: frozenset[Feat
             warns = () if new.borrows is not None else (OnExceed.WARN,)
             effects = (new.effect, OnExceed.QUEUE, OnExceed.DENY, *warns)
             new = msgspec.structs.replace(new, effect=choices.pick(f"{question} effect", effects))
+        if any(each.groups or each.defaults for each in quotas):
+            new = msgspec.structs.replace(new, groups=_other_groups(choices, question, new))
         quotas = (*quotas[:place], new, *quotas[place + 1 :])
         edits.append(Edit(at, _in_force(choices, question, quotas, place, features)))
     # The last edit leaves room for everybody that can fit at all, so that a run can end with empty queues.
     open_ = tuple(
-        msgspec.structs.replace(each, workflows=max(1, each.workflows or 1), tasks=None) for each in quotas
+        msgspec.structs.replace(
+            each,
+            workflows=max(1, each.workflows or 1),
+            tasks=None,
+            groups=tuple(group.opened() if group.workflows == 0 else group for group in each.groups),
+        )
+        for each in quotas
     )
     return (*edits, Edit(at + 3 * SECOND, open_))
 
@@ -216,6 +276,7 @@ def _twins(choices: Choices, name: str) -> tuple[Twin, ...]:
             after=choices.between(f"{name} twin {number} after", 0, 3 * SECOND),
             tasks=choices.between(f"{name} twin {number} tasks", 1, 3),
             spoilt=choices.chance(f"{name} twin {number} spoilt", 0.4),
+            branch=choices.pick(f"{name} twin {number} branch", BRANCHES),
         )
         for number in range(many)
     )
@@ -245,6 +306,12 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         stopped_after=choices.between(f"{name} stopped at", 10 * MILLISECOND, 5 * SECOND)
         if Feature.STOPS in features and choices.chance(f"{name} stopped", 0.15)
         else None,
+        branch=choices.pick(f"{name} branch", BRANCHES),
+        parameter=choices.pick(f"{name} parameter", PARAMETERS),
+        other_branch=choices.pick(f"{name} other branch", BRANCHES),
+        relabelled_after=choices.between(f"{name} relabelled at", 10 * MILLISECOND, 5 * SECOND)
+        if Feature.GROUPS in features and choices.chance(f"{name} relabelled", 0.1)
+        else None,
         twins=() if generated or Feature.TWINS not in features else _twins(choices, name),
         mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
     )
@@ -271,6 +338,8 @@ def _child(choices: Choices, above: Row, number: int) -> Row:
         namespace=above.namespace,
         klass=above.klass,
         user=user,
+        branch=drawn.branch if choices.chance(f"{drawn.name} other key", 0.4) else above.branch,
+        parameter=above.parameter,
         retried=retried,
         resubmitted=False,
         spoilt=False,

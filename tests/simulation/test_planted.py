@@ -43,6 +43,10 @@ KNOWN: Final = {
     "drops-together": 14,
     "boundless-line": 2,
     "root-for-ever": 1,
+    "key-unreserved": 1,
+    "key-left-behind": 459,
+    "key-recomputed": 108,
+    "ends-too-early": 1,
 }
 NOTHING: Final[frozenset[Feature]] = frozenset()
 NEEDS: Final = {

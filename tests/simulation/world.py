@@ -65,7 +65,7 @@ class World:
         self.sky = Sky(scheduler=self.scheduler, choices=choices, weather=Weather.of(choices))
         self._scenario = draw(choices, features, long=self.sky.long)
         book = Book(version(1, self._scenario.quotas))
-        self.referee = Referee(scheduler=self.scheduler, book=book, on_start=self._start)
+        self.referee = Referee(scheduler=self.scheduler, book=book, on_start=self._start, on_stop=self._stop)
         cluster = MemoryCluster(clock=partial(self.sky.clock, None), rng=Random(choices.seed))
         self._network = Network(
             cluster=cluster,
@@ -126,6 +126,9 @@ class World:
         for child in row.children:
             pod = Author(row=child, api=self._api, network=self._network, above=life)
             self._people.append(self.scheduler.spawn(f"pod {child.name}", pod.live, process=None))
+
+    def _stop(self, life: Life) -> None:
+        self._argo.stop(life)
 
     def _until(self, duration: int, most_steps: int, condition: Callable[[], bool]) -> bool:
         """Let time pass until the condition holds or a rule is broken; False when the time is over."""
