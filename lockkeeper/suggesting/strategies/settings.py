@@ -12,7 +12,13 @@ from policy.core.policies.conflicts import PolicyName, name_of
 from policy.core.policies.policy_checks import problems
 from policy.core.policies.snapshot import Snapshot, pool_of, with_policy
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
-from policy.core.policy_kinds.quota_parts import RESOURCES, QuotaLimits, WindowSpec
+from policy.core.policy_kinds.quota_parts import (
+    RESOURCES,
+    ClusterWorkflowQuotaSpec,
+    QuotaLimits,
+    WindowSpec,
+    WorkflowQuotaSpec,
+)
 from policy.core.quota.accounts import Account
 from policy.core.quota.namespace_quotas import borrows
 
@@ -130,11 +136,18 @@ def with_settings(snapshot: Snapshot, values: Values, window: WindowSpec | None 
     for quota in _named(snapshot, by_policy):
         spec = msgspec.to_builtins(quota.spec)
         edited(spec, by_policy[name_of(quota)], window)
-        changed = msgspec.structs.replace(quota, spec=msgspec.convert(spec, type(quota.spec)))
+        changed = msgspec.structs.replace(quota, spec=_spec(spec, quota))
         if problems(changed):
             return None
         snapshot = with_policy(snapshot, changed)
     return snapshot
+
+
+def _spec(edited: object, quota: Quota) -> WorkflowQuotaSpec:
+    """Return the spec of a quota from its fields."""
+    if isinstance(quota, ClusterWorkflowQuota):
+        return msgspec.convert(edited, ClusterWorkflowQuotaSpec)
+    return msgspec.convert(edited, WorkflowQuotaSpec)
 
 
 def _named(snapshot: Snapshot, names: Iterable[PolicyName]) -> Iterator[Quota]:
