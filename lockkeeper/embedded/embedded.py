@@ -62,12 +62,24 @@ _SYNC_SECONDS: Final = 10.0
 """Until the policies are read from the cluster in this process, at the longest."""
 _EVERY_CHANGE: Final = timedelta(0)
 """A person watches: every change of a position is written."""
-_DONE: Final = b"d"
+DONE: Final = b"d"
 """The worker's message to its parent: the play ended and went well."""
-_STOPPED: Final = b"s"
+STOPPED: Final = b"s"
 """The worker's message that it ended by itself; one that was killed sends none."""
-_FAILED: Final = b"f"
+FAILED: Final = b"f"
 """The worker's message that its output could not be written."""
+
+
+def exit_code(messages: bytes, server: int, *, once: bool) -> int:
+    """Return the exit code of a run by the messages of its worker and that of its `server`.
+
+    A play may be done although its output could not be written: it goes on while the process ends.
+    """
+    if FAILED in messages:
+        return 1
+    if once:
+        return 0 if DONE in messages else 1
+    return server if STOPPED in messages else 1
 
 
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,19 +128,14 @@ class Embedded:
             tls=tls,
             respawn=False,
             on_ready=self._ready.set,
-            on_leave=lambda: self._send(_STOPPED),
+            on_leave=lambda: self._send(STOPPED),
         )
 
     def run(self) -> int:
         """Serve until stopped; returns 0 where the play went well, or the user stopped a run without end."""
         server = self._server.serve()
         os.set_blocking(self._messages, False)
-        messages = _read(self._messages)
-        if self._settings.once:
-            return 0 if _DONE in messages else 1
-        if _FAILED in messages:
-            return 1
-        return server if _STOPPED in messages else 1
+        return exit_code(_read(self._messages), server, once=self._settings.once)
 
     def _send(self, message: bytes) -> None:
         os.write(self._message, message)
@@ -138,9 +145,9 @@ class Embedded:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print_message(f"the output cannot be written: {reason_of(error)}")
-            self._send(_FAILED)
+            self._send(FAILED)
         elif self._settings.once:
-            self._send(_DONE)
+            self._send(DONE)
         os.kill(self._parent, signal.SIGTERM)
 
     def _build(self) -> Application:
@@ -330,7 +337,7 @@ class Embedded:
             printer.text(words(failures))
         if settings.once:
             if not failures:
-                self._send(_DONE)
+                self._send(DONE)
             os.kill(self._parent, signal.SIGTERM)
             return
         printer.text(
