@@ -34,7 +34,7 @@ from policy.core.values.prepared import prepare
 _NOW: Final = timedelta(0)
 _COUNTED_SOON: Final = timedelta(milliseconds=100)
 """Between two reads whether the leader has counted a quota that is new."""
-_KNOWN_FOR: Final = timedelta(seconds=1)
+KNOWN_FOR: Final = timedelta(seconds=1)
 """So long the leader takes a ledger that it read or wrote for as it is now, where it has nothing to write.
 
 One that was fenced off sees it by its next write in any case, and by this soon where it writes nothing."""
@@ -196,7 +196,7 @@ class Ledgers:
                 current, version, known_at = last or self._read_at(root)
                 wanted = change(current)
                 if wanted == current:
-                    if last is not None and not _NOW <= self._clock() - known_at < _KNOWN_FOR:
+                    if last is not None and not _NOW <= self._clock() - known_at < KNOWN_FOR:
                         known_at = self._clock()
                         if self._read_version(root)[1] != version:
                             last = None

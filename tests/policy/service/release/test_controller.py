@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from policy.cluster.errors import Gone, Unavailable
+from policy.cluster.ledgers import KNOWN_FOR
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     QUOTA_LEDGERS,
@@ -277,6 +278,7 @@ def test_a_deposed_controller_ends(stage: Stage, cluster: MemoryCluster, clock: 
         create(stage, "a")
         assert eventually(cluster, runs(cluster, "a"))
         Leader(cluster, ONE_AT_A_TIME, clock).lead()
+        clock.advance(KNOWN_FOR)  # For so long it may trust a ledger that it has nothing to write in.
         create(stage, "b")
         assert isinstance(loop.exception(PATIENCE), Deposed)
 
@@ -413,6 +415,7 @@ def test_a_deposed_controller_takes_its_watch_with_it(
         create(stage, "a")
         assert eventually(cluster, runs(cluster, "a"))
         Leader(cluster, ONE_AT_A_TIME, clock).lead()
+        clock.advance(KNOWN_FOR)  # For so long it may trust a ledger that it has nothing to write in.
         create(stage, "b")
         assert isinstance(loop.exception(PATIENCE), Deposed)
         watchers = [each for each in set(threading.enumerate()) - before if "watch" in each.name]
