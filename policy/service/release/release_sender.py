@@ -122,9 +122,7 @@ class ReleaseSender:
         self._sending: list[Iterator[SendResult]] = []
         self._sent: set[str] = set()
         self._unsure: set[str] = set()
-        self._delays: RetryTimes[str, datetime, None] = RetryTimes(
-            first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
-        )
+        self._delays = retry_times()
 
     def next_try(self) -> datetime | None:
         """Return when one that failed is to be tried again."""
@@ -176,8 +174,7 @@ class ReleaseSender:
                 continue  # Argo would read it, though as a completed one.
             message = wait_messages.waited_too_long(waiter.namespace, now - waiter.created, longest)
             try:
-                patch = JsonPatch(hold.give_up_patch(tracked.metadata, message, now))
-                self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+                end_held(self._cluster, tracked, message, now)
             except (Conflict, Invalid, NotFound):
                 continue  # It has changed; the watch shows how.
             except ClusterError as error:
@@ -245,6 +242,17 @@ class ReleaseSender:
     def _patch(self, due: Due, tracked: Tracked, *, has_status: bool) -> None:
         patch = hold.release_patch(tracked.metadata, self._clock(), has_status=has_status, tasks=due.tasks)
         self._cluster.patch(WORKFLOWS, tracked.name, JsonPatch(patch), namespace=tracked.namespace)
+
+
+def retry_times() -> RetryTimes[str, datetime, None]:
+    """Return when work on a Workflow that failed is tried again, by what it was for."""
+    return RetryTimes(first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds())
+
+
+def end_held(cluster: Cluster, workflow: Tracked, message: str, now: datetime) -> None:
+    """End a held Workflow for good, in the version that was seen. Raises ClusterError."""
+    patch = JsonPatch(hold.give_up_patch(workflow.metadata, message, now))
+    cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
 
 
 def decoding_fault(obj: JsonObject) -> str:

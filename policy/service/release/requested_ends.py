@@ -6,23 +6,21 @@ object, once for each change.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
-from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
-from policy.core.objects import hold, well_known
+from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.core.objects import well_known
+from policy.core.objects.json_parts import part
 from policy.core.objects.json_patch import JsonObject
 from policy.core.queue import wait_messages
-from policy.core.values.backoff import RetryTimes
-from policy.service.release.release_sender import Reporter, decoding_fault
+from policy.service.release.release_sender import Reporter, decoding_fault, end_held, retry_times
 from policy.service.tracking.tracked import Tracked, track
 from policy.service.tracking.tracker import Tracker
 
 MOST_AT_ONCE: Final = 20
 """Workflows that one pass reads and ends at most: releases must not wait for thousands."""
-FIRST_DELAY: Final = timedelta(seconds=1)
-LAST_DELAY: Final = timedelta(minutes=1)
 
 
 class RequestedEnds:
@@ -33,9 +31,7 @@ class RequestedEnds:
         self._clock = clock
         self._reporter = reporter
         self._not_requested: dict[str, str] = {}
-        self._delays: RetryTimes[str, datetime, None] = RetryTimes(
-            first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
-        )
+        self._delays = retry_times()
         self.more = False
 
     def next_try(self) -> datetime | None:
@@ -70,8 +66,7 @@ class RequestedEnds:
             if not message or (not fresh.admitted and decoding_fault(obj)):
                 self._not_requested[fresh.uid] = fresh.hold.end_mark
                 return False
-            patch = JsonPatch(hold.give_up_patch(fresh.metadata, message, self._clock()))
-            self._cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
+            end_held(self._cluster, fresh, message, self._clock())
         except (Conflict, Invalid, NotFound):
             return False
         except ClusterError as error:
@@ -93,9 +88,7 @@ class RequestedEnds:
 
 def _message(workflow: Tracked, obj: JsonObject) -> str:
     """Return what the status of a Workflow says that ends by request, or "" where it is to wait on."""
-    metadata, spec = obj.get("metadata"), obj.get("spec")
-    shutdown = spec.get("shutdown") if isinstance(spec, dict) else None
-    deleted = isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+    shutdown, deleted = part(obj, "spec", "shutdown"), part(obj, "metadata", "deletionTimestamp")
     retried = well_known.RETRIED in (workflow.metadata.annotations or {})
     if isinstance(shutdown, str) and shutdown:
         return wait_messages.ended_by_request(

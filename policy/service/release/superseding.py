@@ -6,24 +6,21 @@ in its place before it has ended, so there are never two of one key.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
-from policy.core.objects import hold
-from policy.core.objects.json_patch import JsonObject, Op, PatchOp
+from policy.core.objects.json_parts import metadata_of, part
+from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.policy_kinds.quota_parts import CancelBy
 from policy.core.queue import wait_messages
-from policy.core.values.backoff import RetryTimes
-from policy.service.release.release_sender import Reporter
+from policy.service.release.release_sender import Reporter, end_held, retry_times
 from policy.service.release.superseded import Superseded
 from policy.service.tracking.tracker import Tracker
 
 MOST_AT_ONCE: Final = 50
 """Workflows that one pass ends at most: releases must not wait for thousands."""
-FIRST_DELAY: Final = timedelta(seconds=1)
-LAST_DELAY: Final = timedelta(minutes=1)
 
 
 class Superseding:
@@ -34,9 +31,7 @@ class Superseding:
         self._clock = clock
         self._reporter = reporter
         self._asked: set[str] = set()
-        self._delays: RetryTimes[str, datetime, None] = RetryTimes(
-            first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
-        )
+        self._delays = retry_times()
         self.more = False
 
     def next_try(self) -> datetime | None:
@@ -81,18 +76,17 @@ class Superseding:
     def _give_up(self, one: Superseded) -> None:
         workflow = one.workflow
         message = wait_messages.superseded(one.by, one.group, one.key)
-        patch = JsonPatch(hold.give_up_patch(workflow.metadata, message, self._clock()))
-        self._cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
+        end_held(self._cluster, workflow, message, self._clock())
         self._reporter.superseded(workflow, message)
 
     def _ask(self, one: Superseded, cancel: CancelBy) -> None:
         """Ask Argo to end a Workflow, unless somebody has done so already."""
         workflow = one.workflow
         obj = self._cluster.get(WORKFLOWS, workflow.name, namespace=workflow.namespace)
-        metadata = obj.get("metadata")
-        if not isinstance(metadata, dict) or metadata.get("uid") != workflow.uid:
+        metadata = metadata_of(obj)
+        if metadata.get("uid") != workflow.uid:
             return
-        if not _shutdown(obj):
+        if not part(obj, "spec", "shutdown"):
             patch = (
                 PatchOp(Op.TEST, "/metadata/uid", workflow.uid),
                 PatchOp(Op.TEST, "/metadata/resourceVersion", str(metadata.get("resourceVersion"))),
@@ -102,8 +96,3 @@ class Superseding:
             message = wait_messages.cancelled(cancel.value, one.by, one.group, one.key)
             self._reporter.superseded(workflow, message)
         self._asked.add(workflow.uid)
-
-
-def _shutdown(obj: JsonObject) -> bool:
-    spec = obj.get("spec")
-    return isinstance(spec, dict) and bool(spec.get("shutdown"))

@@ -10,7 +10,8 @@ from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.accounts import Account, Root
-from policy.service.release.requested_ends import FIRST_DELAY, MOST_AT_ONCE
+from policy.service.release.release_sender import FIRST_DELAY
+from policy.service.release.requested_ends import MOST_AT_ONCE
 from policy.service.tracking.tracker import LIVE
 from tests.policy.service.world import (
     Call,
