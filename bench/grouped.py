@@ -5,18 +5,16 @@ instead. A release is to cost the same however many wait in each key, and what a
 a leader's memory is counted: `python -m bench.grouped`.
 """
 
-import argparse
 import gc
 import sys
 import time
 from datetime import timedelta
 from random import Random
-from statistics import median
 from typing import Final
 
 import msgspec
 
-from bench.planning import FLAT, START, Figures
+from bench.planning import SIZES, START, Figures, show, told
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
@@ -28,7 +26,6 @@ from policy.service.release.root_state import RootState
 from policy.service.tracking.tracked import Hold, MarkedUsage, Tracked, Traits, order_of
 
 KEYS: Final = 5_000
-SIZES: Final = (5_000, 50_000)
 GOAL: Final = 1_000
 KEY: Final = "{{workflow.labels.branch}}"
 NAMESPACE: Final = "ci"
@@ -132,27 +129,13 @@ def report(rounds: int, repeats: int) -> bool:
     for at_once in (1, 50):
         found = [[measure(size, rounds // at_once, at_once) for size in SIZES] for _ in range(repeats)]
         print(f"{KEYS} keys of limit 1; Workflows that end between two passes: {at_once}")
-        print(f"{'queued':>8}  {'added/s':>9}  {'releases/s':>10}  {'us/release':>10}")
-        for each in (figures for pair in found for figures in pair):
-            print(
-                f"{each.queued:>8}  {each.built_per_second:>9.0f}  {each.releases_per_second:>10.0f}  "
-                f"{each.us_per_release:>10.1f}"
-            )
-        ratio = median(long.us_per_release / short.us_per_release for short, long in found)
-        slowest = min(each.releases_per_second for pair in found for each in pair)
-        print(f"a release with {SIZES[1]} queued costs {ratio:.2f} times that with {SIZES[0]} (goal {FLAT})")
-        print(f"the slowest made {slowest:.0f} releases/s (goal {GOAL})")
-        met = met and ratio <= FLAT and slowest >= GOAL
+        met = told(found, GOAL) and met
     return met
 
 
 def main() -> int:
     """Measure, and show by the exit code whether the goals are met."""
-    parser = argparse.ArgumentParser(prog="bench.grouped", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4000, help="Workflows that end, for each length")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each length is measured")
-    given = parser.parse_args()
-    return 0 if report(given.rounds, given.repeats) else 1
+    return show("bench.grouped", __doc__, report)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -196,28 +196,36 @@ def measure(
 
 def report(rounds: int, repeats: int) -> bool:
     """Measure both lengths in turn, print them, and return whether the goals are met."""
-    found = [[measure(size, rounds) for size in SIZES] for _ in range(repeats)]
+    return told([[measure(size, rounds) for size in SIZES] for _ in range(repeats)], GOAL)
+
+
+def told(found: Sequence[Sequence[Figures]], goal: int) -> bool:
+    """Print pairs of a short and a long queue; return whether releases cost the same, and meet the goal."""
     print(f"{'queued':>8}  {'added/s':>9}  {'releases/s':>10}  {'us/release':>10}")
-    for pair in found:
-        for each in pair:
-            print(
-                f"{each.queued:>8}  {each.built_per_second:>9.0f}  {each.releases_per_second:>10.0f}  "
-                f"{each.us_per_release:>10.1f}"
-            )
+    for each in (figures for pair in found for figures in pair):
+        print(
+            f"{each.queued:>8}  {each.built_per_second:>9.0f}  {each.releases_per_second:>10.0f}  "
+            f"{each.us_per_release:>10.1f}"
+        )
     ratio = median(long.us_per_release / short.us_per_release for short, long in found)
     slowest = min(each.releases_per_second for pair in found for each in pair)
     print(f"a release with {SIZES[1]} queued costs {ratio:.2f} times that with {SIZES[0]} (goal {FLAT})")
-    print(f"the slowest made {slowest:.0f} releases/s (goal {GOAL})")
-    return ratio <= FLAT and slowest >= GOAL
+    print(f"the slowest made {slowest:.0f} releases/s (goal {goal})")
+    return ratio <= FLAT and slowest >= goal
+
+
+def show(prog: str, description: str | None, measured: Callable[[int, int], bool]) -> int:
+    """Measure as the arguments say, and show by the exit code whether the goals are met."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--rounds", type=int, default=4000, help="Workflows that end, for each length")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each length is measured")
+    given = parser.parse_args()
+    return 0 if measured(given.rounds, given.repeats) else 1
 
 
 def main() -> int:
     """Measure, and show by the exit code whether the goals are met."""
-    parser = argparse.ArgumentParser(prog="bench.planning", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4000, help="Workflows that end, for each length")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each length is measured")
-    given = parser.parse_args()
-    return 0 if report(given.rounds, given.repeats) else 1
+    return show("bench.planning", __doc__, report)
 
 
 if __name__ == "__main__":
